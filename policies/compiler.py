@@ -1,0 +1,125 @@
+"""Turns version rows into the engine's values and those into compiled objects. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+
+from policies.engine import types
+from policies.engine.policy import Policy, unknown_values
+from policies.engine.schema import Schema, SchemaError, check_detector
+from policies.library.recognisers import LIBRARY
+from policies.models import DataClass, Detector, DetectorKind, PolicyVersion, Rule, SchemaVersion, Ways
+
+DIRECTIONS = {
+    Ways.BOTH: frozenset(types.Direction),
+    Ways.REQUEST: frozenset({types.Direction.REQUEST}),
+    Ways.RESPONSE: frozenset({types.Direction.RESPONSE}),
+}
+
+
+def schema_spec(version: SchemaVersion) -> types.SchemaSpec:
+    """The version as data, read in two queries."""
+    rows = (
+        DataClass.objects.filter(version=version).prefetch_related("detectors").order_by("position", "slug")
+    )
+    return types.SchemaSpec(
+        version_id=str(version.pk),
+        number=version.number,
+        name=version.schema.name,
+        classes=tuple(data_class(row) for row in rows),
+    )
+
+
+def data_class(row: DataClass) -> types.DataClass:
+    detectors = sorted(row.detectors.all(), key=lambda each: (each.position, each.pk))
+    return types.DataClass(
+        slug=row.slug,
+        name=row.name,
+        level=types.Level(row.level),
+        weight=row.weight,
+        tags=frozenset(row.tags),
+        detectors=tuple(detector(each) for each in detectors),
+    )
+
+
+def detector(row: Detector) -> types.Detector:
+    """Lists are written one entry per line; blank lines mean nothing."""
+    lines = tuple(line.strip() for line in row.value.splitlines() if line.strip())
+    match DetectorKind(row.kind):
+        case DetectorKind.LIBRARY:
+            return types.LibraryDetector(name=row.value.strip())
+        case DetectorKind.REGEX:
+            return types.RegexDetector(pattern=row.value, max_len=row.max_len, ignore_case=row.ignore_case)
+        case DetectorKind.TERMS:
+            return types.TermsDetector(terms=lines, ignore_case=row.ignore_case)
+        case DetectorKind.KEY:
+            return types.KeyDetector(names=lines)
+        case DetectorKind.PATH:
+            return types.PathDetector(path=row.value.strip())
+
+
+def policy_spec(version: PolicyVersion) -> types.PolicySpec:
+    """The version as data, read in one query."""
+    rows = Rule.objects.filter(version=version).order_by("position", "pk")
+    return types.PolicySpec(
+        version_id=str(version.pk),
+        number=version.number,
+        name=version.policy.name,
+        rules=tuple(rule(row) for row in rows),
+        default_transform=types.Style(version.default_transform),
+        opaque_gate=types.Gate(version.opaque_gate),
+    )
+
+
+def rule(row: Rule) -> types.Rule:
+    return types.Rule(
+        id=str(row.pk),
+        name=row.name,
+        directions=DIRECTIONS[Ways(row.directions)],
+        matcher=types.Matcher(row.matcher),
+        value=row.value,
+        gate=types.Gate(row.gate),
+        transform=types.Style(row.transform) if row.transform else None,
+    )
+
+
+def compile_schema(spec: types.SchemaSpec, cache: MutableMapping[bytes, bytes] | None = None) -> Schema:
+    """Raises `SchemaError` with every problem at once."""
+    return Schema(spec, LIBRARY, cache=cache)
+
+
+def compile_policy(spec: types.PolicySpec, schema: Schema) -> Policy:
+    return Policy(spec, schema)
+
+
+def detector_problems(row: Detector) -> list[str]:
+    """What is wrong with one detector, in words for the form that edits it."""
+    return check_detector(detector(row), LIBRARY)
+
+
+def schema_problems(spec: types.SchemaSpec) -> list[str]:
+    """Everything that keeps the schema from being published, short of compiling it."""
+    if not spec.classes:
+        return ["It has no data class."]
+    return [
+        f"{each.slug} has no detector, so it would never be found."
+        for each in spec.classes
+        if not each.detectors
+    ]
+
+
+def rule_problems(spec: types.PolicySpec, schema: types.SchemaSpec) -> list[str]:
+    """Rules that name what the schema does not have: they would pass silently what they should stop."""
+    return unknown_values(spec, {each.slug: each for each in schema.classes})
+
+
+__all__ = [
+    "SchemaError",
+    "compile_policy",
+    "compile_schema",
+    "detector_problems",
+    "policy_spec",
+    "rule_problems",
+    "schema_problems",
+    "schema_spec",
+]

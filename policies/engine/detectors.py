@@ -1,0 +1,217 @@
+"""From a schema's detectors to patterns that compile together; says what is wrong in an admin's words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from .alphabet import Alphabet, alphabet_of
+from .candidate import Validator
+from .jsonpath import parse_path
+from .scanner import compile_problem
+from .types import (
+    DataClass,
+    Detector,
+    KeyDetector,
+    LibraryDetector,
+    PathDetector,
+    Recogniser,
+    RegexDetector,
+    TermsDetector,
+)
+from .validators import VALIDATORS, whole_word
+
+DEFAULT_MAX_LEN = 256
+MAX_LEN_LIMIT = 4096
+MAX_TERMS = 20_000
+MAX_PATTERN = 2_000
+MAX_TERM = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One expression of the database. `max_len` and all offsets count code points."""
+
+    class_index: int
+    detector: str
+    expression: str
+    ignore_case: bool
+    max_len: int
+    alphabet: Alphabet
+    tried: bool = True  # ours, or literal: not an admin's expression
+    validate: Validator | None = None
+    context: tuple[str, ...] = ()
+    context_needed: bool = False
+    near: int = 0
+    label: int = -1  # which of the schema's label expressions stands for `context`
+    until: re.Pattern[str] | None = None
+    until_len: int = 1
+    with_opener: bool = True
+
+    @property
+    def crosses(self) -> bool:
+        """Whether a match could span the NUL between two joined texts."""
+        return not self.alphabet.known or "\0" in self.alphabet.chars
+
+
+def patterns_of(index: int, detector: Detector, library: Mapping[str, Recogniser]) -> Iterator[Pattern]:
+    """The patterns of one detector that `problems_of` found nothing wrong with."""
+    if isinstance(detector, LibraryDetector):
+        yield from _library(index, library[detector.name])
+    elif isinstance(detector, RegexDetector):
+        yield _regex(index, detector)
+    elif isinstance(detector, TermsDetector):
+        yield from _terms(index, detector)
+
+
+def keys_of(detector: Detector, library: Mapping[str, Recogniser]) -> tuple[str, ...]:
+    """The normalised JSON key names that a detector claims."""
+    if isinstance(detector, KeyDetector):
+        return tuple(normalise_key(name) for name in detector.names)
+    if isinstance(detector, LibraryDetector):
+        return tuple(normalise_key(name) for name in library[detector.name].keys)
+    return ()
+
+
+def label_of(detector: Detector) -> str:
+    """How a finding names the detector: kind and, for the library, which one."""
+    if isinstance(detector, LibraryDetector):
+        return detector.name
+    kinds = {RegexDetector: "regex", TermsDetector: "terms", KeyDetector: "key", PathDetector: "path"}
+    return kinds[type(detector)]
+
+
+def normalise_key(name: str) -> str:
+    """Key names compare without case, `-`, `_` and spaces."""
+    return name.translate(_KEY_NOISE).lower()
+
+
+_KEY_NOISE = {ord(c): None for c in "-_ "}
+
+
+def where(data_class: DataClass, number: int, detector: Detector) -> str:
+    """How a problem names its detector."""
+    name = detector.name if isinstance(detector, LibraryDetector) else label_of(detector)
+    return f"{data_class.slug}, detector {number} ({name})"
+
+
+def _library(index: int, recogniser: Recogniser) -> Iterator[Pattern]:
+    for part in recogniser.parts:
+        yield from _library(index, part)
+    for expression in recogniser.patterns:
+        yield Pattern(
+            class_index=index,
+            detector=recogniser.name,
+            expression=expression,
+            ignore_case=recogniser.ignore_case,
+            max_len=recogniser.max_len,
+            alphabet=alphabet_of(expression, recogniser.ignore_case),
+            validate=VALIDATORS[recogniser.validator] if recogniser.validator else None,
+            context=recogniser.context,
+            context_needed=bool(recogniser.context) and recogniser.context_needed,
+            near=recogniser.near,
+            until=re.compile(recogniser.until) if recogniser.until else None,
+            until_len=recogniser.until_len,
+            with_opener=recogniser.with_opener,
+        )
+
+
+def _regex(index: int, detector: RegexDetector) -> Pattern:
+    alphabet = alphabet_of(detector.pattern, detector.ignore_case)
+    return Pattern(
+        class_index=index,
+        detector="regex",
+        expression=detector.pattern,
+        ignore_case=detector.ignore_case,
+        max_len=detector.max_len or alphabet.max_len or DEFAULT_MAX_LEN,
+        alphabet=alphabet,
+        tried=False,
+    )
+
+
+def _terms(index: int, detector: TermsDetector) -> Iterator[Pattern]:
+    for term in sorted({" ".join(term.split()) for term in detector.terms if term.strip()}):
+        expression = _term_expression(term)
+        yield Pattern(
+            class_index=index,
+            detector="terms",
+            expression=expression,
+            ignore_case=detector.ignore_case,
+            max_len=len(term),
+            alphabet=alphabet_of(expression, detector.ignore_case),
+            validate=whole_word,
+        )
+
+
+def _term_expression(term: str) -> str:
+    """Literals, which compile fast; the validator looks at the word's edges."""
+    return r"\s".join(map(_literal, term.split(" ")))
+
+
+def label_expression(words: Iterable[str]) -> str:
+    """Any of the words, on its own; `_` separates like a space (`date_of_birth`)."""
+    return "|".join(
+        (r"(?:\b|_)" if _is_word(word[0]) else "")
+        + _literal(word)
+        + (r"(?:\b|_)" if _is_word(word[-1]) else "")
+        for word in words
+    )
+
+
+def _literal(word: str) -> str:
+    return "".join(char if char.isalnum() else f"\\{char}" if char.isascii() else char for char in word)
+
+
+def _is_word(char: str) -> bool:
+    return char.isascii() and (char.isalnum() or char == "_")
+
+
+def problems_of(detector: Detector, library: Mapping[str, Recogniser]) -> list[str]:
+    """What keeps one detector from being compiled, in an admin's words."""
+    match detector:
+        case LibraryDetector():
+            return [] if detector.name in library else [f"The library has no recogniser “{detector.name}”."]
+        case RegexDetector():
+            return list(_regex_problems(detector))
+        case TermsDetector():
+            return list(_term_problems(detector))
+        case KeyDetector():
+            ok = any(normalise_key(name) for name in detector.names)
+            return [] if ok else ["Name at least one JSON key."]
+        case PathDetector():
+            hint = "Write a path such as $.customer.ids[*].value."
+            return [] if parse_path(detector.path) else [hint]
+
+
+def _regex_problems(detector: RegexDetector) -> Iterator[str]:
+    pattern, cap = detector.pattern, detector.max_len
+    if not pattern or len(pattern) > MAX_PATTERN:
+        yield f"A pattern has 1 to {MAX_PATTERN} characters."
+        return
+    reason = compile_problem(pattern, detector.ignore_case)
+    if "matches empty" in reason.lower():
+        yield "The pattern matches empty text: every place in every text would be a finding."
+    elif reason:
+        yield f"The pattern cannot be compiled: {reason}."
+    else:
+        yield from _length_problems(alphabet_of(pattern, detector.ignore_case), cap)
+
+
+def _length_problems(alphabet: Alphabet, cap: int | None) -> Iterator[str]:
+    if cap is None and alphabet.max_len is None:
+        yield "The pattern can match text of any length: set a maximum length, or bound its repeats."
+    elif not 1 <= (cap or alphabet.max_len or 0) <= MAX_LEN_LIMIT:
+        yield f"The maximum length must be from 1 to {MAX_LEN_LIMIT}."
+    elif cap is not None and cap < alphabet.min_len:
+        yield f"The maximum length {cap} is below the shortest match ({alphabet.min_len})."
+
+
+def _term_problems(detector: TermsDetector) -> Iterator[str]:
+    terms = [term for term in detector.terms if term.strip()]
+    if not terms:
+        yield "List at least one term."
+    if len(terms) > MAX_TERMS:
+        yield f"A list holds at most {MAX_TERMS} terms."
+    if any(len(term) > MAX_TERM or not term.isprintable() for term in terms):
+        yield f"A term has at most {MAX_TERM} characters, none of them a control character."

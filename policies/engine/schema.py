@@ -1,0 +1,121 @@
+"""A classification schema compiled: one scanner over all its patterns, its field rules, its hold-back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import replace
+
+import hyperscan
+
+from .detectors import Pattern, keys_of, label_expression, label_of, patterns_of, problems_of, where
+from .errors import EngineError
+from .frontier import groups_of
+from .jsonpath import Step, parse_path
+from .scanner import Event, Expression, Scanner
+from .types import DataClass, Detector, PathDetector, Recogniser, SchemaSpec
+
+_SLUG = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+
+
+class SchemaError(EngineError):
+    """A schema that cannot be compiled. `problems` lists every reason, each naming class and detector."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Schema:
+    """Immutable and thread-safe. `hold_back`: the most code points a stream withholds."""
+
+    def __init__(
+        self,
+        spec: SchemaSpec,
+        library: Mapping[str, Recogniser],
+        *,
+        cache: MutableMapping[bytes, bytes] | None = None,
+    ) -> None:
+        problems = tuple(_problems(spec, library))
+        if problems:
+            raise SchemaError(problems)
+        self.spec = spec
+        self.classes: Mapping[str, DataClass] = {one.slug: one for one in spec.classes}
+        self.patterns, self.labels = _with_labels(_patterns(spec, library))
+        self.keys = _keys(spec, library)
+        self.paths = tuple(_paths(spec))
+        self.groups = groups_of((pattern.alphabet, pattern.max_len) for pattern in self.patterns)
+        self.hold_back = max((group.reach for group in self.groups), default=0)
+        self.shortest = min((max(p.alphabet.min_len, 1) for p in self.patterns), default=1)
+        self.joinable = all(p.alphabet.known and not p.alphabet.anchored for p in self.patterns)
+        self.scanner = _scanner(self.patterns, self.labels, cache)
+
+    def scan(self, data: bytes) -> list[Event]:
+        """Every event in one whole text; none when there are only labels, which label nothing."""
+        events = self.scanner.scan(data)
+        return events if any(event[0] < len(self.patterns) for event in events) else []
+
+
+def check_detector(detector: Detector, library: Mapping[str, Recogniser]) -> list[str]:
+    """The problems of one detector alone, for forms; empty when it can be used."""
+    return problems_of(detector, library)
+
+
+def _with_labels(patterns: Iterable[Pattern]) -> tuple[tuple[Pattern, ...], tuple[str, ...]]:
+    """The context words become expressions of their own: whether one is near costs nothing then."""
+    labels: dict[tuple[str, ...], int] = {}
+    numbered = tuple(
+        replace(pattern, label=labels.setdefault(pattern.context, len(labels)))
+        if pattern.context
+        else pattern
+        for pattern in patterns
+    )
+    return numbered, tuple(map(label_expression, labels))
+
+
+def _scanner(
+    patterns: tuple[Pattern, ...], labels: tuple[str, ...], cache: MutableMapping[bytes, bytes] | None
+) -> Scanner:
+    expressions = [Expression(one.expression, one.ignore_case, one.tried) for one in patterns]
+    try:
+        return Scanner([*expressions, *(Expression(label, True, True) for label in labels)], cache)
+    except hyperscan.HyperscanError as error:
+        raise SchemaError((f"The patterns cannot be compiled together: {error}",)) from None
+
+
+def _problems(spec: SchemaSpec, library: Mapping[str, Recogniser]) -> Iterator[str]:
+    seen: set[str] = set()
+    for data_class in spec.classes:
+        if not _SLUG.fullmatch(data_class.slug):
+            yield f"{data_class.slug}: name a data class by letters, digits, - and _, a letter first."
+        if data_class.slug in seen:
+            yield f"{data_class.slug}: two data classes have this name."
+        seen.add(data_class.slug)
+        for number, detector in enumerate(data_class.detectors, 1):
+            for problem in problems_of(detector, library):
+                yield f"{where(data_class, number, detector)}: {problem}"
+
+
+def _patterns(spec: SchemaSpec, library: Mapping[str, Recogniser]) -> Iterator[Pattern]:
+    for index, data_class in enumerate(spec.classes):
+        for detector in data_class.detectors:
+            yield from patterns_of(index, detector, library)
+
+
+def _keys(spec: SchemaSpec, library: Mapping[str, Recogniser]) -> Mapping[str, tuple[tuple[int, str], ...]]:
+    """Normalised key name -> (class, detector) pairs that claim it."""
+    found: dict[str, tuple[tuple[int, str], ...]] = {}
+    for index, data_class in enumerate(spec.classes):
+        for detector in data_class.detectors:
+            for name in keys_of(detector, library):
+                found[name] = (*found.get(name, ()), (index, label_of(detector)))
+    return found
+
+
+def _paths(spec: SchemaSpec) -> Iterator[tuple[tuple[Step, ...], int]]:
+    for index, data_class in enumerate(spec.classes):
+        for detector in data_class.detectors:
+            if isinstance(detector, PathDetector):
+                steps = parse_path(detector.path)
+                if steps is not None:
+                    yield steps, index

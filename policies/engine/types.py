@@ -1,0 +1,255 @@
+"""The words of the engine as frozen values: what is sensitive, what to do, what was found.
+
+Pure data. Offsets are code points of the text that was scanned. Nothing here holds a matched value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import NewType
+
+from .jsontext import Json
+
+MaskedText = NewType("MaskedText", str)
+"""Text that the masker has passed. Made in `masker.py` and `stream.py` only."""
+
+MaskedBytes = NewType("MaskedBytes", bytes)
+"""A serialised document whose every string the masker has passed. Made in `masker.py` only."""
+
+
+class Level(IntEnum):
+    """How bad it is when this gets out."""
+
+    PUBLIC = 0
+    INTERNAL = 1
+    CONFIDENTIAL = 2
+    RESTRICTED = 3
+
+
+class Gate(IntEnum):
+    """What happens to the call. The strictest one wins, so the order is the meaning."""
+
+    ALLOW = 0
+    FLAG = 1
+    HOLD = 2
+    BLOCK = 3
+
+
+class Style(StrEnum):
+    """What happens to the matched text."""
+
+    NONE = "none"
+    REDACT = "redact"  # ***
+    REMOVE = "remove"  # the field, or the text
+    PARTIAL = "partial"  # XXXX-XXXX-XXXX-1234
+    LABEL = "label"  # [EMAIL]
+
+
+class Direction(StrEnum):
+    """Which way the text travels."""
+
+    REQUEST = "request"
+    RESPONSE = "response"
+
+
+class Matcher(StrEnum):
+    """What a rule looks at. Later members need no change in stored rules."""
+
+    CLASS = "class"  # value: the data class's slug
+    TAG = "tag"  # value: a tag of the data class
+    LEVEL = "level"  # value: level name; matches that level and above
+    OPAQUE = "opaque"  # content nobody here can read: images, audio, files, token arrays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryDetector:
+    """A recogniser that ships with Postern, by name (`policies/library`)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegexDetector:
+    """An admin's own pattern. `max_len` (code points) bounds how much a stream holds back."""
+
+    pattern: str
+    max_len: int | None = None
+    ignore_case: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermsDetector:
+    """A list of words or phrases, matched whole."""
+
+    terms: tuple[str, ...]
+    ignore_case: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyDetector:
+    """Any JSON value under one of these key names (case, `-` and `_` ignored)."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathDetector:
+    """Any JSON value at a path such as `$.customer.ids[*].value` (members, `[*]`, `[3]`, `.*`)."""
+
+    path: str
+
+
+Path = tuple[str | int, ...]
+"""A place in a JSON tree by raw keys and indexes. Never recorded: `Finding.path` shows masked keys."""
+
+Detector = LibraryDetector | RegexDetector | TermsDetector | KeyDetector | PathDetector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataClass:
+    """One kind of sensitive thing: an attribute of the classification schema."""
+
+    slug: str  # EMAIL, CARD: shown in labels and headers
+    name: str
+    level: Level
+    weight: int = 1
+    tags: frozenset[str] = frozenset()
+    detectors: tuple[Detector, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaSpec:
+    """One schema version as data; `Schema` (compiled) is made from it."""
+
+    version_id: str
+    number: int
+    name: str
+    classes: tuple[DataClass, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """Gate and transform are apart: a held call that is approved still leaves masked."""
+
+    id: str
+    name: str
+    directions: frozenset[Direction]
+    matcher: Matcher
+    value: str = ""
+    gate: Gate = Gate.ALLOW
+    transform: Style | None = None  # None: this rule says nothing about the text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySpec:
+    """One policy version as data; `Policy` (compiled with a schema) is made from it."""
+
+    version_id: str
+    number: int
+    name: str
+    rules: tuple[Rule, ...]
+    default_transform: Style = Style.REDACT  # for a class that no rule's transform names
+    opaque_gate: Gate = Gate.BLOCK  # for opaque content that no rule names
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a finding sits: a JSON path (`messages[0].content`) or a stream channel, never a value."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A data class seen at a place. `start`/`length` locate its replacement in the *recorded* text."""
+
+    data_class: str
+    level: Level
+    detector: str
+    path: str
+    start: int
+    length: int
+    style: Style  # as sent
+    rule_id: str = ""  # the rule that chose the style; empty: the policy's default
+    counted: bool = True  # False: inside a stronger finding; gates see it, counts do not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recogniser:
+    """A detector that ships with Postern, as data (`policies/library`).
+
+    `patterns` find candidates, `validator` (a name in `validators.py`) confirms or narrows them, one of the
+    `context` words stands shortly before (must stand there, if `context_needed`). With `until`, the pattern
+    only opens: the finding runs to the first match of `until` (a safe expression of ours, at most
+    `until_len` long) or the end of the text; `with_opener`: opener and closer are part of it.
+    """
+
+    name: str
+    title: str
+    patterns: tuple[str, ...] = ()
+    max_len: int = 64
+    ignore_case: bool = False
+    validator: str = ""
+    context: tuple[str, ...] = ()
+    context_needed: bool = True
+    near: int = 40  # code points between a context word and the candidate, at most
+    until: str = ""
+    until_len: int = 1
+    with_opener: bool = True
+    parts: tuple[Recogniser, ...] = ()  # further ways to find the same thing
+    keys: tuple[str, ...] = ()  # JSON key names whose whole value is meant
+    positive: tuple[tuple[str, str], ...] = ()  # (text, what is found in it)
+    negative: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedString:
+    """One text (or the released part of one) after masking. Findings sit in `recorded`."""
+
+    sent: MaskedText
+    recorded: MaskedText  # the same object as `sent` when equal
+    findings: tuple[Finding, ...] = ()
+    fingerprints: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # (class, normalised raw value)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedDocument:
+    """One JSON document after masking."""
+
+    sent: MaskedBytes
+    recorded: MaskedBytes  # the same object as `sent` when equal
+    tree_sent: Json
+    findings: tuple[Finding, ...] = ()
+    fingerprints: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """Content that cannot be read here, at a place."""
+
+    kind: str  # image, audio, file, token-array, base64, hosted-tool
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why the gate is what it is, in words a person can act on. Never a matched value."""
+
+    gate: Gate
+    rule_id: str
+    rule_name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the engine decided about one direction of one call."""
+
+    gate: Gate
+    findings: tuple[Finding, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)  # data class slug -> findings masked or seen
+    masked: Mapping[str, int] = field(default_factory=dict)  # the part of counts whose style is not NONE
+    highest: Level | None = None
