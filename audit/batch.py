@@ -1,0 +1,255 @@
+"""From what callers hand in to the rows of one transaction: sealing, chaining, the projection's columns.
+
+Runs in the recorder's thread. A Builder works on a copy of the chain's head; the recorder takes it over when
+the rows are durable and drops the Builder when they are not.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+from uuid import UUID
+
+import orjson
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from audit import chain, crypto, ids, rows
+from audit.keys import PAYLOAD, KeyDirectory
+from audit.records import Admission, Close, Recordable
+from audit.sessions import Open
+from audit.store import Batch, Dialect, Line, Row, row_id
+
+_DAY = 86_400_000
+_NO_CALLER = -1.0
+
+
+class UnknownCall(Exception):
+    """The call was never admitted, or is closed."""
+
+
+@final
+@dataclass(slots=True, eq=False)
+class Item:
+    """One thing to record and the coroutine, if any, that waits for it."""
+
+    kind: str  # admit | refuse | segment | close | recover | event | heartbeat
+    call: UUID | None = None
+    admission: Admission | None = None
+    part: Recordable | None = None
+    last: bool = False
+    close: Close | None = None
+    meta: Mapping[str, Any] | None = None
+    future: Future[None] | None = None
+    loop: AbstractEventLoop | None = None
+    deadline: float = _NO_CALLER
+    expired: bool = False  # the caller was told that the store is not available
+    packed: bytes = b""  # the payload, compressed
+    session: Open | None = None
+
+    @property
+    def payload(self) -> Recordable | None:
+        return self.admission.request if self.admission else self.part
+
+    def abandoned(self) -> bool:
+        """Nobody waits any more: a request that was given up must not be recorded as admitted."""
+        return self.expired or (self.future is not None and self.future.cancelled())
+
+
+@final
+@dataclass(slots=True, eq=False)
+class OpenCall:
+    """An admitted call that has not been closed, as the recorder's thread keeps it."""
+
+    id: bytes
+    row_id: str
+    started: Any  # in the store's dialect
+    milliseconds: int
+    cipher: AESGCM | None
+    parts: int = 0
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of a chain."""
+
+    sequence: int = 0
+    digest: bytes = chain.GENESIS
+
+
+@final
+class Month:
+    """Wraps call keys: one month key's cipher at a time."""
+
+    def __init__(self, keys: KeyDirectory) -> None:
+        self._keys = keys
+        self._by_day: dict[int, tuple[str, AESGCM]] = {}
+
+    def of(self, milliseconds: int) -> tuple[str, AESGCM]:
+        day = milliseconds // _DAY
+        found = self._by_day.get(day)
+        if found is None:
+            key = self._keys.month(PAYLOAD, ids.moment(milliseconds))
+            found = self._by_day[day] = key.id, AESGCM(key.key)
+            if len(self._by_day) > 8:
+                self._by_day.pop(next(iter(self._by_day)))
+        return found
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """What stays the same from batch to batch."""
+
+    dialect: Dialect
+    months: Month
+    packer: crypto.Packer
+    noise: crypto.Noise
+    instance: UUID
+    stream: UUID
+    number: int  # the stream's
+    epoch: int
+
+    def pack(self, items: list[Item]) -> None:
+        """Compress the payloads of a batch in one go: each call gives the interpreter away."""
+        full = [item for item in items if item.payload is not None]
+        packed = self.packer.pack([(part.marks, part.data) for item in full if (part := item.payload)])
+        for item, one in zip(full, packed, strict=True):
+            item.packed = one
+
+
+@final
+class Builder:
+    """Rows of one batch. `add` either takes an item wholly or raises and leaves no trace of it."""
+
+    def __init__(self, writer: Writer, head: Head, open_calls: dict[int, OpenCall], now: int) -> None:
+        self.batch = Batch()
+        self.opened: dict[int, OpenCall] = {}  # by the id's integer: UUID hashes in Python
+        self.closed: set[int] = set()
+        self._fingerprints: list[tuple[str, str, str]] = []
+        self._writer = writer
+        self._dialect = writer.dialect
+        self._open = open_calls
+        self._sequence, self._digest = head.sequence, head.digest
+        self._now = now
+        self._at = writer.dialect.time(now)
+        self._stream = writer.stream.bytes
+        self._stream_row = row_id(writer.stream)
+        self._instance_row = row_id(writer.instance)
+
+    def finish(self) -> Batch:
+        """The batch, once every item is in it."""
+        if self._fingerprints:
+            row = (row_id(ids.new()), self._at, self._dialect.blob(orjson.dumps(self._fingerprints)))
+            self.batch.unindexed.append(row)
+        return self.batch
+
+    @property
+    def head(self) -> Head:
+        return Head(self._sequence, self._digest)
+
+    def add(self, item: Item) -> None:
+        if item.admission is not None:
+            self._admit(item, item.admission)
+        elif item.part is not None:
+            self._segment(self._find(item.call), item, item.part)
+        elif item.close is not None:
+            self._close(item, item.close)
+        else:
+            self._entry(item.kind, None, rows.encode({"v": rows.VERSION, **(item.meta or {})}))
+
+    def _find(self, call: UUID | None) -> OpenCall:
+        assert call is not None  # noqa: S101 (set wherever a part or a close is)
+        found = self.opened.get(call.int) or self._open.get(call.int)
+        if found is None or call.int in self.closed:
+            raise UnknownCall(str(call))
+        return found
+
+    def _admit(self, item: Item, admission: Admission) -> None:
+        call = self._call(admission.call_id)
+        session = item.session.row_id if item.session else None
+        needs_key = admission.request is not None or item.close is None
+        key: Row = self._key(call) if needs_key else (None, None)
+        meta = rows.admission_meta(admission, epoch=self._writer.epoch, session=session)
+        row = rows.call_row(self._dialect, admission, self._instance_row, self._stream_row, session)
+        end = self._ending(call, item.close) if item.close else None
+        self._entry("admission", call, meta, item.packed, key + row)
+        for data_class, digest in admission.fingerprints:
+            self._fingerprints.append((call.row_id, data_class, digest.hex()))
+        if end is None:
+            self.opened[admission.call_id.int] = call
+        else:
+            self._entry("close", call, end[0], b"", end[1])
+
+    def _call(self, call_id: UUID) -> OpenCall:
+        milliseconds = ids.milliseconds_of(call_id)
+        started = self._dialect.time(milliseconds)
+        return OpenCall(call_id.bytes, row_id(call_id), started, milliseconds, None)
+
+    def _key(self, call: OpenCall) -> Row:
+        """A key for one call's payloads; the row holds it wrapped."""
+        noise = self._writer.noise
+        key = noise.take(crypto.KEY_BYTES)
+        name, month = self._writer.months.of(call.milliseconds)
+        wrapped = crypto.seal(month, key, crypto.key_place(call.id, name), noise)
+        call.cipher = AESGCM(key)
+        return (name, self._dialect.blob(wrapped))
+
+    def _segment(self, call: OpenCall, item: Item, part: Recordable) -> None:
+        meta = rows.segment_meta(part=call.parts + 1, size=len(part.data), last=item.last)
+        self._entry("segment", call, meta, item.packed)
+        call.parts += 1
+
+    def _close(self, item: Item, close: Close) -> None:
+        assert item.call is not None  # noqa: S101
+        call = self._call(item.call) if item.kind == "recover" else self._find(item.call)
+        meta, row = self._ending(call, close)
+        self._entry("close", call, meta, b"", row)
+        self.closed.add(item.call.int)
+
+    def _ending(self, call: OpenCall, close: Close) -> tuple[bytes, Row]:
+        return rows.close_meta(close, parts=call.parts), rows.close_row(self._dialect, close, self._at)
+
+    def _entry(
+        self, kind: str, call: OpenCall | None, meta: bytes, packed: bytes = b"", rest: Row = ()
+    ) -> None:
+        """Seal, chain, and append; nothing fails after the append."""
+        blob = self._dialect.blob
+        sequence = self._sequence + 1
+        entry = chain.entry_id(self._writer.number, sequence)
+        started, milliseconds = (call.started, call.milliseconds) if call else (self._at, self._now)
+        sealed, payload_digest = None, b""
+        if packed and call is not None and call.cipher is not None:
+            place = crypto.payload_place(call.id, sequence, kind)
+            payload = crypto.seal(call.cipher, packed, place, self._writer.noise)
+            payload_digest = crypto.digest_of(payload)
+            sealed = blob(payload)
+        digest = chain.digest(
+            self._stream,
+            sequence,
+            self._digest,
+            entry,
+            call.id if call else chain.NO_CALL,
+            milliseconds * 1000,
+            self._now * 1000,
+            kind,
+            payload_digest,
+            meta,
+        )
+        row = (
+            entry,
+            started,
+            self._at,
+            self._stream_row,
+            sequence,
+            blob(self._digest),
+            blob(digest),
+            kind,
+            call.row_id if call else None,
+            blob(meta),
+            blob(payload_digest),
+        )
+        self.batch.lines.append(Line(row, sealed, rest))
+        self._sequence, self._digest = sequence, digest

@@ -1,0 +1,152 @@
+"""What the lists show: sessions and calls, newest first, by keyset: ids are UUIDv7, in order of time.
+
+Every read is bounded: a page of sessions looks at no more than `MAX_SUMMED` of their calls.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
+
+from audit.listing import Action, CallRow, Found, call_rows, found_of
+from audit.models import Call, Session
+
+PAGE: Final = 50
+MAX_SUMMED: Final = 5_000
+ACTIONS: Final = ("passed", "masked", "flagged", "held", "blocked", "refused")
+RECENT: Final = timedelta(hours=24)
+"""How far back a list of one action looks: there is no index on it."""
+
+SLACK: Final = timedelta(minutes=10)
+"""A session is written with its first call's batch, so a little after that call began."""
+
+
+@dataclass(slots=True)
+class _Sum:
+    calls: int = 0
+    models: dict[str, None] = field(default_factory=dict)
+    actions: Counter[str] = field(default_factory=Counter)
+    found: Counter[str] = field(default_factory=Counter)
+    last: datetime | None = None
+
+    def take(self, row: Mapping[str, Any]) -> None:
+        self.calls += 1
+        if row["model"]:
+            self.models.setdefault(row["model"])
+        self.actions[row["action"]] += 1
+        self.found.update(row["counts"] or {})
+        self.found.update(row["response_counts"] or {})
+        self.last = max(self.last or row["started_at"], row["started_at"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """A session with what its calls add up to."""
+
+    id: UUID
+    started_at: datetime
+    last_at: datetime
+    name: str
+    kind: str
+    subject: str
+    area: str
+    endpoint: str
+    calls: str  # a number; with a plus sign when not all were counted
+    models: tuple[str, ...]
+    found: tuple[Found, ...]
+    actions: tuple[Action, ...]
+
+
+Row = TypeVar("Row")
+Model = TypeVar("Model", Call, Session)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """One page; `older` is the id to continue before, None at the end."""
+
+    rows: Sequence[Row]
+    older: UUID | None
+
+
+def sessions_page(before: UUID | None) -> Page[SessionRow]:
+    sessions = Session.objects.order_by("-id")
+    if before is not None:
+        sessions = sessions.filter(id__lt=before)
+    found, older = _cut(list(sessions[: PAGE + 1]))
+    sums, whole = _sums([session.id for session in found])
+    return Page([_session_row(session, sums[session.id], whole=whole) for session in found], older)
+
+
+def session_row(session: Session) -> SessionRow:
+    sums, whole = _sums([session.id])
+    return _session_row(session, sums[session.id], whole=whole)
+
+
+def calls_of_session(session: Session, after: UUID | None) -> Page[CallRow]:
+    """Oldest first, as they were made; `older` is then the id to continue after."""
+    since = session.started_at - SLACK
+    calls = Call.objects.filter(session_id=session.id, started_at__gte=since)
+    if after is not None:
+        calls = calls.filter(id__gt=after)
+    found, more = _cut(list(calls.order_by("started_at", "id")[: PAGE + 1]))
+    return Page(call_rows(found), more)
+
+
+def calls_page(before: UUID | None, action: str, now: datetime) -> Page[CallRow]:
+    """All calls, also those of callers whom nobody knows; `action` narrows the last day to one outcome."""
+    calls = Call.objects.order_by("-id")
+    if action:
+        since = now - RECENT
+        floor = UUID(int=int(since.timestamp() * 1000) << 80)
+        calls = calls.filter(action=action, started_at__gte=since, id__gte=floor)
+    if before is not None:
+        calls = calls.filter(id__lt=before)
+    found, older = _cut(list(calls[: PAGE + 1]))
+    return Page(call_rows(found), older)
+
+
+def neighbours(call: Call) -> tuple[UUID | None, UUID | None]:
+    """The calls before and after this one in its session."""
+    if call.session_id is None:
+        return None, None
+    same = Call.objects.filter(session_id=call.session_id)
+    before = same.filter(started_at__lte=call.started_at, id__lt=call.id).order_by("-id")
+    after = same.filter(started_at__gte=call.started_at, id__gt=call.id).order_by("id")
+    return before.values_list("id", flat=True).first(), after.values_list("id", flat=True).first()
+
+
+def _cut(found: list[Model]) -> tuple[list[Model], UUID | None]:
+    """Drops the row that was read only to see whether there are more."""
+    return (found[:PAGE], found[PAGE - 1].id) if len(found) > PAGE else (found, None)
+
+
+def _sums(sessions: Iterable[UUID]) -> tuple[Mapping[UUID, _Sum], bool]:
+    columns = ("session_id", "model", "action", "counts", "response_counts", "started_at")
+    calls = Call.objects.filter(session_id__in=list(sessions)).order_by("-id").values(*columns)
+    rows = list(calls[:MAX_SUMMED])
+    sums: defaultdict[UUID, _Sum] = defaultdict(_Sum)
+    for row in rows:
+        sums[row["session_id"]].take(row)
+    return sums, len(rows) < MAX_SUMMED
+
+
+def _session_row(session: Session, total: _Sum, *, whole: bool) -> SessionRow:
+    return SessionRow(
+        id=session.id,
+        started_at=session.started_at,
+        last_at=total.last or session.started_at,
+        name=session.name,
+        kind=session.kind,
+        subject=session.subject,
+        area=session.area,
+        endpoint=session.endpoint,
+        calls=str(total.calls) if whole else f"{total.calls}+",
+        models=tuple(total.models),
+        found=found_of(total.found),
+        actions=tuple(Action(name, total.actions[name]) for name in ACTIONS if total.actions[name]),
+    )

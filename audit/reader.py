@@ -1,0 +1,174 @@
+"""Opening one call's record: payloads unsealed, chain checked, the opening itself recorded first (P16)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, final
+from uuid import UUID
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+from django.db import transaction
+
+from audit import chain, crypto, ids
+from audit.events import event, link
+from audit.keys import KeyDirectory, KeyMissing
+from audit.models import Call, CallKey, Entry, Payload
+from audit.records import Recordable, Who
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One entry of a call and what it holds. `payload` is None where there is none or it does not open."""
+
+    id: int
+    sequence: int
+    kind: str
+    at: int  # microseconds since 1970
+    digest: bytes
+    meta: Mapping[str, Any]
+    payload: Recordable | None
+    problem: str = ""  # why the payload does not open, or what does not match
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """Everything that is recorded of one call."""
+
+    call: Call
+    parts: tuple[Part, ...]
+    chain_ok: bool
+
+    @property
+    def request(self) -> Recordable | None:
+        """The masked request, as recorded."""
+        return next((part.payload for part in self.parts if part.kind == "admission"), None)
+
+    @property
+    def response(self) -> tuple[Recordable, ...]:
+        """The response's segments that open, in order."""
+        return tuple(part.payload for part in self.parts if part.kind == "segment" and part.payload)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with this record, in words; empty when it is whole."""
+        return tuple(f"{part.kind} {part.sequence}: {part.problem}" for part in self.parts if part.problem)
+
+
+def call_open(*, call_id: UUID, by: Who, why: Recordable | None = None) -> CallRecord:
+    """Read one call's record for `by`. That it was opened is durable before anything is returned.
+
+    Raises Call.DoesNotExist.
+    """
+    call = Call.objects.get(id=call_id, started_at=ids.time_of(call_id))
+    with transaction.atomic(durable=True):
+        event("call.opened", by=by, area=call.area, about=f"call {call_id}", call_id=call_id, note=why)
+    return call_read(call)
+
+
+def call_read(call: Call) -> CallRecord:
+    """The record without an event: for checks that show nobody anything."""
+    entries = list(Entry.objects.filter(call_id=call.id, started_at=call.started_at).order_by("id"))
+    sealed = {
+        payload.id: bytes(payload.sealed)
+        for payload in Payload.objects.filter(
+            id__in=[entry.id for entry in entries], started_at=call.started_at
+        )
+    }
+    cipher, problem = _cipher(call)
+    parts = tuple(_part(entry, sealed.get(entry.id), cipher, problem) for entry in entries)
+    return CallRecord(call, parts, _follow(entries) and not any(map(_broken, parts)))
+
+
+@lru_cache(maxsize=4)
+def directory(path: Path) -> KeyDirectory:
+    """The key directory of the settings; keys are read once."""
+    return KeyDirectory(path)
+
+
+def _cipher(call: Call) -> tuple[AESGCM | None, str]:
+    """The call's own cipher, or why there is none."""
+    row = CallKey.objects.filter(id=call.id, started_at=call.started_at).first()
+    if row is None:
+        return None, "its key was erased"
+    try:
+        month = directory(Path(settings.AUDIT_KEY_DIR)).find(row.month_key)
+        key = crypto.unseal(AESGCM(month), bytes(row.wrapped), crypto.key_place(call.id.bytes, row.month_key))
+    except KeyMissing:
+        return None, f"the key {row.month_key} is gone"
+    except crypto.SealError:
+        return None, "its key does not open"
+    return AESGCM(key), ""
+
+
+def _part(entry: Entry, sealed: bytes | None, cipher: AESGCM | None, no_cipher: str) -> Part:
+    payload, problem = None, ""
+    if link(entry).expected() != bytes(entry.digest):
+        problem = "was changed"
+    elif entry.payload_digest:
+        payload, problem = _payload(entry, sealed, cipher, no_cipher)
+    return Part(
+        id=entry.id,
+        sequence=entry.sequence,
+        kind=entry.kind,
+        at=ids.microseconds(entry.at),
+        digest=bytes(entry.digest),
+        meta=_meta(entry),
+        payload=payload,
+        problem=problem,
+    )
+
+
+def _payload(
+    entry: Entry, sealed: bytes | None, cipher: AESGCM | None, no_cipher: str
+) -> tuple[Recordable | None, str]:
+    if sealed is None:
+        return None, "its payload was removed"
+    if sha256(sealed).digest() != bytes(entry.payload_digest):
+        return None, "its payload was changed"
+    if cipher is None:
+        return None, no_cipher
+    assert entry.call_id is not None  # noqa: S101 (only a call's entries have payloads)
+    place = crypto.payload_place(entry.call_id.bytes, entry.sequence, entry.kind)
+    try:
+        marks, data = crypto.unpack(crypto.unseal(cipher, sealed, place))
+    except crypto.SealError:
+        return None, "its payload does not open"
+    return Recordable(data, marks), ""
+
+
+def _meta(entry: Entry) -> Mapping[str, Any]:
+    try:
+        found = json.loads(bytes(entry.meta))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+_TAMPERED = ("was changed", "its payload was changed")
+
+
+def _broken(part: Part) -> bool:
+    return part.problem in _TAMPERED
+
+
+def _follow(entries: Sequence[Entry]) -> bool:
+    """Whether each entry follows the one before it in its stream."""
+    wanted = [entry.id - 1 for entry in entries if entry.sequence > 1]
+    before = dict(_digests(wanted))
+    return all(
+        bytes(entry.previous) == (before.get(entry.id - 1, b"") if entry.sequence > 1 else chain.GENESIS)
+        for entry in entries
+    )
+
+
+def _digests(entries: Iterable[int]) -> Iterable[tuple[int, bytes]]:
+    rows = Entry.objects.filter(id__in=list(entries)).values_list("id", "digest")
+    return ((number, bytes(digest)) for number, digest in rows)

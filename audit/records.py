@@ -1,0 +1,106 @@
+"""What the recorder accepts: snapshots of a call, made by the caller, holding nothing raw.
+
+`Recordable` is the taint label of the record: it is made in `gateway.proxy.exchange` (payloads) and in
+`policies.services.scrub` (reasons, comments, search terms) and nowhere else; a test reads the source for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, final
+from uuid import UUID
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Recordable:
+    """Masked bytes as they may be stored, and the findings in them (offsets and classes, no values)."""
+
+    data: bytes
+    marks: bytes = b"[]"  # JSON list of findings
+
+    def __repr__(self) -> str:
+        return f"Recordable({len(self.data)} bytes)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Who:
+    """The caller as of the call."""
+
+    person_id: UUID | None = None
+    subject: str = ""  # stable subject, e.g. `local:alice`
+    name: str = ""
+    kind: str = ""  # person | service
+    owner_id: UUID | None = None  # a service account's owner
+    key_id: UUID | None = None
+    key_prefix: str = ""
+    groups: tuple[str, ...] = ()
+    network: str = ""  # the peer's address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class What:
+    """What was called, under which versions."""
+
+    area: str = ""
+    endpoint_id: UUID | None = None
+    endpoint: str = ""
+    api: str = ""  # openai.chat | json
+    method: str = ""
+    path: str = ""
+    model: str = ""
+    streaming: bool = False
+    access_rule_id: UUID | None = None
+    policy_version_id: UUID | None = None
+    policy: str = ""  # name@number
+    schema_version_id: UUID | None = None
+    schema: str = ""  # name@number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The request's verdict as data."""
+
+    action: str  # passed | masked | flagged | held | blocked | refused
+    gate: str = "allow"
+    code: str = ""  # error code of a refusal
+    reasons: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()  # rule ids that decided
+    counts: Mapping[str, int] = field(default_factory=dict)
+    highest: str = ""  # level name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """One call about to happen (or refused). Committed before any byte goes upstream."""
+
+    call_id: UUID  # UUIDv7: its time is the call's `started_at`
+    who: Who
+    what: What
+    decision: Decision
+    request_hmac: bytes = b""  # keyed digest of the original request
+    sent_digest: bytes = b""  # SHA-256 of the bytes to send
+    request_size: int = 0
+    request: Recordable | None = None  # as recorded; None where the payload could not be read
+    session_hint: bytes = (
+        b""  # keyed digest of what ties calls together (client header or conversation prefix)
+    )
+    fingerprints: tuple[tuple[str, bytes], ...] = ()  # (data class, keyed digest of the value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """How the call ended. Written once."""
+
+    action: str  # the final action, response findings included
+    status: int  # HTTP status the client got; 0 when it got none
+    complete: bool  # False: the client did not get a whole answer
+    code: str = ""  # error code, or why it is incomplete
+    finish_reason: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    response_size: int = 0
+    response_counts: Mapping[str, int] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)  # milliseconds by phase
+    extra: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,235 @@
+"""The recorder's store on PostgreSQL: a batch is one statement, one round trip, one commit.
+
+The rows travel as JSON documents and PostgreSQL spreads them (`json_to_recordset`): the statement is the same
+for every batch, so it is prepared once, and binding costs the gateway seven parameters instead of hundreds.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, final
+
+import orjson
+import psycopg
+from psycopg import errors
+
+from audit import ids, store
+from audit.store import Batch, Row, RowsRefused, SessionRace, StoreError
+
+_LIMITS = {
+    "lock_timeout": "700ms",
+    "statement_timeout": "1200ms",
+    "idle_in_transaction_session_timeout": "5s",
+}
+_CONNECTION = {  # a peer that vanished is noticed within seconds
+    "connect_timeout": 2,
+    "keepalives": 1,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 2000,
+}
+_TAKEN = "audit_session_key"
+_STREAMS = 0x706F7374  # the advisory locks that are streams
+_OWN = ("context", "prepare_threshold", "cursor_factory", "row_factory")  # Django's, not libpq's
+
+_KEYS = store.OF_CALL | store.KEY
+_CLOSES = store.OF_CALL | store.CLOSE
+_OPEN = {"finish_reason": "", "response_size": 0}
+_CALLS = (
+    store.OF_CALL | store.CALL | {name: kind for name, kind in store.CLOSE.items() if name not in store.CALL}
+)
+
+
+@final
+class PostgreSQLDialect:
+    """Values as they are written into a JSON document."""
+
+    def __init__(self) -> None:
+        self._moment = (-1, "")
+
+    def time(self, milliseconds: int) -> str:
+        if self._moment[0] != milliseconds:
+            self._moment = (milliseconds, ids.moment(milliseconds).isoformat())
+        return self._moment[1]
+
+    def blob(self, value: bytes) -> str:
+        return "\\x" + value.hex()
+
+    def json(self, value: Any) -> Any:
+        return value
+
+
+def _document(place: int) -> str:
+    return f"json_to_recordset(convert_from(${place}, 'UTF8')::json)"
+
+
+def _insert(table: str, columns: Mapping[str, str], place: int) -> str:
+    names = ", ".join(f'"{name}"' for name in columns)
+    typed = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+    return f"INSERT INTO {table} ({names}) SELECT {names} FROM {_document(place)} AS r({typed})"  # noqa: S608 (constants)
+
+
+def _close(place: int) -> str:
+    """Closed once: a row that is closed stays as it is. The time lets PostgreSQL look in one partition."""
+    typed = ", ".join(f"{name} {kind}" for name, kind in _CLOSES.items())
+    changed = [name for name in store.CLOSE if name != "code"]
+    sets = ", ".join(f"{name} = r.{name}" for name in changed)
+    return (
+        f"UPDATE audit_call AS c SET {sets}, code = coalesce(nullif(r.code, ''), c.code) "  # noqa: S608
+        f"FROM {_document(place)} AS r({typed}) "
+        "WHERE c.id = r.id AND c.started_at = r.started_at AND c.closed_at IS NULL"
+    )
+
+
+_PARTS: tuple[tuple[str, Mapping[str, str], str], ...] = (
+    ("sessions", store.SESSION, "audit_session"),
+    ("payloads", store.PAYLOAD, "audit_payload"),
+    ("keys", _KEYS, "audit_callkey"),
+    ("calls", _CALLS, "audit_call"),
+    ("unindexed", store.UNINDEXED, "audit_unindexed"),
+    ("entries", store.ENTRY, "audit_entry"),
+)
+_WRITE = (
+    "WITH "
+    + ", ".join(
+        f"{name} AS ({_insert(table, columns, place)})"
+        for place, (name, columns, table) in enumerate(_PARTS, start=1)
+    )
+    + f" {_close(len(_PARTS) + 1)}"
+)
+
+
+@final
+class PostgreSQLStore:
+    """One connection, used by the recorder's thread."""
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self.dialect = PostgreSQLDialect()
+        given = {name: value for name, value in parameters.items() if name not in _OWN}
+        self._parameters: dict[str, Any] = {**given, **_CONNECTION}
+        self._connection: psycopg.Connection[Row] | None = None
+        self._backend = 0  # the process that served the connection that last claimed the stream
+
+    def connect(self) -> None:
+        self.close()
+        with _translated():
+            self._connection = psycopg.connect(
+                **self._parameters, autocommit=True, cursor_factory=psycopg.RawCursor
+            )
+            for name, value in _LIMITS.items():
+                self._connection.execute("SELECT set_config($1, $2, false)", (name, value))
+            self._be_durable(self._connection)
+
+    def _be_durable(self, connection: psycopg.Connection[Row]) -> None:
+        """Never weaker than `on`; a stronger setting of the server (remote_apply) stays."""
+        connection.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) "
+            "WHERE current_setting('synchronous_commit') IN ('off', 'local')"
+        )
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def claim(self, stream: int) -> None:
+        """An advisory lock of the session: a lost connection's last statement may still be running.
+
+        Were the head read before that one commits, the stream would go on from the wrong place.
+        """
+        ((granted,),) = self.run("SELECT pg_try_advisory_lock(?, ?)", (_STREAMS, stream))
+        if not granted:
+            if self._backend:
+                self.run("SELECT pg_terminate_backend(?)", (self._backend,))
+            raise StoreError("the connection before this one still lives")
+        self._backend = self._live().info.backend_pid
+
+    def interrupt(self) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        with (
+            suppress(psycopg.Error, OSError, ValueError),
+            socket.socket(fileno=os.dup(connection.pgconn.socket)) as wire,
+        ):
+            wire.shutdown(socket.SHUT_RDWR)
+
+    def commit(self, batch: Batch) -> None:
+        documents = _documents(batch)
+        with _translated():
+            self._live().execute(_WRITE, documents, prepare=True)
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        with _translated():
+            return self._live().execute(_numbered(sql), parameters).fetchall()
+
+    def transaction(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        with _translated(), self._live().transaction():
+            for sql, parameters in statements:
+                self._live().execute(_numbered(sql), parameters)
+
+    def _live(self) -> psycopg.Connection[Row]:
+        if self._connection is None:
+            raise StoreError("not connected")
+        return self._connection
+
+
+def _documents(batch: Batch) -> list[bytes]:
+    """One JSON document per part of the statement, in its order."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name, _, _ in _PARTS}
+    found["sessions"] = [dict(zip(store.SESSION, row, strict=True)) for row in batch.sessions]
+    found["unindexed"] = [dict(zip(store.UNINDEXED, row, strict=True)) for row in batch.unindexed]
+    calls: dict[str, dict[str, Any]] = {}
+    closes: list[dict[str, Any]] = []
+    for line in batch.lines:
+        entry = dict(zip(store.ENTRY, line.entry, strict=True))
+        found["entries"].append(entry)
+        if line.sealed is not None:
+            payload = {"id": entry["id"], "started_at": entry["started_at"], "sealed": line.sealed}
+            found["payloads"].append(payload)
+        if not line.rest:
+            continue
+        of_call = {"id": entry["call_id"], "started_at": entry["started_at"]}
+        if entry["kind"] == "close":
+            closes.append(of_call | dict(zip(store.CLOSE, line.rest, strict=True)))
+            continue
+        month_key, wrapped, *call = line.rest
+        if month_key is not None:
+            found["keys"].append({**of_call, "month_key": month_key, "wrapped": wrapped})
+        calls[of_call["id"]] = {**of_call, **dict(zip(store.CALL, call, strict=True)), **_OPEN}
+    found["calls"] = _ended(calls, closes)
+    return [orjson.dumps(found[name], default=store.plain) for name, _, _ in _PARTS] + [
+        orjson.dumps(closes, default=store.plain)
+    ]
+
+
+def _ended(calls: dict[str, dict[str, Any]], closes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A call that opens and ends in one batch is inserted closed: one statement cannot see its own rows."""
+    for close in closes:
+        call = calls.get(close["id"])
+        if call is not None:
+            call.update(close, code=close["code"] or call["code"])
+    return list(calls.values())
+
+
+def _numbered(sql: str) -> str:
+    """`?` placeholders as PostgreSQL's own."""
+    first, *rest = sql.split("?")
+    return first + "".join(f"${place}{text}" for place, text in enumerate(rest, start=1))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except errors.UniqueViolation as error:
+        taken = error.diag.constraint_name == _TAKEN
+        raise (SessionRace if taken else RowsRefused)(str(error)) from None
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise RowsRefused(type(error).__name__) from None
+    except psycopg.Error as error:
+        raise StoreError(error.diag.message_primary or type(error).__name__) from None

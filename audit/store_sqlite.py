@@ -1,0 +1,214 @@
+"""The recorder's store on SQLite: WAL, synchronous=FULL, one statement per table and batch.
+
+Each statement gives the interpreter's lock away and has to win it back from a busy event loop; a batch is
+therefore a handful of multi-row statements, never `executemany`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any, final
+
+import orjson
+
+from audit import ids, store
+from audit.lock import write_lock
+from audit.store import Batch, Row, RowsRefused, SessionRace, StoreError
+
+_WAIT = 0.6  # seconds for a lock: twice this stays within what a caller waits
+_CHECKPOINT = 4000  # pages: the ends of the tables are rewritten by every commit, copied back by few
+_CACHE = 16 * 1024  # KiB
+_KIND, _CALL = list(store.ENTRY).index("kind"), list(store.ENTRY).index("call_id")
+_ROWS = 64  # of one statement; each row count is a statement of its own in the cache
+
+_BAD_VALUE = (
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+)
+
+
+@final
+class SQLiteDialect:
+    """Values as Django's SQLite backend stores them."""
+
+    def __init__(self) -> None:
+        self._moment = (-1, "")
+
+    def time(self, milliseconds: int) -> str:
+        if self._moment[0] != milliseconds:
+            self._moment = (milliseconds, str(ids.moment(milliseconds).replace(tzinfo=None)))
+        return self._moment[1]
+
+    def blob(self, value: bytes) -> bytes:
+        return value
+
+    def json(self, value: Any) -> str:
+        if not value:  # most of them
+            return "{}" if isinstance(value, Mapping) else "[]"
+        encoded: bytes = orjson.dumps(value, default=store.plain)
+        return encoded.decode()
+
+
+def _cached(make: Callable[[int], str]) -> Callable[[int], str]:
+    """The same string object for the same row count: its hash finds the prepared statement."""
+    known: dict[int, str] = {}
+
+    def statement(rows: int) -> str:
+        sql = known.get(rows)
+        if sql is None:
+            sql = known[rows] = make(rows)
+        return sql
+
+    return statement
+
+
+def _inserts(table: str, columns: Iterable[str]) -> Callable[[int], str]:
+    """OR ROLLBACK: a statement that cannot half fail keeps no journal of its own."""
+    names = ", ".join(f'"{column}"' for column in columns)
+    values = f"({', '.join('?' * len(list(columns)))})"
+    head = f"INSERT OR ROLLBACK INTO {table} ({names}) VALUES "  # noqa: S608 (constants)
+    return _cached(lambda rows: head + ", ".join([values] * rows))
+
+
+def _closes() -> Callable[[int], str]:
+    """Closed once: a row that is closed stays as it is."""
+    number = {column: f"v.column{place}" for place, column in enumerate(_CLOSE, start=1)}
+    sets = ", ".join(f"{column} = {number[column]}" for column in store.CLOSE if column != "code")
+    values = f"({', '.join('?' * len(_CLOSE))})"
+    head = f"UPDATE OR ROLLBACK audit_call SET {sets}, code = coalesce(nullif({number['code']}, ''), code) "  # noqa: S608
+    tail = f") AS v WHERE audit_call.id = {number['id']} AND audit_call.closed_at IS NULL"
+    return _cached(lambda rows: head + "FROM (VALUES " + ", ".join([values] * rows) + tail)
+
+
+_CLOSE = ["id", *store.CLOSE]
+_SESSIONS = _inserts("audit_session", store.SESSION)
+_ENTRIES = _inserts("audit_entry", store.ENTRY)
+_PAYLOADS = _inserts("audit_payload", store.PAYLOAD)
+_KEYS = _inserts("audit_callkey", [*store.OF_CALL, *store.KEY])
+_CALLS = _inserts("audit_call", [*store.OF_CALL, *store.CALL])
+_ENDS = _closes()
+_UNINDEXED = _inserts("audit_unindexed", store.UNINDEXED)
+
+
+def _tables(batch: Batch) -> Iterator[tuple[Callable[[int], str], list[Row]]]:
+    """The batch by statement, in an order in which a call is there before its end."""
+    entries, payloads, keys, calls, ends = [], [], [], [], []
+    for line in batch.lines:
+        entry, rest = line.entry, line.rest
+        entries.append(entry)
+        if line.sealed is not None:
+            payloads.append((entry[0], entry[1], line.sealed))
+        if not rest:
+            continue
+        if entry[_KIND] == "close":
+            ends.append((entry[_CALL], *rest))
+            continue
+        if rest[0] is not None:
+            keys.append((entry[_CALL], entry[1], *rest[:2]))
+        calls.append((entry[_CALL], entry[1], *rest[2:]))
+    yield _SESSIONS, batch.sessions
+    yield _ENTRIES, entries
+    yield _PAYLOADS, payloads
+    yield _KEYS, keys
+    yield _CALLS, calls
+    yield _ENDS, ends
+    yield _UNINDEXED, batch.unindexed
+
+
+@final
+class SQLiteStore:
+    """One connection to the file, used by the recorder's thread."""
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self.dialect = SQLiteDialect()
+        self._database = str(parameters["database"])
+        self._lock = write_lock(self._database)
+        self._connection: sqlite3.Connection | None = None
+
+    def connect(self) -> None:
+        self.close()
+        with _translated():
+            connection = sqlite3.connect(
+                self._database,
+                timeout=_WAIT,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=512,
+                uri=self._database.startswith("file:"),
+            )
+            self._connection = connection
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT}")
+            connection.execute(f"PRAGMA cache_size=-{_CACHE}")
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def claim(self, stream: int) -> None:
+        """Nothing to do: a closed connection has rolled back, and no other process has this stream."""
+
+    def interrupt(self) -> None:
+        """Nothing to do: the locks have timeouts, and a disk that hangs cannot be interrupted."""
+
+    def commit(self, batch: Batch) -> None:
+        self.transaction(
+            [
+                (statement(len(part)), list(chain.from_iterable(part)))
+                for statement, rows in _tables(batch)
+                for part in (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
+            ]
+        )
+
+    def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        with _translated():
+            return self._live().execute(sql, parameters).fetchall()
+
+    def transaction(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        with self._writing() as execute:
+            execute("BEGIN IMMEDIATE", ())
+            for sql, parameters in statements:
+                execute(sql, parameters)
+            execute("COMMIT", ())
+
+    @contextmanager
+    def _writing(self) -> Iterator[Callable[[str, Sequence[Any]], sqlite3.Cursor]]:
+        """The turn to write among the writers of this process; nothing is left begun."""
+        connection = self._live()
+        if not self._lock.acquire(self, _WAIT):
+            raise StoreError("another writer of this process holds the store")
+        try:
+            with _translated():
+                yield connection.execute
+        finally:
+            try:
+                if connection.in_transaction:
+                    connection.rollback()
+            finally:
+                self._lock.release(self)
+
+    def _live(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreError("not connected")
+        return self._connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        taken = "audit_session.key" in str(error)
+        raise (SessionRace if taken else RowsRefused)(str(error)) from None
+    except _BAD_VALUE as error:
+        raise RowsRefused(type(error).__name__) from None
+    except sqlite3.Error as error:
+        raise StoreError(str(error)) from None

@@ -1,0 +1,27 @@
+"""Doorbells for the sweeps; the schedule is in the settings. A task carries nothing."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from audit import indexing, sweeps
+
+
+@shared_task
+def close_sessions() -> None:
+    sweeps.sessions_close()
+
+
+@shared_task
+def close_lost_calls() -> None:
+    sweeps.calls_close_lost()
+
+
+@shared_task
+def make_partitions() -> None:
+    sweeps.partitions_make()
+
+
+@shared_task
+def index_fingerprints() -> None:
+    indexing.index_pending()

@@ -1,0 +1,47 @@
+"""The database's own guard of the evidence: entries are never changed or deleted, payloads never changed.
+
+Retention removes payloads and keys and detaches whole months; it never touches an entry. TRUNCATE and `flush`
+empty the store as a whole, which a chain cannot survive unnoticed and a guard need not prevent.
+"""
+
+from __future__ import annotations
+
+ENTRIES = "audit_entry"
+PAYLOADS = "audit_payload"
+GUARDED = (ENTRIES, PAYLOADS)
+_FORBIDDEN = ((ENTRIES, "UPDATE"), (ENTRIES, "DELETE"), (PAYLOADS, "UPDATE"))
+
+
+def _name(table: str, operation: str) -> str:
+    return f"{table}_no_{operation.lower()}"
+
+
+def sqlite_create() -> list[str]:
+    """One trigger for each forbidden operation."""
+    return [
+        f"CREATE TRIGGER IF NOT EXISTS {_name(table, operation)} BEFORE {operation} ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;"
+        for table, operation in _FORBIDDEN
+    ]
+
+
+def sqlite_drop() -> list[str]:
+    return [f"DROP TRIGGER IF EXISTS {_name(table, operation)};" for table, operation in _FORBIDDEN]
+
+
+def postgresql_create() -> list[str]:
+    """One function and a row trigger per operation; PostgreSQL copies them to every partition."""
+    function = (
+        "CREATE OR REPLACE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = '23001'; END $$"
+    )
+    return [function] + [
+        f"CREATE TRIGGER {_name(table, operation)} BEFORE {operation} ON {table} "
+        "FOR EACH ROW EXECUTE FUNCTION audit_append_only()"
+        for table, operation in _FORBIDDEN
+    ]
+
+
+def postgresql_drop() -> list[str]:
+    triggers = [f"DROP TRIGGER IF EXISTS {_name(t, operation)} ON {t}" for t, operation in _FORBIDDEN]
+    return [*triggers, "DROP FUNCTION IF EXISTS audit_append_only()"]

@@ -1,0 +1,15 @@
+"""The auditors' pages."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from audit import views
+
+app_name = "audit"
+urlpatterns = [
+    path("", views.sessions, name="sessions"),
+    path("sessions/<uuid:session_id>/", views.session, name="session"),
+    path("calls/", views.calls, name="calls"),
+    path("calls/<uuid:call_id>/", views.call, name="call"),
+]

@@ -1,0 +1,109 @@
+"""The auditors' pages: lists, one session, one call. Reading a call's payload is itself an event (P16)."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib.auth.decorators import permission_required
+from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import BadRequest
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from audit import pages
+from audit.evidence import evidence
+from audit.listing import took, waterfall
+from audit.models import Call, Session
+from audit.reader import call_open
+from audit.records import Who
+
+may_view = permission_required("audit.view_call", raise_exception=True)
+
+
+@require_safe
+@never_cache
+@may_view
+def sessions(request: HttpRequest) -> HttpResponse:
+    before = _id(request, "before")
+    context = {"page": pages.sessions_page(before), "older_than": before}
+    return render(request, "audit/sessions.html", context | _site(request))
+
+
+@require_safe
+@never_cache
+@may_view
+def session(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    found = get_object_or_404(Session, pk=session_id)
+    after = _id(request, "after")
+    context = {
+        "session": pages.session_row(found),
+        "page": pages.calls_of_session(found, after),
+        "after": after,
+    }
+    return render(request, "audit/session.html", context)
+
+
+@require_safe
+@never_cache
+@may_view
+def calls(request: HttpRequest) -> HttpResponse:
+    action, before = request.GET.get("action", ""), _id(request, "before")
+    if action and action not in pages.ACTIONS:
+        raise BadRequest("no such action")
+    context = {
+        "page": pages.calls_page(before, action, timezone.now()),
+        "older_than": before,
+        "action": action,
+        "actions": pages.ACTIONS,
+    }
+    return render(request, "audit/calls.html", context | _site(request))
+
+
+@require_safe
+@never_cache
+@may_view
+def call(request: HttpRequest, call_id: UUID) -> HttpResponse:
+    try:
+        record = call_open(call_id=call_id, by=_reader(request))
+    except (Call.DoesNotExist, ValueError, OverflowError):  # the latter two: an id that holds no time
+        raise Http404 from None
+    found = record.call
+    previous, following = pages.neighbours(found)
+    context = {
+        "call": found,
+        "took": took(found.timings),
+        "waterfall": waterfall(found.timings),
+        "previous": previous,
+        "next": following,
+        "sent_digest": bytes(found.sent_digest).hex(),
+    }
+    return render(request, "audit/call.html", context | evidence(record))
+
+
+def _reader(request: HttpRequest) -> Who:
+    user = cast(AbstractUser, request.user)  # the permission was checked
+    return Who(
+        person_id=user.pk,
+        subject=f"local:{user.get_username()}",
+        name=user.get_full_name() or user.get_username(),
+        kind="person",
+        groups=tuple(user.groups.values_list("name", flat=True)),
+        network=request.META.get("REMOTE_ADDR", ""),
+    )
+
+
+def _id(request: HttpRequest, name: str) -> UUID | None:
+    """The keyset's place from the address; nonsense is a bad request, not a server error."""
+    text = request.GET.get(name)
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        raise BadRequest(f"{name} is no id") from None
+
+
+def _site(request: HttpRequest) -> dict[str, Any]:
+    return {"base_url": request.build_absolute_uri("/").rstrip("/")}
