@@ -1,0 +1,76 @@
+"""Endpoints in the admin. Pointing one at another origin lets go of its credential."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from gateway.admin.person import person
+from gateway.credentials.services import OriginMismatch, check_fit, endpoint_move
+from gateway.models import Endpoint
+from policies.admin.base import ModelForm, NotedAdmin, badge
+
+TIMEOUTS = ("connect_timeout", "first_byte_timeout", "idle_timeout")
+
+
+class EndpointForm(ModelForm[Endpoint]):
+    class Meta:
+        model = Endpoint
+        fields = "__all__"
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        credential = cleaned.get("credential")
+        if credential is None or self.errors:
+            return cleaned
+        moved = not self.instance._state.adding and "origin" in self.changed_data
+        if moved and "credential" not in self.changed_data and credential.origin != cleaned["origin"]:
+            cleaned["credential"] = None
+            return cleaned
+        try:
+            area = cleaned.get("area") or self.instance.area
+            check_fit(Endpoint(origin=cleaned["origin"], area=area), credential)
+        except OriginMismatch as mismatch:
+            self.add_error("credential", str(mismatch))
+        return cleaned
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(NotedAdmin[Endpoint]):
+    form = EndpointForm
+    list_display = ("name", "slug", "kind_badge", "origin", "state_badge")
+    list_filter = ("area", "kind", "enabled")
+    list_select_related = ("area",)
+    search_fields = ("name", "slug", "origin")
+    prepopulated_fields: ClassVar = {"slug": ("name",)}
+    fieldsets: ClassVar = [
+        (None, {"fields": ("name", "slug", "area", "kind", "enabled")}),
+        ("Where it is", {"fields": (("origin", "base_path"), "allow_private", "credential")}),
+        ("Limits", {"fields": ("max_body_bytes", TIMEOUTS)}),
+    ]
+
+    @admin.display(description="API", ordering="kind")
+    def kind_badge(self, endpoint: Endpoint) -> SafeString:
+        return badge(endpoint.kind, endpoint.get_kind_display())
+
+    @admin.display(description="state", ordering="enabled")
+    def state_badge(self, endpoint: Endpoint) -> SafeString:
+        return badge("enabled", "Enabled") if endpoint.enabled else badge("retired", "Disabled")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
+        return ("area", "slug") if obj else ()
+
+    def get_prepopulated_fields(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
+        return {} if obj else self.prepopulated_fields
+
+    def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
+        if change and "origin" in form.changed_data:
+            stored = Endpoint.objects.get(pk=obj.pk)
+            if stored.credential is not None and obj.credential is None:
+                text = f"{stored.credential} was sealed for {stored.origin} and is detached."
+                messages.warning(request, text)
+            endpoint_move(endpoint=stored, origin=obj.origin, by=person(request))
+        super().save_model(request, obj, form, change)

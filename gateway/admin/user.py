@@ -1,0 +1,78 @@
+"""People, groups and their identities in the admin. Only a superuser can make or change a superuser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from gateway.models import Identity, User
+from policies.admin.base import NotedAdmin, TabularInline, actor, badge
+
+if TYPE_CHECKING:
+    UserBase = DjangoUserAdmin[User]
+else:
+    UserBase = DjangoUserAdmin
+
+ESCALATION = ("is_superuser", "user_permissions")
+
+
+class IdentitiesInline(TabularInline[Identity, User]):
+    model = Identity
+    fields = ("issuer", "subject")
+    extra = 0
+
+
+@admin.register(User)
+class UserAdmin(NotedAdmin[User], UserBase):
+    list_display = ("username", "full_name", "group_names", "active_badge", "last_login")
+    list_filter = ("groups", "is_active", "is_staff")
+    inlines = (IdentitiesInline,)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description="name")
+    def full_name(self, user: User) -> str:
+        return user.get_full_name() or "–"
+
+    @admin.display(description="groups")
+    def group_names(self, user: User) -> str:
+        return ", ".join(group.name for group in user.groups.all()) or "–"
+
+    @admin.display(description="state", ordering="is_active")
+    def active_badge(self, user: User) -> SafeString:
+        return badge("active", "Active") if user.is_active else badge("revoked", "Inactive")
+
+    def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
+        return self.inlines if obj else ()
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        locked = () if actor(request).is_superuser else ESCALATION
+        return ("last_login", "date_joined", *locked)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Whoever may edit people may not thereby become, or take over, a superuser."""
+        beyond = obj is not None and obj.is_superuser and not actor(request).is_superuser
+        return not beyond and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """The record names people by id: they are made inactive, not deleted."""
+        return False
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(NotedAdmin[Group], DjangoGroupAdmin):
+    """Groups carry permissions as well: only a superuser changes those."""
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        return () if actor(request).is_superuser else ("permissions",)

@@ -1,0 +1,11 @@
+"""The gateway as a Django application."""
+
+from django.apps import AppConfig
+
+
+class GatewayConfig(AppConfig):
+    name = "gateway"
+    verbose_name = "Gateway"
+
+    def ready(self) -> None:
+        from gateway import celery, checks  # noqa: F401  registered by being imported

@@ -1,0 +1,32 @@
+"""The ASGI entry point: `gateway.asgi:application`, for any ASGI server that runs the lifespan."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from django.core.asgi import get_asgi_application
+
+if TYPE_CHECKING:
+    from gateway.front import Front
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
+
+
+def build() -> Front:
+    """Imports inside: the rooms' models can only be imported once Django has been set up."""
+    django = get_asgi_application()
+    from gateway.front import Front
+    from gateway.proxy import configure, snapshot
+    from gateway.static import StaticFiles
+
+    proxy = configure.build()
+
+    def ready() -> bool:
+        """The record can be written, and the configuration is not stale."""
+        return proxy.recorder.healthy and proxy.snapshots.age <= snapshot.MAX_AGE
+
+    return Front(proxy=proxy, ready=ready, static=StaticFiles(), django=django)
+
+
+application = build()

@@ -1,0 +1,66 @@
+"""System checks that keep a server from starting in a shape that is not safe.
+
+Each has an id and a hint, and its paragraph in `docs/settings.md`. Commands run without them; `manage.py
+check --deploy` shows them, `serve` and the ASGI lifespan refuse on them.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register, run_checks
+
+TAG = "postern"
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", "testserver"})
+
+
+def refusals() -> list[str]:
+    """Why a server must not start, one line each."""
+    found = run_checks(tags=[TAG], include_deployment_checks=True)
+    return [f"{message.id}: {message.msg} {message.hint}" for message in found if message.is_serious()]
+
+
+@register(TAG, deploy=True)
+def secrets_are_set(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if settings.SECRET_KEY_IS_EPHEMERAL:
+        hint = "Set SECRET_KEY or SECRET_KEY_FILE to at least 50 random characters."
+        found.append(Error("SECRET_KEY is not set.", hint=hint, id="gateway.E001"))
+    if not settings.MASTER_KEYS:
+        hint = "Set MASTER_KEYS or MASTER_KEYS_FILE to `<id>:<32 random bytes in base64>`."
+        found.append(
+            Error("MASTER_KEYS is not set: no credential can be kept.", hint=hint, id="gateway.E002")
+        )
+    return found
+
+
+@register(TAG, deploy=True)
+def exposure_is_deliberate(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    beyond = sorted(set(settings.ALLOWED_HOSTS) - LOOPBACK)
+    if "*" in beyond:
+        hint = "List the host names that clients and browsers use."
+        found.append(Error("ALLOWED_HOSTS accepts any host.", hint=hint, id="gateway.E003"))
+    if settings.DEBUG and beyond:
+        hint = "Unset DEBUG: its error pages show settings and local variables."
+        found.append(Error("DEBUG is on for more than loopback.", hint=hint, id="gateway.E004"))
+    if settings.PLAIN_HTTP and beyond:
+        hint = "Unset PLAIN_HTTP and put a proxy that speaks TLS in front."
+        found.append(Error("PLAIN_HTTP is on for more than loopback.", hint=hint, id="gateway.E005"))
+    if not settings.PLAIN_HTTP and settings.SECURE_PROXY_SSL_HEADER is None:
+        hint = "Set TRUST_X_FORWARDED_PROTO=1 once the front proxy always sets that header itself."
+        found.append(Warning("The console cannot tell that it is behind TLS.", hint=hint, id="gateway.W001"))
+    return found
+
+
+@register(TAG, deploy=True)
+def keys_are_private(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    directory = settings.AUDIT_KEY_DIR
+    if directory.exists() and stat.S_IMODE(directory.stat().st_mode) & 0o077:
+        hint = f"chmod 700 {directory}"
+        return [Error("AUDIT_KEY_DIR can be read by other users.", hint=hint, id="gateway.E006")]
+    return []

@@ -1,0 +1,153 @@
+"""What the front page puts first: the things that wait for a person, worst first, each with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models import Q
+from django.urls import NoReverseMatch, reverse
+
+from approvals.models import Approval, Status
+from audit.models import Instance
+from gateway.console.overview import Today
+from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Lock, User
+from policies.models import PolicyVersion, SchemaVersion, State
+
+SOON: Final = timedelta(days=14)
+SILENT: Final = timedelta(seconds=90)
+_ORDER: Final = {"bad": 0, "hold": 1, "warn": 2, "info": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One line: what it is, why it matters, where to act. `tone` is bad, hold, warn or info."""
+
+    tone: str
+    title: str
+    detail: str
+    url: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Whether any process of this store is recording."""
+
+    ok: bool
+    text: str
+
+
+def recorder_state(now: datetime) -> Recorder:
+    beats = list(Instance.objects.filter(stopped_at=None).values_list("heartbeat_at", flat=True))
+    alive = [beat for beat in beats if now - beat <= SILENT]
+    if alive:
+        ago = max(0, int((now - max(alive)).total_seconds()))
+        return Recorder(True, f"{_count(len(alive), 'process', 'processes')}, last sign {ago} s ago")
+    return Recorder(False, "No process has shown a sign for 90 s")
+
+
+def needs_of(user: User, now: datetime, today: Today | None, recorder: Recorder) -> list[Need]:
+    """What this person can see and act on."""
+    needs = [] if recorder.ok else [_silent(recorder)]
+    if today is not None:
+        needs += _stopped(today)
+    if user.has_perm("gateway.view_apikey"):
+        needs += _keys(now)
+    if user.has_perm("gateway.view_accessrule"):
+        needs += _access(now)
+    if user.has_perm("gateway.view_credential"):
+        needs += _credentials()
+    if user.has_perm("gateway.view_lock"):
+        needs += _locks(now)
+    if user.has_perm("policies.view_policyversion"):
+        needs += _drafts()
+    return sorted(needs, key=lambda need: _ORDER[need.tone])
+
+
+def _silent(recorder: Recorder) -> Need:
+    return Need("bad", "The recorder is silent.", f"{recorder.text}. Without a record no call is served.")
+
+
+def _stopped(today: Today) -> Iterator[Need]:
+    calls = _url("audit:calls")
+    waiting = Approval.objects.filter(status=Status.PENDING).count()
+    if waiting:
+        detail = "A person decides whether they may pass."
+        yield Need("hold", f"{_count(waiting, 'call waits', 'calls wait')} for approval.", detail)
+    if today.held > waiting:
+        detail = "A rule asks for a person; until approvals are set up, the caller gets 403."
+        title = f"{_count(today.held, 'call was', 'calls were')} held today."
+        yield Need("hold", title, detail, f"{calls}?action=held", "Review")
+    if today.blocked:
+        detail = "A rule stopped them before they reached a model."
+        title = f"{_count(today.blocked, 'call was', 'calls were')} blocked today."
+        yield Need("bad", title, detail, f"{calls}?action=blocked", "See who and why")
+    if today.flagged:
+        title = f"{_count(today.flagged, 'call was', 'calls were')} flagged today."
+        yield Need(
+            "warn", title, "They passed; a rule wants them looked at.", f"{calls}?action=flagged", "Look"
+        )
+    if today.incomplete:
+        title = f"{_count(today.incomplete, 'answer', 'answers')} ended early today."
+        yield Need("warn", title, "The client left, or the model's service broke off.", calls, "Look")
+
+
+def _keys(now: datetime) -> Iterator[Need]:
+    soon = ApiKey.objects.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=now + SOON).count()
+    if soon:
+        title = f"{_count(soon, 'API key expires', 'API keys expire')} within 14 days."
+        detail = "Create the successor now, so that nobody is locked out."
+        yield Need("warn", title, detail, _url("admin:gateway_apikey_changelist"), "API keys")
+
+
+def _access(now: datetime) -> Iterator[Need]:
+    rules = AccessRule.objects.filter(enabled=True, expires_at__gt=now, expires_at__lte=now + SOON).count()
+    if rules:
+        title = f"{_count(rules, 'access rule ends', 'access rules end')} within 14 days."
+        yield Need("warn", title, "Its group loses the endpoint then.", _admin("accessrule"), "Access rules")
+
+
+def _credentials() -> Iterator[Need]:
+    used = Credential.objects.filter(endpoints__enabled=True).distinct()
+    empty = used.exclude(versions__state=CredentialState.CURRENT)
+    for credential in empty[:5]:
+        detail = "Its endpoints cannot reach their model."
+        title = f"Credential “{credential.name}” holds no secret."
+        yield Need("bad", title, detail, _admin("credential"), "Credentials")
+
+
+def _locks(now: datetime) -> Iterator[Need]:
+    running = Lock.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), lifted_at=None).count()
+    if running:
+        title = f"{_count(running, 'lock is', 'locks are')} in force."
+        yield Need("info", title, "Calls that they cover are refused.", _admin("lock"), "Locks")
+
+
+def _drafts() -> Iterator[Need]:
+    for model, name, word in (
+        (SchemaVersion, "schemaversion", "schema draft waits"),
+        (PolicyVersion, "policyversion", "policy draft waits"),
+    ):
+        drafts = model._default_manager.filter(state=State.DRAFT).count()
+        if drafts:
+            title = f"{_count(drafts, word, word.replace('draft waits', 'drafts wait'))} to be published."
+            url = _url(f"admin:policies_{name}_changelist")
+            yield Need("info", title, "What is published keeps deciding until then.", url, "Drafts")
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def _admin(model: str) -> str:
+    return _url(f"admin:gateway_{model}_changelist")
+
+
+def _url(name: str) -> str:
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""

@@ -1,0 +1,75 @@
+"""Which addresses may be connected to. Pure; hot path and outbound client both ask at connect time.
+
+Metadata services are refused always: they hand out the host's own credentials to whoever asks.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+Address = IPv4Address | IPv6Address
+
+METADATA = frozenset(
+    ip_address(text)
+    for text in (
+        "169.254.169.254",
+        "169.254.169.253",
+        "169.254.170.2",
+        "169.254.170.23",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+        "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd20:ce::254",
+    )
+)
+PRIVATE_4 = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
+PRIVATE_6 = tuple(map(IPv6Network, ("fc00::/7", "fec0::/10")))
+NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+COMPATIBLE = IPv6Network("::/96")
+
+
+def refused(ip: str | Address, allow_private: bool) -> str | None:
+    """Why this address must not be connected to, or None. Text that is no address is refused too."""
+    try:
+        address = ip_address(ip.split("%", 1)[0]) if isinstance(ip, str) else ip
+    except ValueError:
+        return "not an address"
+    reasons = [_reason(each, allow_private) for each in (address, *_embedded(address))]
+    return next((reason for reason in reasons if reason), None)
+
+
+def _embedded(address: Address) -> list[IPv4Address]:
+    """IPv4 addresses that an IPv6 address stands for: the packet ends up there."""
+    if isinstance(address, IPv4Address):
+        return []
+    found = [address.ipv4_mapped, address.sixtofour]
+    found += address.teredo or ()
+    if any(address in network for network in NAT64) or (address in COMPATIBLE and int(address) > 1):
+        found.append(IPv4Address(int(address) & 0xFFFFFFFF))
+    return [each for each in found if each is not None]
+
+
+def _reason(address: Address, allow_private: bool) -> str | None:
+    if address in METADATA:
+        return "metadata service"
+    if address.is_unspecified:
+        return "unspecified address"
+    if address.is_multicast:
+        return "multicast address"
+    local = _local_kind(address)
+    if local:
+        return None if allow_private else local
+    if isinstance(address, IPv6Address) and _embedded(address):
+        return None  # judged by the address inside
+    return None if address.is_global else "reserved address"
+
+
+def _local_kind(address: Address) -> str | None:
+    if address.is_loopback:
+        return "loopback address"
+    if address.is_link_local:
+        return "link-local address"
+    networks = PRIVATE_4 if isinstance(address, IPv4Address) else PRIVATE_6
+    return "private address" if any(address in network for network in networks) else None

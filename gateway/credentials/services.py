@@ -1,0 +1,146 @@
+"""Changes to upstream secrets and to where they may go. Plain text passes through, and is never kept.
+
+CredentialError
+├── OriginMismatch      endpoint and credential name different origins or areas
+└── NoSecret            nothing is sealed for that origin, or it cannot be opened
+"""
+
+from __future__ import annotations
+
+import re
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from gateway.credentials.origins import normalise_origin
+from gateway.credentials.sealing import MasterKeys, Place, Sealed, SealError
+from gateway.credentials.secret import Secret
+from gateway.models import Credential, CredentialState, CredentialVersion, Endpoint, User
+from policies.journal import note
+
+HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,4096}\Z")
+
+
+class CredentialError(Exception):
+    """Root of what these services refuse, in words for the person who asked."""
+
+
+class OriginMismatch(CredentialError):
+    pass
+
+
+class NoSecret(CredentialError):
+    pass
+
+
+def credential_set(*, credential: Credential, secret: Secret, by: User | None) -> CredentialVersion:
+    """Seal a new secret and make it the current one; the one before becomes previous, older ones go."""
+    if not HEADER_SAFE.match(secret.reveal()):
+        raise CredentialError("A secret is 1 to 4096 visible ASCII characters without spaces.")
+    with transaction.atomic():
+        locked = Credential.objects.select_for_update().get(pk=credential.pk)
+        _wipe(locked, CredentialState.PREVIOUS)
+        current = CredentialVersion.objects.filter(credential=locked, state=CredentialState.CURRENT)
+        current.update(state=CredentialState.PREVIOUS)
+        version = _seal(locked, secret, by)
+        note(
+            action="credential.set",
+            by=by,
+            target=locked,
+            facts={"name": locked.name, "origin": locked.origin, "number": version.number},
+        )
+    return version
+
+
+def credential_current(*, credential: Credential) -> CredentialVersion:
+    """The version in use; raises `NoSecret`."""
+    version = credential.versions.filter(state=CredentialState.CURRENT).first()
+    if version is None:
+        raise NoSecret(f"{credential} holds no secret.")
+    return version
+
+
+def credential_reveal_for_origin(*, version: CredentialVersion, origin: str) -> Secret:
+    """The secret, for a request to `origin` and no other. Raises `NoSecret` without saying what was there."""
+    place = Place(credential_id=version.credential_id, number=version.number, origin=origin)
+    try:
+        return master_keys().unseal(Sealed(version.key_id, bytes(version.sealed)), place)
+    except SealError as error:
+        raise NoSecret(str(error)) from None
+
+
+def credential_move(*, credential: Credential, origin: str, by: User | None) -> None:
+    """Point a credential at another origin. Secrets sealed for the old one are wiped."""
+    origin = normalise_origin(origin)
+    with transaction.atomic():
+        locked = Credential.objects.select_for_update().get(pk=credential.pk)
+        if locked.origin == origin:
+            return
+        before, locked.origin = locked.origin, origin
+        locked.save(update_fields=("origin",))
+        _wipe(locked, *CredentialState)
+        Endpoint.objects.filter(credential=locked).exclude(origin=origin).update(credential=None)
+        facts = {"name": locked.name, "from": before, "to": origin}
+        note(action="credential.moved", by=by, target=locked, facts=facts)
+    credential.origin = origin
+
+
+def endpoint_attach(*, endpoint: Endpoint, credential: Credential | None, by: User | None) -> None:
+    """Let an endpoint use a credential of its own origin and area, or none."""
+    with transaction.atomic():
+        locked = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
+        if credential is not None:
+            current = Credential.objects.select_for_update().get(pk=credential.pk)
+            check_fit(locked, current)
+        locked.credential = credential
+        locked.save(update_fields=("credential", "updated_at"))
+        facts = {"endpoint": locked.slug, "credential": credential.name if credential else ""}
+        note(action="endpoint.credential_attached", by=by, target=locked, facts=facts)
+    endpoint.credential = credential
+
+
+def endpoint_move(*, endpoint: Endpoint, origin: str, by: User | None) -> None:
+    """Point an endpoint at another origin; a credential sealed for the old one is detached."""
+    origin = normalise_origin(origin)
+    with transaction.atomic():
+        locked = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
+        if locked.origin == origin:
+            return
+        before, locked.origin, locked.credential = locked.origin, origin, None
+        locked.save(update_fields=("origin", "credential", "updated_at"))
+        facts = {"endpoint": locked.slug, "from": before, "to": origin}
+        note(action="endpoint.moved", by=by, target=locked, facts=facts)
+    endpoint.origin, endpoint.credential = origin, None
+
+
+def check_fit(endpoint: Endpoint, credential: Credential) -> None:
+    """Raises `OriginMismatch` unless the credential was made for this endpoint's origin and area."""
+    if credential.origin != endpoint.origin:
+        raise OriginMismatch(f"{credential} is sealed for {credential.origin}, not for {endpoint.origin}.")
+    if credential.area_id != endpoint.area_id:
+        raise OriginMismatch(f"{credential} lies in another area.")
+
+
+def master_keys() -> MasterKeys:
+    return MasterKeys(settings.MASTER_KEYS)
+
+
+def _seal(credential: Credential, secret: Secret, by: User | None) -> CredentialVersion:
+    highest = credential.versions.aggregate(highest=Max("number"))["highest"] or 0
+    place = Place(credential_id=credential.pk, number=highest + 1, origin=credential.origin)
+    sealed = master_keys().seal(secret, place)
+    return CredentialVersion.objects.create(
+        credential=credential,
+        number=place.number,
+        state=CredentialState.CURRENT,
+        sealed=sealed.data,
+        key_id=sealed.key_id,
+        created_by=by,
+    )
+
+
+def _wipe(credential: Credential, *states: CredentialState) -> None:
+    rows = credential.versions.filter(state__in=states).exclude(state=CredentialState.RETIRED)
+    rows.update(state=CredentialState.RETIRED, sealed=b"", retired_at=timezone.now())

@@ -1,0 +1,77 @@
+"""Who takes a request: calls to models go to the proxy, static files and health to themselves, the rest to
+Django.
+
+The proxy stands ahead of Django on purpose: Django would read a whole body into memory before the first
+line of ours could refuse it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gateway.checks import refusals
+from gateway.health import Health
+from gateway.static import Application, Receive, Send
+
+logger = logging.getLogger(__name__)
+
+
+class Governor(Protocol):
+    """What the front asks of the proxy."""
+
+    async def startup(self) -> None: ...
+    async def shutdown(self) -> None: ...
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The ASGI application of a gateway process."""
+
+    proxy: Governor
+    ready: Callable[[], bool]
+    static: Application
+    django: Application
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000, "reason": ""})
+
+    async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path.startswith("/proxy/"):
+            await self.proxy(scope, receive, send)
+        elif path.startswith("/static/"):
+            await self.static(scope, receive, send)
+        elif path in ("/livez", "/readyz"):
+            await Health(self.ready)(scope, receive, send)
+        else:
+            await self.django(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        """Start the proxy before the first request, stop it after the last. A failed start is a refusal."""
+        await receive()
+        if problem := await self._start():
+            await send({"type": "lifespan.startup.failed", "message": problem})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.proxy.shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _start(self) -> str:
+        if problems := refusals():
+            return "\n".join(problems)
+        try:
+            await self.proxy.startup()
+        except Exception as problem:
+            logger.exception("The proxy could not start")
+            return f"The proxy could not start: {type(problem).__name__}."
+        return ""

@@ -1,0 +1,28 @@
+"""One file per concept; importing this package registers them all."""
+
+from gateway.models.access_rule import AccessRule
+from gateway.models.api_key import ApiKey
+from gateway.models.area import Area
+from gateway.models.credential import Credential, CredentialState, CredentialVersion
+from gateway.models.endpoint import Endpoint, EndpointKind
+from gateway.models.identity import Identity
+from gateway.models.lock import Lock
+from gateway.models.revision import Revision
+from gateway.models.service_account import ServiceAccount
+from gateway.models.user import User
+
+__all__ = [
+    "AccessRule",
+    "ApiKey",
+    "Area",
+    "Credential",
+    "CredentialState",
+    "CredentialVersion",
+    "Endpoint",
+    "EndpointKind",
+    "Identity",
+    "Lock",
+    "Revision",
+    "ServiceAccount",
+    "User",
+]

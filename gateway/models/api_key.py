@@ -1,0 +1,51 @@
+"""A Postern API key: its public prefix and the digest of the whole. The key itself is never stored."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models
+
+from audit import ids
+
+
+class ApiKey(models.Model):
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    name = models.CharField(max_length=100, help_text="What it is for, such as “laptop” or “nightly batch”.")
+    prefix = models.CharField(max_length=16, unique=True, editable=False)
+    digest = models.BinaryField(max_length=32, unique=True, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="api_keys"
+    )
+    service_account = models.ForeignKey(
+        "gateway.ServiceAccount", models.CASCADE, null=True, blank=True, related_name="api_keys"
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, editable=False, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = "API key"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(user__isnull=False, service_account__isnull=True)
+                | models.Q(user__isnull=True, service_account__isnull=False),
+                name="gateway_apikey_one_owner",
+                violation_error_message="Choose either a person or a service account.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…"
+
+    @property
+    def owner_name(self) -> str:
+        return str(self.user or self.service_account)
+
+    def is_valid_at(self, moment: datetime) -> bool:
+        return self.revoked_at is None and moment < self.expires_at

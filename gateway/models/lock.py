@@ -1,0 +1,66 @@
+"""A lock stops a person, a service account, an endpoint or a whole area until it is lifted or runs out.
+
+It is the switch for incidents: it changes no rule and no membership, so lifting it restores what was.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import models
+
+from audit import ids
+
+TARGETS = ("user", "service_account", "endpoint", "area")
+
+
+def _exactly_one() -> models.Q:
+    condition = models.Q()
+    for chosen in TARGETS:
+        condition |= models.Q(**{f"{name}__isnull": name != chosen for name in TARGETS})
+    return condition
+
+
+class Lock(models.Model):
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="locks"
+    )
+    service_account = models.ForeignKey(
+        "gateway.ServiceAccount", models.CASCADE, null=True, blank=True, related_name="locks"
+    )
+    endpoint = models.ForeignKey(
+        "gateway.Endpoint", models.CASCADE, null=True, blank=True, related_name="locks"
+    )
+    area = models.ForeignKey("gateway.Area", models.CASCADE, null=True, blank=True, related_name="locks")
+    reason = models.CharField(max_length=300)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, editable=False, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: until it is lifted.")
+    lifted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, editable=False, related_name="+"
+    )
+    lifted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=_exactly_one(),
+                name="gateway_lock_one_target",
+                violation_error_message="Choose one: a person, a service account, an endpoint or an area.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Lock on {self.target_name}"
+
+    @property
+    def target_name(self) -> str:
+        return str(self.user or self.service_account or self.endpoint or self.area)
+
+    def is_active_at(self, moment: datetime) -> bool:
+        return self.lifted_at is None and (self.expires_at is None or moment < self.expires_at)

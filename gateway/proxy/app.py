@@ -1,0 +1,373 @@
+"""The hot path, top to bottom: admit, identify, resolve, inspect, record, hold?, forward, stream, close.
+
+A plain ASGI application mounted ahead of Django. `Proxy` is the configuration and lives as long as the
+process; `_Call` is one call and holds all of its state. Nothing else orchestrates, nothing leaves before
+the record of it is durable (P1), and no byte reaches a client before the entry that holds it (P2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from audit.recorder import Recorder, StoreUnavailable
+from gateway.identity.keys import digest
+from gateway.proxy import admission, routes
+from gateway.proxy.admission import ClientGone, RequestHead
+from gateway.proxy.errors import (
+    ApprovalRequired,
+    BadRequest,
+    PolicyBlocked,
+    ProxyError,
+    Unauthenticated,
+    Unavailable,
+    Unrecorded,
+    UpstreamFailed,
+    body_for,
+    event_for,
+)
+from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, own_words
+from gateway.proxy.ledger import Headers, Ledger, action_of, refusal_action
+from gateway.proxy.routes import Caller, Route, Snapshot
+from gateway.proxy.snapshot import Snapshots
+from gateway.proxy.streaming import StreamExchange
+from gateway.proxy.upstream import Answer, Upstream
+from policies.engine.types import Gate, Verdict
+
+log = logging.getLogger(__name__)
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+INLINE_BYTES: Final = 128 * 1024
+"""Larger payloads are inspected in a thread: the scanner lets go of the interpreter, other calls go on."""
+
+WATCH_AFTER: Final = 0.02
+"""Seconds a call may run before its client is watched."""
+
+STREAM_HEADERS: Final[Headers] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class StreamCut(Exception):
+    """Raised into the server on purpose: it breaks the connection, so that a cut stream cannot look whole."""
+
+
+class Proxy:
+    """One per process. `startup` and `shutdown` belong to the server's lifespan."""
+
+    def __init__(self, *, recorder: Recorder, snapshots: Snapshots, keys: DigestKeys) -> None:
+        self.recorder = recorder
+        self.snapshots = snapshots
+        self.keys = keys
+        self.upstream = Upstream()
+
+    async def startup(self) -> None:
+        await asyncio.to_thread(self.recorder.start)
+        await asyncio.to_thread(self.snapshots.start)
+
+    async def shutdown(self) -> None:
+        await self.upstream.close()
+        await asyncio.to_thread(self.snapshots.stop)
+        await asyncio.to_thread(self.recorder.stop, 5.0)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _Call(self, scope, receive, send).serve()
+
+
+class _Call:
+    """One call: how it goes and how far it got."""
+
+    def __init__(self, proxy: Proxy, scope: Scope, receive: Receive, send: Send) -> None:
+        self.proxy, self.scope, self.receive, self.send = proxy, scope, receive, send
+        self.recorder = proxy.recorder
+        self.ledger = Ledger()
+        self.api = "openai"
+        self.admitted = False  # the record has its admission and not yet its close
+        self.started = False  # the client has a status line
+
+    async def serve(self) -> None:
+        try:
+            await self._serve()
+        except StreamCut:
+            raise
+        except ProxyError as error:
+            await self._fail(error)
+        except StoreUnavailable:
+            await self._fail(_unrecorded())
+        except (ClientGone, asyncio.CancelledError) as error:
+            self._close("client_gone", complete=False)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        except Exception as error:
+            # The one place that catches everything: doubt ends the call, and the log line holds no payload.
+            log.error("call %s failed: %s at %s", self.ledger.id, type(error).__name__, _where(error))
+            await self._fail(Unavailable("internal_error", "The gateway could not handle this call."))
+
+    async def _serve(self) -> None:
+        ledger = self.ledger
+        head = ledger.head = admission.check_head(self.scope)
+        snapshot = self.proxy.snapshots.current()
+        now = time.time()
+        caller = ledger.caller = snapshot.caller(digest(_credential(head)), now)
+        route = self._resolve(snapshot, caller, head, now)
+        ledger.lap("auth")
+        admission.check_content_type(head)
+        body = await admission.read_body(self.receive, head, route.target.max_body)
+        ledger.size = len(body)
+        ledger.lap("body")
+        call = ledger.exchange = Exchange(route.policy, route.wire, self.proxy.keys)
+        verdict = await self._inspect(call, route, head, body)
+        ledger.lap("scan")
+        _enforce(verdict)
+        await self.recorder.admit(ledger.admission(action_of(verdict)))
+        self.admitted = True
+        ledger.lap("admit")
+        await self._forward(call, route)
+
+    def _resolve(self, snapshot: Snapshot, caller: Caller, head: RequestHead, now: float) -> Route:
+        self.ledger.what["method"] = head.method
+        target, path = snapshot.target(head.path)
+        self.api = target.kind
+        self.ledger.what.update(
+            area=target.area, endpoint_id=target.id, endpoint=target.slug, api=target.kind
+        )
+        wire = routes.operation(target, head.method, path)
+        access = snapshot.grant(caller, target, now)
+        route = Route(target, wire, path, access, routes.policy_of(access))
+        self.ledger.routed(route)
+        return route
+
+    async def _inspect(self, call: Exchange, route: Route, head: RequestHead, body: bytes) -> Verdict:
+        if not route.wire.fixed_path and not call.path_is_clean(route.path):
+            raise BadRequest("sensitive_path", "The path holds data that must not travel in a URL.")
+        self.ledger.what["path"] = route.path
+        request = Head(head.method, head.path, head.text(b"x-postern-session"))
+        try:
+            if len(body) > INLINE_BYTES:
+                verdict = await asyncio.to_thread(call.request, request, body)
+            else:
+                verdict = call.request(request, body)
+        except Unreadable as error:
+            raise BadRequest(error.code, str(error)) from None
+        self.ledger.what.update(model=call.model, streaming=call.shape.streaming)
+        routes.check_model(route.access, call.shape.model)
+        return verdict
+
+    async def _forward(self, call: Exchange, route: Route) -> None:
+        with self._watched():
+            async with self.proxy.upstream.send(route.target, route.path, call.outgoing) as answer:
+                self.ledger.lap("upstream_first_byte", away=True)
+                _check_answer(answer)
+                if answer.status == 200 and answer.content_type == "text/event-stream":
+                    await self._stream(call, answer)
+                else:
+                    await self._document(call, answer)
+
+    async def _document(self, call: Exchange, answer: Answer) -> None:
+        if answer.content_type != "application/json":
+            raise _unreadable()
+        body = await answer.body()
+        self.ledger.lap("upstream_body", away=True)
+        read = call.response if answer.status == 200 else call.error_response
+        try:
+            piece = await asyncio.to_thread(read, body) if len(body) > INLINE_BYTES else read(body)
+        except Unreadable:
+            raise _unreadable() from None
+        self.ledger.lap("scan_response")
+        if piece.stop:
+            raise _stopped()
+        await self.recorder.segment(self.ledger.id, piece.record, final=True)
+        self.ledger.lap("record")
+        await self._respond(answer.status, piece.sent, answer.passed_headers())
+        self._close("", complete=True)
+
+    async def _stream(self, call: Exchange, answer: Answer) -> None:
+        if not call.shape.streaming:
+            raise _unreadable()
+        stream = StreamExchange(call)
+        while chunk := await answer.chunk():
+            self.ledger.lap("upstream_stream", away=True)
+            await self._release(self._read(stream.decode, chunk))
+        await self._release(self._read(stream.flush))
+        if call.outcome.failed or not call.outcome.whole:
+            raise UpstreamFailed("upstream_cut", "The model's service ended its answer early.")
+        await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+        self._close("", complete=True)
+
+    def _read(self, step: Callable[..., Piece], *chunk: bytes) -> Piece:
+        try:
+            piece = step(*chunk)
+        except Unreadable:
+            raise _unreadable() from None
+        self.ledger.lap("scan_response")
+        return piece
+
+    async def _release(self, piece: Piece) -> None:
+        """Record, then send."""
+        if piece.sent:
+            await self.recorder.segment(self.ledger.id, piece.record)
+            self.ledger.lap("record")
+            if not self.started:
+                await self._start(200, STREAM_HEADERS)
+            await self._send(piece.sent, more=True)
+            self.ledger.lap("send", away=True)
+        if piece.stop:
+            raise _stopped()
+
+    async def _respond(self, status: int, body: bytes, headers: Headers) -> None:
+        length = str(len(body)).encode()
+        kind = (b"content-type", b"application/json")
+        await self._start(status, [kind, (b"content-length", length), *headers])
+        await self._send(body, more=False)
+
+    async def _start(self, status: int, headers: Headers) -> None:
+        self.started, self.ledger.status = True, status
+        headers = [*headers, *self.ledger.headers()]
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def _send(self, body: bytes, *, more: bool) -> None:
+        await self.send({"type": "http.response.body", "body": body, "more_body": more})
+        self.ledger.released += len(body)
+
+    async def _fail(self, error: ProxyError) -> None:
+        """Answer with an error: recorded first, in the API's shape, and inside the stream if it has begun.
+
+        However the recording ends, the call is closed: nobody else closes it while this process lives.
+        """
+        shape = event_for if self.started else body_for
+        try:
+            await self._record_failure(error, shape(self.api, error))
+        except StoreUnavailable:
+            error = _unrecorded()
+        finally:
+            self._close(error.code, complete=False, status=self.ledger.status or error.status)
+        body = shape(self.api, error)
+        if not self.started:
+            with suppress(Exception):  # the client may be gone; the record has it already
+                await self._respond(error.status, body, _error_headers(error))
+            return
+        if not isinstance(error, Unrecorded):
+            with suppress(Exception):
+                await self._send(body, more=True)
+        raise StreamCut(error.code) from None
+
+    async def _record_failure(self, error: ProxyError, body: bytes) -> None:
+        """An admitted call gets its last segment; a refused one is an admission of its own, closed."""
+        if self.admitted:
+            if not isinstance(error, Unrecorded):
+                await self.recorder.segment(self.ledger.id, own_words(body), final=True)
+        elif self._is_recorded(error):
+            action = refusal_action(error)
+            close = self.ledger.close(error.code, complete=True, status=error.status, action=action)
+            await self.recorder.refuse(self.ledger.admission(action, error.code), close)
+
+    def _is_recorded(self, error: ProxyError) -> bool:
+        """Callers that nobody knows are counted and sampled: a flood of them must not fill the store."""
+        if isinstance(error, Unavailable):
+            return False
+        if self.ledger.caller is not None:
+            return True
+        return self.recorder.count_refusal(code=error.code, network=self.ledger.network)
+
+    def _close(self, code: str, *, complete: bool, status: int | None = None) -> None:
+        """Tell the recorder how an admitted call ended. Happens once."""
+        if self.admitted:
+            self.admitted = False
+            status = self.ledger.status if status is None else status
+            self.recorder.close(self.ledger.id, self.ledger.close(code, complete=complete, status=status))
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Within it, a client that leaves cancels the call, so that the model stops working for nobody.
+
+        Watching costs a task, so it begins only when the model has not answered at once.
+        """
+        call = asyncio.current_task()
+        watchers: list[asyncio.Task[None]] = []
+        begin = asyncio.get_running_loop().call_later(
+            WATCH_AFTER, lambda: watchers.append(asyncio.ensure_future(self._watch(call)))
+        )
+        try:
+            yield
+        finally:
+            begin.cancel()
+            for watcher in watchers:
+                watcher.cancel()
+
+    async def _watch(self, call: asyncio.Task[Any] | None) -> None:
+        while (await self.receive())["type"] != "http.disconnect":
+            pass
+        if call is not None:
+            call.cancel()
+
+
+def _credential(head: RequestHead) -> str:
+    """The one credential that was presented; two different ones are two identities."""
+    presented = {value for name in (b"x-api-key", b"api-key") if (value := head.text(name))}
+    if bearer := head.text(b"authorization"):
+        scheme, _, value = bearer.partition(" ")
+        if scheme.lower() != "bearer" or not value.strip():
+            raise Unauthenticated("unsupported_credential", "Send 'Authorization: Bearer <key>'.")
+        presented.add(value.strip())
+    if not presented:
+        raise Unauthenticated("missing_credential", "Send a Postern API key as a bearer token.")
+    if len(presented) > 1:
+        raise BadRequest("conflicting_credentials", "The request carries two different credentials.")
+    return presented.pop()
+
+
+def _enforce(verdict: Verdict) -> None:
+    """Stop here what must not go on. A hold is closed until somebody can approve it, never open."""
+    if verdict.gate == Gate.BLOCK:
+        raise PolicyBlocked("policy_blocked", "The policy blocks this request: " + _because(verdict))
+    if verdict.gate == Gate.HOLD:
+        raise ApprovalRequired("approval_required", "This request needs an approval: " + _because(verdict))
+
+
+def _because(verdict: Verdict) -> str:
+    reasons = [reason.text for reason in verdict.reasons if reason.gate == verdict.gate]
+    return "; ".join(dict.fromkeys(reasons)) or "no reason was given."
+
+
+def _check_answer(answer: Answer) -> None:
+    if 300 <= answer.status < 400:
+        raise UpstreamFailed("upstream_redirect", "The model's service answered with a redirect.")
+    if answer.status in (401, 403):
+        raise UpstreamFailed("upstream_refused", "The model's service refused the gateway's credential.")
+    if answer.encoding != "identity":
+        raise _unreadable()
+
+
+def _unreadable() -> UpstreamFailed:
+    return UpstreamFailed("upstream_unreadable", "The model's answer could not be read.")
+
+
+def _stopped() -> PolicyBlocked:
+    return PolicyBlocked("response_blocked", "The policy blocks this answer.")
+
+
+def _unrecorded() -> Unrecorded:
+    return Unrecorded("record_unavailable", "The gateway cannot record calls now. Try again shortly.")
+
+
+def _error_headers(error: ProxyError) -> Headers:
+    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    if error.retry is not None:
+        headers.append((b"x-should-retry", b"true" if error.retry else b"false"))
+    return headers
+
+
+def _where(error: BaseException) -> str:
+    """File and line of the innermost frame: enough to find a bug, nothing of what was said."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "unknown"

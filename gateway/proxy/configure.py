@@ -1,0 +1,22 @@
+"""Puts the proxy together from Django's settings: which recorder, which keys."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from audit.keys import KeyDirectory
+from audit.recorder import Recorder
+from gateway.proxy.app import Proxy
+from gateway.proxy.exchange import DigestKeys
+from gateway.proxy.snapshot import Snapshots
+
+
+def build() -> Proxy:
+    """One proxy for this process; nothing is opened before its `startup`."""
+    keys = KeyDirectory.make(settings.AUDIT_KEY_DIR)
+    digests = DigestKeys(
+        request=keys.lasting("requests"),
+        fingerprint=keys.lasting("fingerprints"),
+        session=keys.lasting("sessions"),
+    )
+    return Proxy(recorder=Recorder(keys=keys), snapshots=Snapshots(), keys=digests)

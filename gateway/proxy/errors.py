@@ -1,0 +1,132 @@
+"""Every way the proxy says no, and the shape each API's clients expect it in.
+
+ProxyError
+├── Refused                     4xx, the caller's to mend; SDKs are told not to retry
+│   ├── BadRequest              400  unreadable or malformed
+│   ├── Unauthenticated         401  no credential, or one that is not valid
+│   ├── Forbidden               403  no access rule, locked, model not allowed
+│   │   ├── PolicyBlocked       403  the verdict is block
+│   │   └── ApprovalRequired    403  the verdict is hold
+│   ├── NotFound                404  unknown endpoint or path
+│   ├── MethodNotAllowed        405
+│   ├── BodyTimeout             408  the request body came too slowly
+│   ├── TooLarge                413
+│   ├── UnsupportedMedia        415
+│   └── HeadersTooLarge         431
+├── UpstreamFailed              502  the model's service answered in a way that cannot be passed on
+│   └── UpstreamTimeout         504
+└── Unavailable                 503  ours; comes with Retry-After
+    └── Unrecorded              503  no record, no service: a stream is broken off without a word
+
+A message never holds a matched value, an upstream host or a stack.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import orjson
+
+
+class ProxyError(Exception):
+    """`status` and `code` go to the client and into the record; `message` is for a person."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "api_error"
+    retry: ClassVar[bool | None] = None  # None: leave it to the client's own rules
+
+    def __init__(self, code: str, message: str, **headers: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+class Refused(ProxyError):
+    status = 400
+    type = "invalid_request_error"
+    retry = False
+
+
+class BadRequest(Refused):
+    pass
+
+
+class Unauthenticated(Refused):
+    status = 401
+    type = "authentication_error"
+
+
+class Forbidden(Refused):
+    status = 403
+    type = "permission_error"
+
+
+class PolicyBlocked(Forbidden):
+    type = "policy_error"
+
+
+class ApprovalRequired(Forbidden):
+    type = "policy_error"
+
+
+class NotFound(Refused):
+    status = 404
+    type = "not_found_error"
+
+
+class MethodNotAllowed(Refused):
+    status = 405
+
+
+class BodyTimeout(Refused):
+    status = 408  # with x-should-retry: false, else SDKs send the slow body again
+
+
+class TooLarge(Refused):
+    status = 413
+    type = "request_too_large"
+
+
+class UnsupportedMedia(Refused):
+    status = 415
+
+
+class HeadersTooLarge(Refused):
+    status = 431
+
+
+class UpstreamFailed(ProxyError):
+    status = 502
+
+
+class UpstreamTimeout(UpstreamFailed):
+    status = 504
+
+
+class Unavailable(ProxyError):
+    status = 503
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message, retry_after="2")
+
+
+class Unrecorded(Unavailable):
+    pass
+
+
+def body_for(api: str, error: ProxyError) -> bytes:
+    """The error as the called API's clients read it.
+
+    OpenAI: `{"error": {"message", "type", "param", "code"}}`. Plain JSON services: `{"error": "text"}` plus
+    a `code`, which KServe-style clients ignore.
+    """
+    if api.startswith("openai"):
+        detail = {"message": error.message, "type": error.type, "param": None, "code": error.code}
+        return orjson.dumps({"error": detail})
+    return orjson.dumps({"error": error.message, "code": error.code})
+
+
+def event_for(api: str, error: ProxyError) -> bytes:
+    """The error inside a stream that has already begun. No `[DONE]` may follow it."""
+    return b"data: " + body_for(api, error) + b"\n\n"

@@ -1,0 +1,282 @@
+"""One call as a pure object: bytes in, verdict and masked bytes out. No I/O, no clock, no Django.
+
+The only place that turns a payload into a verdict, and the only one that makes payloads `Recordable`: the
+data path, the playground, the preview and the tests all call it. It joins a wire (where is the text?) with
+the engine (what is it, what to do?).
+
+    exchange = Exchange(policy, wire, keys)
+    verdict = exchange.request(head, body)     # exchange.outgoing, exchange.recorded
+    exchange.answer(streaming=…)               # then, for each piece of the response:
+    piece = exchange.response(chunk)           # piece.sent to the client after piece.record is durable
+    piece = exchange.end()
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from audit.records import Recordable
+from gateway.proxy.wire.base import Json, OpaquePart, RequestShape, ShapeError, Wire
+from gateway.proxy.wire.opaque import blobs
+from policies.engine import jsontext
+from policies.engine.errors import MaskError
+from policies.engine.jsontext import JsonError
+from policies.engine.masker import MaskedDocument, Masker
+from policies.engine.policy import Policy
+from policies.engine.types import Direction, Finding, Gate, MaskedBytes, Style, Verdict
+from policies.engine.verdict import decide
+
+HINT_CHARACTERS: Final = 512
+"""How much of each opening message tells one conversation from another; its length counts besides."""
+
+
+SLICE: Final = 2046
+
+
+class Unreadable(ValueError):
+    """The payload is not what this API takes, so nobody can say what is in it. Never quotes it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class DigestKeys:
+    """Secret keys of the keyed digests: binding a request, tracing a value, tying a session together."""
+
+    request: bytes
+    fingerprint: bytes
+    session: bytes
+
+    def __repr__(self) -> str:
+        return "DigestKeys(***)"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What of a request's head belongs to its identity."""
+
+    method: str
+    path: str
+    session: str = ""  # the client's own session id, if it sent one
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of the response that may be released once its record is durable."""
+
+    sent: bytes
+    record: Recordable
+    verdict: Verdict | None = None  # present when this part has findings
+    stop: bool = False  # a rule stops the response here; `sent` holds nothing of the offending unit
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What the response amounted to; grows while it passes."""
+
+    finish_reason: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    whole: bool = False  # the API's own end was seen
+    failed: bool = False  # the model's service reported an error inside the stream
+
+    def take(self, shape: object) -> None:
+        self.finish_reason = getattr(shape, "finish_reason", "") or self.finish_reason
+        for name in ("input_tokens", "output_tokens"):
+            value = getattr(shape, name, None)
+            if value is not None:
+                setattr(self, name, value)
+
+
+class Exchange:
+    """All state of one call's payloads, born and dead with the call."""
+
+    def __init__(self, policy: Policy, wire: Wire, keys: DigestKeys) -> None:
+        self.policy = policy
+        self.wire = wire
+        self.keys = keys
+        self.shape = RequestShape()
+        self.verdict = Verdict(gate=Gate.BLOCK)
+        self.outgoing = MaskedBytes(b"")
+        self.recorded: Recordable | None = None
+        self.model = ""  # as it may be recorded
+        self.request_hmac = b""
+        self.session_hint = b""
+        self.fingerprints: tuple[tuple[str, bytes], ...] = ()
+        self.outcome = Outcome()
+        self.counts: Counter[str] = Counter()  # findings of the response by class
+        self.response_gate = Gate.ALLOW
+        self.response_masked = False
+
+    def request(self, head: Head, body: bytes) -> Verdict:
+        """Inspect a request; raise `Unreadable` where that cannot be done."""
+        self.request_hmac = keyed(self.keys.request, head.method.encode(), head.path.encode(), body)
+        tree = self._parse(body)
+        shape = self._shape(tree)
+        opaque = _opaque(shape.opaque, tree)
+        masked = mask_document(Masker(self.policy, Direction.REQUEST), tree, shape.embedded)
+        self.shape = shape
+        self.outgoing = masked.sent
+        self.recorded = self._recordable(masked, tree, opaque, Direction.REQUEST)
+        self.model = _model(masked, shape)
+        self.session_hint = self._hint(head, shape)
+        self.fingerprints = tuple(
+            (name, keyed(self.keys.fingerprint, value.encode())[:16]) for name, value in masked.fingerprints
+        )
+        self.verdict = decide(
+            self.policy, Direction.REQUEST, masked.findings, [part.finding() for part in opaque]
+        )
+        return self.verdict
+
+    def path_is_clean(self, path: str) -> bool:
+        """Whether a URL path may travel: it is not masked, so it must hold nothing to mask."""
+        return not Masker(self.policy, Direction.REQUEST).text(path, "path").findings
+
+    def response(self, body: bytes) -> Piece:
+        """Inspect a whole response document; raise `Unreadable` where that cannot be done."""
+        tree = self._parse(body)
+        try:
+            shape = self.wire.response(tree)
+        except ShapeError as error:
+            raise Unreadable(error.code, str(error)) from None
+        self.outcome.take(shape)
+        self.outcome.whole = True
+        return self._document(tree, shape.embedded, _opaque(shape.opaque, tree))
+
+    def error_response(self, body: bytes) -> Piece:
+        """Inspect an error document of the model's service: any JSON, no shape expected."""
+        tree = self._parse(body)
+        return self._document(tree, (), _opaque((), tree))
+
+    def judge(self, findings: Sequence[Finding], opaque: Sequence[OpaquePart] = ()) -> Verdict:
+        """The verdict over some of the response's findings, which are counted."""
+        verdict = decide(self.policy, Direction.RESPONSE, findings, [part.finding() for part in opaque])
+        self.counts.update(verdict.counts)
+        self.response_gate = max(self.response_gate, verdict.gate)
+        self.response_masked |= bool(verdict.masked)
+        return verdict
+
+    def _document(
+        self, tree: Json, embedded: Sequence[tuple[str | int, ...]], opaque: list[OpaquePart]
+    ) -> Piece:
+        masked = mask_document(Masker(self.policy, Direction.RESPONSE), tree, embedded)
+        verdict = self.judge(masked.findings, opaque)
+        record = self._recordable(masked, tree, opaque, Direction.RESPONSE)
+        stop = verdict.gate >= Gate.HOLD  # a response cannot wait for a person: closed, not open
+        return Piece(b"" if stop else masked.sent, record, verdict, stop)
+
+    def _parse(self, body: bytes) -> Json:
+        try:
+            return jsontext.loads(body)
+        except JsonError as error:
+            raise Unreadable(error.code, str(error)) from None
+
+    def _shape(self, tree: Json) -> RequestShape:
+        try:
+            return self.wire.request(tree)
+        except ShapeError as error:
+            raise Unreadable(error.code, str(error)) from None
+
+    def _recordable(
+        self, masked: MaskedDocument, tree: Json, opaque: Sequence[OpaquePart], direction: Direction
+    ) -> Recordable:
+        """The record's copy. Opaque parts are not kept: nobody could say what they would give away."""
+        if opaque:
+            for part in opaque:
+                tree = _without(tree, part)
+            masked = mask_document(Masker(self.policy, direction), tree, ())
+        return Recordable(masked.recorded, marks_of(masked.findings))
+
+    def _hint(self, head: Head, shape: RequestShape) -> bytes:
+        opening = (f"{len(text)}:{text[:HINT_CHARACTERS]}" for text in shape.opening)
+        seed = "h\0" + head.session if head.session else "o\0" + "\0".join(opening)
+        return keyed(self.keys.session, seed.encode("utf-8", "surrogatepass"))[:16]
+
+
+def mask_document(
+    masker: Masker, tree: Json, embedded: Sequence[tuple[str | int, ...]] = ()
+) -> MaskedDocument:
+    """Mask a whole document; raise `Unreadable` where that cannot be done."""
+    try:
+        return masker.document(tree, embedded=embedded)
+    except MaskError as error:
+        raise Unreadable(error.code, str(error)) from None
+
+
+def keyed(key: bytes, *parts: bytes) -> bytes:
+    """Keyed BLAKE2b (RFC 7693) of length-prefixed parts: 32 bytes that only who has the key can make.
+
+    Fed in slices under 2 KB: above, the library lets another thread run, which costs more than the hash.
+    """
+    digest = hashlib.blake2b(digest_size=32, key=key)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "big"))
+        for at in range(0, len(part), SLICE):
+            digest.update(part[at : at + SLICE])
+    return digest.digest()
+
+
+def sent_digest(outgoing: bytes) -> bytes:
+    """SHA-256 of the bytes that go upstream."""
+    return hashlib.sha256(outgoing).digest()
+
+
+def own_words(data: bytes) -> Recordable:
+    """An error that this gateway wrote itself: it holds nothing of any payload."""
+    return Recordable(data)
+
+
+def marks_of(findings: Sequence[Finding]) -> bytes:
+    """Findings as the record keeps them: classes, places and offsets, no values."""
+    if not findings:
+        return b"[]"
+    return orjson.dumps(
+        [
+            {
+                "class": finding.data_class,
+                "level": finding.level.name.lower(),
+                "detector": finding.detector,
+                "path": finding.path,
+                "start": finding.start,
+                "length": finding.length,
+                "style": finding.style,
+                "passed": finding.style is Style.NONE,
+                "rule": finding.rule_id,
+            }
+            for finding in findings
+        ]
+    )
+
+
+def _model(masked: MaskedDocument, shape: RequestShape) -> str:
+    tree = masked.tree_sent if masked.recorded is masked.sent else jsontext.loads(masked.recorded)
+    model = tree.get("model") if isinstance(tree, dict) and shape.model else ""
+    return model[:200] if isinstance(model, str) else ""
+
+
+def _opaque(named: Sequence[OpaquePart], tree: Json) -> list[OpaquePart]:
+    """Parts that the wire named and encoded strings outside them: no part lies within another."""
+    found = {part.path for part in named}
+    outside = (
+        part for part in blobs(tree) if not any(part.path[:size] in found for size in range(len(part.path)))
+    )
+    return [*named, *outside]
+
+
+def _without(tree: Json, part: OpaquePart) -> Json:
+    """The tree with one part replaced by a note of what was there."""
+    if not part.path:
+        return {"opaque": part.kind}
+    head, *rest = part.path
+    below = _without(tree[head], OpaquePart(part.kind, tuple(rest)))
+    if isinstance(tree, dict):
+        return {**tree, head: below}
+    return [*tree[: int(head)], below, *tree[int(head) + 1 :]]

@@ -1,0 +1,167 @@
+"""Who may call what, as one immutable snapshot that the hot path reads without touching the database.
+
+No I/O here: `snapshot.py` builds it from the database and keeps it current.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from gateway.credentials.secret import Secret
+from gateway.proxy.errors import Forbidden, MethodNotAllowed, NotFound, Unauthenticated
+from gateway.proxy.wire.base import Wire
+from gateway.proxy.wire.openai import ChatCompletions
+from gateway.proxy.wire.plain import PlainJson
+from policies.engine.policy import Policy
+
+PREFIX: Final = "/proxy/"
+
+OPENAI: Final[Mapping[str, Wire]] = {"/v1/chat/completions": ChatCompletions()}
+PLAIN: Final = PlainJson()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A verified caller and what is known of it."""
+
+    person_id: UUID | None
+    subject: str
+    name: str
+    kind: str  # person | service
+    owner_id: UUID | None
+    key_id: UUID
+    key_prefix: str
+    groups: tuple[str, ...]
+    group_ids: frozenset[int]
+    expires_at: float  # Unix seconds
+    refusal: str = ""  # why it may not call now: revoked, inactive, locked
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamCredential:
+    """The header that carries the endpoint's secret; `value` does not print."""
+
+    header: str
+    value: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """An endpoint as the proxy needs it."""
+
+    id: UUID
+    slug: str
+    area: str
+    kind: str
+    origin: str
+    base_path: str
+    allow_private: bool
+    credential: UpstreamCredential | None
+    max_body: int
+    connect_timeout: float
+    first_byte_timeout: float
+    idle_timeout: float
+    refusal: str = ""  # why it takes no calls now: disabled, locked, credential not usable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """One access rule with its compiled policy (None: the policy has no usable version)."""
+
+    id: UUID
+    group_id: int
+    models: frozenset[str]
+    expires_at: float | None
+    policy: Policy | None
+    policy_version_id: UUID | None = None
+    policy_label: str = ""
+    schema_version_id: UUID | None = None
+    schema_label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a call goes and under what."""
+
+    target: Target
+    wire: Wire
+    path: str  # below the endpoint, as sent upstream
+    access: Access
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The configuration at one revision. Look-ups cost the same however large it is."""
+
+    revision: int
+    callers: Mapping[bytes, Caller]  # by key digest
+    targets: Mapping[str, Target]  # by slug
+    access: Mapping[UUID, Sequence[Access]]  # by endpoint, in deciding order
+    valid_until: float = float("inf")  # Unix seconds: a lock ends, a version takes effect
+    _memo: dict[tuple[UUID, frozenset[int]], tuple[Access, ...]] = field(default_factory=dict)
+
+    def caller(self, digest: bytes, now: float) -> Caller:
+        """The caller who holds this key, or a refusal that does not say which part was wrong."""
+        caller = self.callers.get(digest)
+        if caller is None or caller.refusal == "revoked" or now >= caller.expires_at:
+            raise Unauthenticated("invalid_api_key", "The API key is unknown, expired or revoked.")
+        if caller.refusal:
+            raise Forbidden("caller_locked", "This caller may not make calls now. Ask an administrator.")
+        return caller
+
+    def target(self, path: str) -> tuple[Target, str]:
+        """The endpoint and the API's own path of `/proxy/<endpoint>/<path>`."""
+        slug, slash, rest = path.removeprefix(PREFIX).partition("/")
+        target = self.targets.get(slug)
+        if target is None:
+            raise NotFound("unknown_endpoint", "There is no such endpoint.")
+        return target, slash + rest
+
+    def grant(self, caller: Caller, target: Target, now: float) -> Access:
+        """The first access rule that fits. No rule, no call."""
+        if target.refusal:
+            raise Forbidden("endpoint_closed", "This endpoint takes no calls now. Ask an administrator.")
+        for access in self._fitting(caller, target):
+            if access.expires_at is None or now < access.expires_at:
+                return access
+        raise Forbidden("no_access", "No access rule lets you call this endpoint.")
+
+    def _fitting(self, caller: Caller, target: Target) -> tuple[Access, ...]:
+        key = (target.id, caller.group_ids)
+        fitting = self._memo.get(key)
+        if fitting is None:
+            rules = self.access.get(target.id, ())
+            fitting = tuple(rule for rule in rules if rule.group_id in caller.group_ids)
+            if len(self._memo) < 10_000:
+                self._memo[key] = fitting
+        return fitting
+
+
+def operation(target: Target, method: str, path: str) -> Wire:
+    """The operation of the endpoint's API at this path, or a refusal: unknown is not passed on."""
+    if target.kind == "openai":
+        wire = OPENAI.get(path)
+        if wire is None:
+            raise NotFound("unknown_path", "This path of the API is not supported here.")
+    elif path == "" or path == "/":
+        raise NotFound("unknown_path", "Name the service's path after the endpoint.")
+    else:
+        wire = PLAIN
+    if method != "POST":
+        raise MethodNotAllowed("method_not_allowed", "Use POST.", allow="POST")
+    return wire
+
+
+def policy_of(access: Access) -> Policy:
+    if access.policy is None:
+        raise Forbidden("no_policy", "The policy for this endpoint has no published version.")
+    return access.policy
+
+
+def check_model(access: Access, model: str) -> None:
+    if access.models and model not in access.models:
+        raise Forbidden("model_not_allowed", "No access rule lets you use this model.")

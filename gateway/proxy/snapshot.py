@@ -1,0 +1,260 @@
+"""Builds the snapshot of `routes.py` from the database and keeps it current: the proxy's only ORM reader.
+
+A thread reads one revision row each second and rebuilds when it moved. A process that could not read it for
+`MAX_AGE` seconds refuses calls, since a lock might be in what it did not see.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final, NoReturn
+from uuid import UUID
+
+from django.contrib.auth.models import Group
+from django.db import close_old_connections, connection
+from django.db.models import Q
+from django.db.utils import Error as DatabaseError
+
+from gateway.credentials.secret import Secret
+from gateway.credentials.services import NoSecret, credential_reveal_for_origin
+from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Endpoint, Lock, Revision, User
+from gateway.proxy.errors import Unavailable
+from gateway.proxy.routes import Access, Caller, Snapshot, Target, UpstreamCredential
+from policies.engine.policy import Policy
+from policies.store import NotInForce, load_policy
+from policies.versions import next_change_at
+
+log = logging.getLogger(__name__)
+
+POLL: Final = 1.0
+MAX_AGE: Final = 5.0
+
+
+class Snapshots:
+    """Keeps the current snapshot; one thread per process."""
+
+    def __init__(self) -> None:
+        self._snapshot: Snapshot | None = None
+        self._read_at = float("-inf")
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Read once in the calling thread, then follow. A store that is down delays calls, not the start."""
+        self.refresh()
+        self._thread = threading.Thread(target=self._follow, name="postern-snapshots", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def current(self) -> Snapshot:
+        """The snapshot, if it was confirmed lately."""
+        if self._snapshot is None or time.monotonic() - self._read_at > MAX_AGE:
+            _stale()
+        return self._snapshot
+
+    @property
+    def age(self) -> float:
+        """Seconds since the configuration was last confirmed; infinite before the first time."""
+        return time.monotonic() - self._read_at
+
+    def refresh(self) -> None:
+        """Confirm or rebuild the snapshot; on a database error leave it to grow old."""
+        asked_at = time.monotonic()
+        try:
+            now = revision()
+            if self._outdated(now):
+                self._snapshot = build(now)
+            self._read_at = asked_at
+        except DatabaseError as error:
+            log.warning("configuration could not be read: %s", type(error).__name__)
+
+    def _outdated(self, now: int) -> bool:
+        snapshot = self._snapshot
+        return snapshot is None or now != snapshot.revision or time.time() >= snapshot.valid_until
+
+    def _follow(self) -> None:
+        while not self._stop.wait(POLL):
+            close_old_connections()  # one that failed is not asked again
+            self.refresh()
+        connection.close()
+
+
+def _stale() -> NoReturn:
+    raise Unavailable("configuration_stale", "The gateway cannot read its configuration. Try again shortly.")
+
+
+def revision() -> int:
+    """The number that every configuration change raises."""
+    return Revision.objects.values_list("value", flat=True).filter(pk=1).first() or 0
+
+
+def build(number: int) -> Snapshot:
+    """Everything a call's routing needs, read at one revision."""
+    now = datetime.now(UTC)
+    locks = _Locks(Lock.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), lifted_at=None))
+    endpoints = Endpoint.objects.select_related("area", "credential")
+    policies = _Policies()
+    return Snapshot(
+        revision=number,
+        callers={bytes(key.digest): _caller(key, locks) for key in _keys()},
+        targets={endpoint.slug: _target(endpoint, locks) for endpoint in endpoints},
+        access=_access(policies, now),
+        valid_until=min([*locks.ends, *policies.changes], default=float("inf")),
+    )
+
+
+def _keys() -> Iterable[ApiKey]:
+    owners = ("user", "service_account__owner")
+    return ApiKey.objects.select_related(*owners).prefetch_related("user__groups", "service_account__groups")
+
+
+class _Locks:
+    """What is locked now, and when that changes by itself."""
+
+    def __init__(self, locks: Iterable[Lock]) -> None:
+        self._targets: set[tuple[str, UUID | None]] = set()
+        self.ends: list[float] = []
+        for lock in locks:
+            for name in ("user", "service_account", "endpoint", "area"):
+                self._targets.add((name, getattr(lock, f"{name}_id")))
+            if lock.expires_at is not None:
+                self.ends.append(lock.expires_at.timestamp())
+
+    def on(self, name: str, target: UUID | None) -> bool:
+        return target is not None and (name, target) in self._targets
+
+
+def _caller(key: ApiKey, locks: _Locks) -> Caller:
+    account, user = key.service_account, key.user
+    holder = account or user
+    groups: list[Group] = list(holder.groups.all()) if holder else []
+    return Caller(
+        person_id=holder.id if holder else None,
+        subject=f"service:{account.name}" if account else f"local:{user.username if user else ''}",
+        name=account.name if account else _shown(user),
+        kind="service" if account else "person",
+        owner_id=account.owner_id if account else None,
+        key_id=key.id,
+        key_prefix=key.prefix,
+        groups=tuple(sorted(group.name for group in groups)),
+        group_ids=frozenset(group.id for group in groups),
+        expires_at=key.expires_at.timestamp(),
+        refusal=_caller_refusal(key, locks),
+    )
+
+
+def _shown(user: User | None) -> str:
+    return (user.get_full_name() or user.username) if user else ""
+
+
+def _caller_refusal(key: ApiKey, locks: _Locks) -> str:
+    account, user = key.service_account, key.user
+    if key.revoked_at is not None:
+        return "revoked"
+    active = account.is_active and account.owner.is_active if account else bool(user and user.is_active)
+    if not active:
+        return "inactive"
+    if locks.on("user", key.user_id) or locks.on("service_account", key.service_account_id):
+        return "locked"
+    return ""
+
+
+def _target(endpoint: Endpoint, locks: _Locks) -> Target:
+    credential, refusal = _credential(endpoint)
+    if not endpoint.enabled:
+        refusal = "disabled"
+    elif locks.on("endpoint", endpoint.id) or locks.on("area", endpoint.area_id):
+        refusal = "locked"
+    return Target(
+        id=endpoint.id,
+        slug=endpoint.slug,
+        area=endpoint.area.slug,
+        kind=endpoint.kind,
+        origin=endpoint.origin,
+        base_path=endpoint.base_path,
+        allow_private=endpoint.allow_private,
+        credential=credential,
+        max_body=endpoint.max_body_bytes,
+        connect_timeout=endpoint.connect_timeout,
+        first_byte_timeout=endpoint.first_byte_timeout,
+        idle_timeout=endpoint.idle_timeout,
+        refusal=refusal,
+    )
+
+
+def _credential(endpoint: Endpoint) -> tuple[UpstreamCredential | None, str]:
+    """The endpoint's secret, opened for the endpoint's own origin; one that does not open closes it."""
+    credential = endpoint.credential
+    if credential is None:
+        return None, ""
+    try:
+        return UpstreamCredential(credential.header, _header_value(credential, endpoint.origin)), ""
+    except NoSecret as error:
+        log.error("endpoint %s: its credential cannot be used: %s", endpoint.slug, error)
+        return None, "credential"
+
+
+def _header_value(credential: Credential, origin: str) -> Secret:
+    version = credential.versions.filter(state=CredentialState.CURRENT).first()
+    if version is None:
+        raise NoSecret("it has no current version")
+    secret = credential_reveal_for_origin(version=version, origin=origin)
+    return Secret(f"{credential.scheme} {secret.reveal()}".strip())
+
+
+class _Policies:
+    """Compiled policies of one build; several rules share one."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[UUID, Policy | None] = {}
+        moment = next_change_at()
+        self.changes = [moment.timestamp()] if moment else []
+
+    def get(self, policy_id: UUID) -> Policy | None:
+        if policy_id not in self._loaded:
+            self._loaded[policy_id] = self._load(policy_id)
+        return self._loaded[policy_id]
+
+    def _load(self, policy_id: UUID) -> Policy | None:
+        try:
+            return load_policy(policy_id)
+        except NotInForce as error:
+            log.error("policy %s cannot be used: %s", policy_id, error)
+            return None
+
+
+def _access(policies: _Policies, now: datetime) -> dict[UUID, list[Access]]:
+    rules = AccessRule.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), enabled=True)
+    table: dict[UUID, list[Access]] = {}
+    for rule in rules.order_by("priority", "id"):
+        table.setdefault(rule.endpoint_id, []).append(_rule(rule, policies.get(rule.policy_id)))
+    return table
+
+
+def _rule(rule: AccessRule, policy: Policy | None) -> Access:
+    access = Access(
+        id=rule.id,
+        group_id=rule.group_id,
+        models=frozenset(rule.allowed_models),
+        expires_at=rule.expires_at.timestamp() if rule.expires_at else None,
+        policy=policy,
+    )
+    if policy is None:
+        return access
+    schema = policy.schema.spec
+    return replace(
+        access,
+        policy_version_id=UUID(policy.spec.version_id),
+        policy_label=f"{policy.spec.name}@{policy.spec.number}",
+        schema_version_id=UUID(schema.version_id),
+        schema_label=f"{schema.name}@{schema.number}",
+    )

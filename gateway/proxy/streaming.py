@@ -1,0 +1,256 @@
+"""The streamed half of an exchange: events in, masked events out, one channel per piece of growing text.
+
+Pure, like `exchange.py`, of which it is the second half. Text is released only up to the point that no
+detector could still change; tool arguments wait until they are complete, since half of a JSON document
+cannot be masked. Whatever is not understood stops the stream: nothing is forwarded raw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from audit.records import Recordable
+from gateway.proxy.exchange import Exchange, Piece, Unreadable, marks_of, mask_document
+from gateway.proxy.wire import sse
+from gateway.proxy.wire.base import ChunkShape, Json, Path, ShapeError, Slot, dotted
+from policies.engine import jsontext
+from policies.engine.jsontext import JsonError
+from policies.engine.masker import Masker
+from policies.engine.stream import StreamMasker
+from policies.engine.types import Direction, Finding, Gate, Verdict
+
+Data = tuple[bytes, bytes]
+"""One event's data as sent and as recorded; the same object when they are equal."""
+
+DONE: Final = "[DONE]"
+CLEAN_FRAMES: Final = 64
+"""How many frames (events without their text) are remembered as holding nothing to mask."""
+
+MAX_HELD: Final = 4 * 1024 * 1024
+"""Characters of tool arguments that one channel may hold back."""
+
+MAX_CHANNELS: Final = 512
+"""Pieces of growing text that one response may have at a time."""
+
+
+class _Held:
+    """Tool arguments, kept until they are whole."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._size = 0
+
+    def add(self, text: str) -> None:
+        self._parts.append(text)
+        self._size += len(text)
+        if self._size > MAX_HELD:
+            raise Unreadable("arguments_too_large", "Streamed tool arguments are too large to inspect.")
+
+    def text(self) -> str:
+        return "".join(self._parts)
+
+
+class StreamExchange:
+    """Bytes of the model's stream in, pieces out. One per streamed response."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._wire = exchange.wire
+        self._masker = Masker(exchange.policy, Direction.RESPONSE)
+        self._events = sse.Decoder()
+        self._channels: dict[Path, StreamMasker] = {}
+        self._held: dict[Path, _Held] = {}
+        self._clean: set[bytes] = set()
+        self._template: Json = {}
+        self._findings: list[Finding] = []
+        self._over = False
+
+    def decode(self, chunk: bytes) -> Piece:
+        """Take the next bytes of the stream; return what may be released."""
+        try:
+            events = self._events.decode(chunk)
+        except sse.SSEError as error:
+            raise Unreadable("invalid_stream", str(error)) from None
+        return self._release(self._event(event) for event in events)
+
+    def flush(self) -> Piece:
+        """The bytes ended. Without the API's own end the stream was cut: `outcome.whole` stays false."""
+        return self._release([self._drain(None)])
+
+    def _release(self, units: Iterable[Iterator[Data]]) -> Piece:
+        """Join units (one per event) into a piece, up to the first that a rule stops at its start."""
+        out: list[Data] = []
+        findings: list[Finding] = []
+        verdict: Verdict | None = None
+        for unit in units:
+            if self._over:
+                break
+            data = list(unit)
+            if found := self._take_findings():
+                verdict = self._exchange.judge(found)
+                if verdict.gate >= Gate.HOLD:
+                    self._over = True
+                    return _piece(out, findings, verdict, stop=True)
+            out += data
+            findings += found
+        return _piece(out, findings, verdict)
+
+    def _take_findings(self) -> list[Finding]:
+        found, self._findings = self._findings, []
+        return found
+
+    def _event(self, event: sse.Event) -> Iterator[Data]:
+        if event.data == DONE:
+            yield from self._drain(None)
+            yield DONE.encode(), DONE.encode()
+            self._over = self._exchange.outcome.whole = True
+            return
+        tree = self._parse(event.data)
+        if tree.get("error") is not None:
+            yield self._whole(tree)
+            self._over = self._exchange.outcome.failed = True
+            return
+        yield from self._chunk(tree)
+
+    def _chunk(self, tree: Json) -> Iterator[Data]:
+        shape, tree, recorded = self._frame(tree)
+        self._exchange.outcome.take(shape)
+        self._template = tree
+        passed = [self._pass(slot) for slot in shape.slots]
+        if shape.ended:
+            yield from self._finish(shape, passed)
+            passed = [("", "")] * len(passed)
+        if not shape.bare or any(sent or kept for sent, kept in passed):
+            yield self._fill(shape, tree, recorded, passed)
+
+    def _finish(self, shape: ChunkShape, passed: Sequence[tuple[str, str]]) -> Iterator[Data]:
+        """All text of the choices that end here, before the event that says so."""
+        for slot, (sent, kept) in zip(shape.slots, passed, strict=True):
+            if sent or kept:
+                yield self._tail(slot.channel, sent, kept)
+        for index in shape.ended:
+            yield from self._drain(index)
+
+    def _frame(self, tree: Json) -> tuple[ChunkShape, Json, Json]:
+        """Mask everything but the growing text, which is taken out and remembered by its slots."""
+        shape = self._shape(tree)
+        texts = [slot.parent[slot.key] for slot in shape.slots]
+        _set(shape.slots, [""] * len(texts))
+        frame = jsontext.dumps(tree)
+        recorded = tree
+        if frame not in self._clean:
+            masked = mask_document(self._masker, tree)
+            self._findings += masked.findings
+            if not masked.findings and masked.sent == frame and len(self._clean) < CLEAN_FRAMES:
+                self._clean.add(frame)
+            elif masked.findings:
+                tree = jsontext.loads(masked.sent)
+                recorded = tree if masked.recorded is masked.sent else jsontext.loads(masked.recorded)
+                shape = self._shape(tree)
+        if len(shape.slots) != len(texts):
+            raise Unreadable("invalid_stream", "Masking changed the shape of a streamed event.")
+        _set(shape.slots, texts)
+        return shape, tree, recorded
+
+    def _pass(self, slot: Slot) -> tuple[str, str]:
+        """What of a slot's text may be released now: (sent, recorded)."""
+        text = slot.parent[slot.key]
+        if slot.held:
+            self._held_at(slot.channel).add(text)
+            return "", ""
+        channel = self._channels.get(slot.channel)
+        if channel is None:
+            self._limit()
+            channel = self._channels[slot.channel] = self._masker.stream(_name(slot.channel))
+        masked = channel.decode(text)
+        self._findings += masked.findings
+        return masked.sent, masked.recorded
+
+    def _held_at(self, channel: Path) -> _Held:
+        held = self._held.get(channel)
+        if held is None:
+            self._limit()
+            held = self._held[channel] = _Held()
+        return held
+
+    def _limit(self) -> None:
+        if len(self._channels) + len(self._held) >= MAX_CHANNELS:
+            raise Unreadable("too_many_channels", "The streamed answer has too many parts to inspect.")
+
+    def _drain(self, index: int | None) -> Iterator[Data]:
+        """The rest of every channel of a choice (or of all), as events of their own."""
+        for channel in [key for key in self._channels if index is None or key[0] == index]:
+            masked = self._channels.pop(channel).flush()
+            self._findings += masked.findings
+            if masked.sent or masked.recorded:
+                yield self._tail(channel, masked.sent, masked.recorded)
+        for channel in [key for key in self._held if index is None or key[0] == index]:
+            if text := self._held.pop(channel).text():
+                yield self._arguments(channel, text)
+
+    def _arguments(self, channel: Path, text: str) -> Data:
+        name = _name(channel)
+        masked = mask_document(self._masker, {name: text}, [(name,)])
+        self._findings += masked.findings
+        return self._tail(channel, _only_text(masked.sent), _only_text(masked.recorded))
+
+    def _tail(self, channel: Path, sent: str, recorded: str) -> Data:
+        data = jsontext.dumps(self._wire.tail(self._template, channel, sent))
+        if sent == recorded:
+            return data, data
+        return data, jsontext.dumps(self._wire.tail(self._template, channel, recorded))
+
+    def _fill(self, shape: ChunkShape, tree: Json, recorded: Json, passed: list[tuple[str, str]]) -> Data:
+        _set(shape.slots, [sent for sent, _ in passed])
+        data = jsontext.dumps(tree)
+        if recorded is tree and all(sent == kept for sent, kept in passed):
+            return data, data
+        twin = jsontext.loads(data) if recorded is tree else recorded
+        _set(self._shape(twin).slots, [kept for _, kept in passed])
+        return data, jsontext.dumps(twin)
+
+    def _whole(self, tree: Json) -> Data:
+        masked = mask_document(self._masker, tree)
+        self._findings += masked.findings
+        return masked.sent, masked.recorded
+
+    def _parse(self, data: str) -> Json:
+        try:
+            tree = jsontext.loads(data.encode())
+        except JsonError as error:
+            raise Unreadable(error.code, "A streamed event is not valid JSON.") from None
+        if not isinstance(tree, dict):
+            raise Unreadable("invalid_stream", "A streamed event is not an object.")
+        return tree
+
+    def _shape(self, tree: Json) -> ChunkShape:
+        try:
+            return self._wire.chunk(tree)
+        except ShapeError as error:
+            raise Unreadable(error.code, str(error)) from None
+
+
+def _piece(
+    out: Sequence[Data], findings: Sequence[Finding], verdict: Verdict | None, *, stop: bool = False
+) -> Piece:
+    sent = b"".join(sse.encode(data) for data, _ in out)
+    same = all(data is kept for data, kept in out)
+    recorded = sent if same else b"".join(sse.encode(kept) for _, kept in out)
+    return Piece(sent, Recordable(recorded, marks_of(findings)), verdict, stop)
+
+
+def _set(slots: Sequence[Slot], texts: Iterable[str]) -> None:
+    for slot, text in zip(slots, texts, strict=True):
+        slot.parent[slot.key] = text
+
+
+def _only_text(document: bytes) -> str:
+    """The one string of a document with one member; empty where masking removed it."""
+    tree = jsontext.loads(document)
+    values = list(tree.values()) if isinstance(tree, dict) else []
+    return values[0] if values and isinstance(values[0], str) else ""
+
+
+def _name(channel: Path) -> str:
+    return dotted(("choices", channel[0], "delta", *channel[1:]))

@@ -1,0 +1,109 @@
+"""What the exchange asks of an API: where is the model's name, the text, the part nobody can read?
+
+Pure. A wire knows one operation of one API and nothing of policy. Text is found by walking the whole
+document; a wire only says what is special in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from policies.engine.types import Opaque
+
+Json = Any
+Path = tuple[str | int, ...]
+
+
+def dotted(path: Path) -> str:
+    """`("messages", 0, "content")` as `messages[0].content`."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
+@dataclass(frozen=True, slots=True)
+class OpaquePart:
+    """Content that cannot be read here: what it is and where it sits."""
+
+    kind: str  # image, audio, video, file, base64, hosted-tool, unknown
+    path: Path
+
+    def finding(self) -> Opaque:
+        return Opaque(self.kind, dotted(self.path))
+
+
+class ShapeError(ValueError):
+    """The document is JSON but not what this operation takes. The text names a place, never a value."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestShape:
+    """What a request is, beside its text."""
+
+    model: str = ""
+    streaming: bool = False
+    embedded: tuple[Path, ...] = ()  # strings that hold JSON, such as tool arguments
+    opaque: tuple[OpaquePart, ...] = ()
+    opening: Sequence[str] = ()  # how the conversation began: calls that share it belong together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResponseShape:
+    """What a complete response is, beside its text."""
+
+    embedded: tuple[Path, ...] = ()
+    opaque: tuple[OpaquePart, ...] = ()
+    finish_reason: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A piece of streamed text: `parent[key]`, belonging to a channel that spans many events.
+
+    A held slot's text is kept until the channel ends, since it is JSON in fragments.
+    """
+
+    parent: dict[str, Json]
+    key: str
+    channel: Path
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkShape:
+    """What one streamed event is. `ended` are choices whose channels end with this event."""
+
+    slots: tuple[Slot, ...] = ()
+    ended: tuple[int, ...] = ()
+    bare: bool = False  # nothing in it but the slots' text: not worth sending when they are empty
+    finish_reason: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class Wire(Protocol):
+    """One operation of one API."""
+
+    api: str
+    fixed_path: bool  # the path is ours to know; else the caller wrote it and it is inspected
+
+    def request(self, tree: Json) -> RequestShape: ...
+
+    def response(self, tree: Json) -> ResponseShape:
+        """Read a complete response; take out of `tree` what repeats the text (log probabilities)."""
+        ...
+
+    def chunk(self, tree: Json) -> ChunkShape:
+        """Read one streamed event; take out of `tree` what repeats the text."""
+        ...
+
+    def tail(self, template: Json, channel: Path, text: str) -> Json:
+        """An event like `template` that carries nothing but `text` for `channel`."""
+        ...

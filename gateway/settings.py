@@ -1,0 +1,210 @@
+"""Postern's settings, read from the environment; `docs/settings.md` explains each one.
+
+Nothing here has an unsafe default for a network: without SECRET_KEY or MASTER_KEYS a command line works
+(with keys that die with the process), but `gateway.checks` keeps a server from starting.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONE, SELF
+
+from gateway.environment import Environment, database
+
+env = Environment(os.environ)
+
+VERSION = "0.1.0"
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var"))).resolve()
+AUDIT_KEY_DIR = Path(env.text("AUDIT_KEY_DIR", str(DATA_DIR / "audit-keys"))).resolve()
+CACHE_DIR = Path(env.text("CACHE_DIR", str(DATA_DIR / "cache"))).resolve()
+
+DEBUG = env.flag("DEBUG")
+SECRET_KEY = env.secret("SECRET_KEY")
+SECRET_KEY_IS_EPHEMERAL = not SECRET_KEY
+if SECRET_KEY_IS_EPHEMERAL:
+    SECRET_KEY = secrets.token_urlsafe(48)
+SECRET_KEY_FALLBACKS = [key for key in [env.secret("SECRET_KEY_PREVIOUS")] if key]
+MASTER_KEYS: dict[str, bytes] = env.keys("MASTER_KEYS")  # key id -> key; the first one seals
+
+# --- where it listens -------------------------------------------------------------------------------
+ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
+CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
+PLAIN_HTTP = env.flag("PLAIN_HTTP")  # cookies without Secure, no redirect to https: loopback only
+TRUSTED_PROXY_HEADER = env.flag("TRUST_X_FORWARDED_PROTO")
+ROOT_URLCONF = "gateway.urls"
+ASGI_APPLICATION = "gateway.asgi.application"
+APPEND_SLASH = True
+
+# --- what it is made of -----------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "gateway",
+    "policies",
+    "approvals",
+    "audit",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "csp",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- where it remembers -----------------------------------------------------------------------------
+DATABASE = database(
+    env.text("DATABASE_URL", f"sqlite:///{DATA_DIR / 'postern.sqlite3'}"), env.secret("DATABASE_PASSWORD")
+)
+if DATABASE["ENGINE"].endswith("postgresql"):
+    DATABASE["CONN_HEALTH_CHECKS"] = True
+    DATABASE["OPTIONS"] = {
+        "connect_timeout": 5,
+        "application_name": "postern",
+        "options": "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000",
+        **DATABASE["OPTIONS"],
+    }
+else:
+    # BEGIN IMMEDIATE: a transaction that reads first and writes later would fail at once, whatever the
+    # timeout. synchronous=FULL: with NORMAL a power cut can take back a commit that was answered.
+    DATABASE["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 5,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000;",
+    }
+DATABASES = {"default": DATABASE}
+
+AUDIT_SESSION_GAP = env.integer("AUDIT_SESSION_GAP", 1800, least=1)
+AUDIT_SESSION_HINT_GAP = env.integer("AUDIT_SESSION_HINT_GAP", 86_400, least=1)
+
+REDIS_URL = env.secret("REDIS_URL")
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+
+# --- who may come in --------------------------------------------------------------------------------
+AUTH_USER_MODEL = "gateway.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+] + [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    }
+]
+
+# --- what a browser is told -------------------------------------------------------------------------
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
+SECURE_SSL_REDIRECT = False  # the front proxy owns port 80; here it would only hide a misrouted client
+SILENCED_SYSTEM_CHECKS = ["security.W008"]  # the line above
+SECURE_HSTS_SECONDS = 0 if PLAIN_HTTP else env.integer("HSTS_SECONDS", 31_536_000)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("HSTS_INCLUDE_SUBDOMAINS")
+SECURE_HSTS_PRELOAD = env.flag("HSTS_PRELOAD")
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_HEADER else None
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not PLAIN_HTTP
+SESSION_COOKIE_NAME = "sessionid" if PLAIN_HTTP else "__Host-sessionid"
+CSRF_COOKIE_NAME = "csrftoken" if PLAIN_HTTP else "__Host-csrftoken"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = env.integer("SESSION_HOURS", 10, least=1) * 3600
+DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024  # the console's forms; calls to models have their own limit
+
+# --- language, time, files --------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = env.text("TIME_ZONE", "UTC")
+FORMAT_MODULE_PATH = ["gateway.formats"]
+ENVIRONMENT = env.text("ENVIRONMENT", "")  # shown beside the name on every page
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True  # served from where they lie: no collecting step that could be forgotten
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+
+# --- background work --------------------------------------------------------------------------------
+BROKER_DIR = DATA_DIR / "broker"
+CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
+    {"visibility_timeout": 3600}
+    if REDIS_URL
+    else {
+        "data_folder_in": str(BROKER_DIR / "queue"),
+        "data_folder_out": str(BROKER_DIR / "queue"),
+        "control_folder": str(BROKER_DIR / "control"),
+        "store_processed": False,
+    }
+)
+CELERY_BEAT_SCHEDULE = {
+    "forget-expired-logins": {"task": "gateway.tasks.forget_expired_logins", "schedule": 86_400.0},
+    "close-sessions": {"task": "audit.tasks.close_sessions", "schedule": 300.0},
+    "close-lost-calls": {"task": "audit.tasks.close_lost_calls", "schedule": 60.0},
+    "make-partitions": {"task": "audit.tasks.make_partitions", "schedule": 3600.0},
+    "index-fingerprints": {"task": "audit.tasks.index_fingerprints", "schedule": 30.0},
+}
+CELERY_BEAT_SCHEDULE_FILENAME = str(BROKER_DIR / "schedule")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+
+# --- log lines: what happened, never what was said ---------------------------------------------------
+LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {
+        "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+        "httpx": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,95 @@
+"""Tags that console and admin templates share: the top bar, the admin's catalogue, the environment's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from gateway.console import catalogue as jobs
+
+register = template.Library()
+
+
+@register.simple_tag
+def environment() -> str:
+    """The deployment's short name (`demo`, `production`); empty when none is set."""
+    return str(settings.ENVIRONMENT)
+
+
+@register.simple_tag
+def time_zone() -> str:
+    """Where the admin's clock stands; our own pages are always in UTC."""
+    return str(settings.TIME_ZONE)
+
+
+@register.simple_tag
+def postern_version() -> str:
+    try:
+        return version("postern")
+    except PackageNotFoundError:  # run from a checkout
+        return str(getattr(settings, "VERSION", ""))
+
+
+@register.simple_tag
+def moment(value: datetime | None) -> SafeString | str:
+    """A time as `<time>`: short to read, exact to copy, always UTC whatever the server's own zone."""
+    if value is None:
+        return "–"
+    at = value.astimezone(UTC)
+    exact = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return format_html('<time datetime="{}" title="{}">{}</time>', exact, exact, f"{at:%d %b %Y %H:%M:%S}")
+
+
+@register.simple_tag
+def catalogue(app_list: Iterable[Mapping[str, Any]]) -> list[jobs.Section]:
+    return jobs.sections(app_list)
+
+
+@register.inclusion_tag("includes/topbar.html", takes_context=True)
+def topbar(context: template.Context) -> dict[str, Any]:
+    request: HttpRequest | None = context.get("request")
+    user = getattr(request, "user", None) or context.get("user")
+    signed_in = bool(user and user.is_authenticated)
+    return {
+        "user": user,
+        "groups": [str(group) for group in user.groups.all()] if user and signed_in else [],
+        "nav": _nav(user, request.path if request else "") if signed_in else [],
+        "environment": environment(),
+        "home_url": _url("home") or "/",
+        "logout_url": _url("logout") or _url("admin:logout"),
+        "password_url": _password_url(user) if signed_in else "",
+        "csrf_token": context.get("csrf_token"),
+    }
+
+
+def _nav(user: Any, path: str) -> list[dict[str, Any]]:
+    """What this person may open. A link that would only answer 403 is not shown."""
+    items = [("Home", "home", True)]
+    items.append(("Audit", "audit:sessions", user.has_perm("audit.view_call")))
+    items.append(("Admin", "admin:index", user.is_staff))
+    return [_item(label, url, path) for label, name, shown in items if shown and (url := _url(name))]
+
+
+def _item(label: str, url: str, path: str) -> dict[str, Any]:
+    inside = path == url or (url != "/" and path.startswith(url))
+    return {"label": label, "url": url, "exact": path == url, "current": inside}
+
+
+def _password_url(user: Any) -> str:
+    return _url("admin:password_change") if user.is_staff and user.has_usable_password() else ""
+
+
+def _url(name: str) -> str:
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""

@@ -1,0 +1,108 @@
+"""Triggers that raise the revision whenever configuration changes, on SQLite and PostgreSQL.
+
+They name the columns that matter, so that a sign-in (`last_login`) or an edited draft wakes nobody. A
+migration that rebuilds one of these tables drops the triggers first and installs them again afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+
+WATCHED: dict[str, tuple[str, ...]] = {
+    "auth_group": ("name",),
+    "gateway_user": ("username", "is_active"),
+    "gateway_user_groups": ("user_id", "group_id"),
+    "gateway_serviceaccount": ("name", "owner_id", "area_id", "is_active"),
+    "gateway_serviceaccount_groups": ("serviceaccount_id", "group_id"),
+    "gateway_area": ("slug", "name"),
+    "gateway_apikey": ("digest", "user_id", "service_account_id", "expires_at", "revoked_at"),
+    "gateway_lock": ("user_id", "service_account_id", "endpoint_id", "area_id", "expires_at", "lifted_at"),
+    "gateway_endpoint": (
+        "area_id",
+        "slug",
+        "name",
+        "kind",
+        "origin",
+        "base_path",
+        "allow_private",
+        "credential_id",
+        "ceiling",
+        "max_body_bytes",
+        "connect_timeout",
+        "first_byte_timeout",
+        "idle_timeout",
+        "enabled",
+    ),
+    "gateway_credential": ("origin", "header", "scheme"),
+    "gateway_credentialversion": ("state", "sealed", "key_id"),
+    "gateway_accessrule": (
+        "group_id",
+        "endpoint_id",
+        "policy_id",
+        "priority",
+        "allowed_models",
+        "enabled",
+        "expires_at",
+    ),
+    "policies_schema": ("slug", "name", "area_id"),
+    "policies_schemaversion": ("state",),
+    "policies_policy": ("slug", "name", "area_id"),
+    "policies_policyversion": ("state",),
+}
+# No upsert: on SQLite the outer statement's OR IGNORE (Django's `groups.add`) would override it.
+_BUMP = (
+    "INSERT INTO gateway_revision (id, value) SELECT 1, 0"
+    " WHERE NOT EXISTS (SELECT 1 FROM gateway_revision WHERE id = 1);"
+    " UPDATE gateway_revision SET value = value + 1 WHERE id = 1;"
+)
+_EVENTS = ("insert", "delete", "update")
+
+
+def install(schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """Create all triggers and the counter's row; the triggers must not exist."""
+    for statement in _postgresql() if schema_editor.connection.vendor == "postgresql" else _sqlite():
+        schema_editor.execute(statement, params=None)
+    for statement in _BUMP.split(";")[:2]:
+        schema_editor.execute(statement, params=None)
+
+
+def drop(schema_editor: BaseDatabaseSchemaEditor) -> None:
+    """Remove all triggers, if they are there."""
+    postgresql = schema_editor.connection.vendor == "postgresql"
+    for table, name in names():
+        suffix = f" ON {table}" if postgresql else ""
+        schema_editor.execute(f"DROP TRIGGER IF EXISTS {name}{suffix}", params=None)
+    if postgresql:
+        schema_editor.execute("DROP FUNCTION IF EXISTS gateway_revision_bump()", params=None)
+
+
+def names() -> list[tuple[str, str]]:
+    """(table, trigger) of every trigger."""
+    return [(table, f"{table}_revision_{event}") for table in WATCHED for event in _EVENTS]
+
+
+def _events(table: str) -> Iterator[tuple[str, str]]:
+    yield f"{table}_revision_insert", "INSERT"
+    yield f"{table}_revision_delete", "DELETE"
+    yield f"{table}_revision_update", f"UPDATE OF {', '.join(WATCHED[table])}"
+
+
+def _sqlite() -> Iterator[str]:
+    for table in WATCHED:
+        for name, event in _events(table):
+            yield f"CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN {_BUMP} END"
+
+
+def _postgresql() -> Iterator[str]:
+    yield (
+        "CREATE FUNCTION gateway_revision_bump() RETURNS trigger LANGUAGE plpgsql AS"
+        f" $$ BEGIN {_BUMP} RETURN NULL; END $$"
+    )
+    for table in WATCHED:
+        for name, event in _events(table):
+            yield (
+                f"CREATE TRIGGER {name} AFTER {event} ON {table}"
+                " FOR EACH STATEMENT EXECUTE FUNCTION gateway_revision_bump()"
+            )

@@ -1,0 +1,12 @@
+"""Where each page lives. Calls to models never come here: `gateway.front` takes `/proxy/` before Django."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("audit/", include("audit.urls")),
+    path("", include("gateway.console.urls")),
+]
