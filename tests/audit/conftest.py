@@ -1,0 +1,38 @@
+"""A recorder on the test's own store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.conf import settings
+
+from audit.keys import KeyDirectory
+from audit.recorder import Recorder
+
+
+@pytest.fixture
+def keys() -> KeyDirectory:
+    return KeyDirectory.make(settings.AUDIT_KEY_DIR)
+
+
+@pytest.fixture
+def recorders(transactional_db: None, keys: KeyDirectory) -> Iterator[Callable[[], Recorder]]:
+    """Makes started recorders, as many processes would have them."""
+    made: list[Recorder] = []
+
+    def make() -> Recorder:
+        recorder = Recorder(keys=keys)
+        recorder.start()
+        assert recorder.healthy
+        made.append(recorder)
+        return recorder
+
+    yield make
+    for recorder in made:
+        recorder.stop(5)
+
+
+@pytest.fixture
+def recorder(recorders: Callable[[], Recorder]) -> Recorder:
+    return recorders()

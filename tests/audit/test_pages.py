@@ -1,0 +1,204 @@
+"""The auditors' pages: who may open them, what they list, and that opening a call is recorded first."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.utils import timezone
+
+from audit import ids, pages
+from audit.listing import found_of, milliseconds, waterfall
+from audit.models import Call, Entry, Session
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def dave(client: Client) -> Client:
+    """A browser that is logged in as an auditor."""
+    person = get_user_model().objects.create_user("dave", password="pw")
+    person.user_permissions.add(Permission.objects.get(codename="view_call"))
+    client.force_login(person)
+    return client
+
+
+def session_at(moment: datetime, name: str = "alice") -> Session:
+    return Session.objects.create(
+        key=uuid4().bytes * 2,
+        thread=bytes(32),
+        hinted=False,
+        started_at=moment,
+        subject=f"local:{name}",
+        name=name,
+        kind="person",
+        area="hospital",
+        endpoint="chat",
+    )
+
+
+def call_in(session: Session | None, action: str = "masked", **fields: Any) -> Call:
+    number = ids.new()
+    call = Call(
+        id=number,
+        started_at=ids.time_of(number),
+        instance_id=uuid4(),
+        stream_id=uuid4(),
+        session_id=session.id if session else None,
+        name="alice" if session else "",
+        endpoint="chat",
+        action=action,
+        groups=["support"],
+        reasons=[],
+        rules=[],
+        counts={"EMAIL": 1},
+        streaming=False,
+        request_hmac=b"",
+        sent_digest=b"\x01" * 32,
+        request_size=10,
+        **{"model": "demo", **fields},
+    )
+    call.save(force_insert=True)
+    return call
+
+
+def text(client: Client, path: str) -> str:
+    response = client.get(path)
+    assert response.status_code == 200, path
+    return response.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/audit/", "/audit/calls/", f"/audit/sessions/{UUID(int=1)}/"])
+def test_only_auditors_come_in(client: Client, path: str) -> None:
+    assert client.get(path).headers["Location"].startswith("/login/")
+    client.force_login(get_user_model().objects.create_user("carol"))
+    assert client.get(path).status_code == 403
+
+
+def test_a_session_adds_up_its_calls(dave: Client) -> None:
+    session = session_at(timezone.now())
+    call_in(session)
+    call_in(session, action="blocked", model="other")
+    (row,) = pages.sessions_page(None).rows
+    assert (row.calls, row.models) == ("2", ("other", "demo"))
+    assert [(item.data_class, item.count) for item in row.found] == [("EMAIL", 2)]
+    assert [(item.name, item.count) for item in row.actions] == [("masked", 1), ("blocked", 1)]
+    shown = text(dave, "/audit/")
+    assert f"/audit/sessions/{session.id}/" in shown
+    assert "EMAIL ×2" in shown
+
+
+def test_an_empty_list_says_how_to_begin(dave: Client) -> None:
+    assert "No calls yet" in text(dave, "/audit/")
+    assert "No calls yet" in text(dave, "/audit/calls/")
+
+
+def test_sessions_are_paged_by_id_without_gap_or_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "PAGE", 2)
+    made = [session_at(timezone.now()).id for _ in range(5)]
+    seen: list[UUID] = []
+    before: UUID | None = None
+    while True:
+        page = pages.sessions_page(before)
+        seen += [row.id for row in page.rows]
+        before = page.older
+        if before is None:
+            break
+    assert seen == sorted(made, reverse=True)
+
+
+def test_calls_of_a_session_are_in_the_order_they_were_made(
+    dave: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "PAGE", 2)
+    session = session_at(timezone.now())
+    made = [call_in(session).id for _ in range(3)]
+    first = pages.calls_of_session(session, None)
+    second = pages.calls_of_session(session, first.older)
+    assert [row.id for row in (*first.rows, *second.rows)] == made
+    assert "Later calls" in text(dave, f"/audit/sessions/{session.id}/")
+
+
+def test_a_call_knows_the_calls_around_it() -> None:
+    session = session_at(timezone.now())
+    first, second, third = (call_in(session) for _ in range(3))
+    assert pages.neighbours(second) == (first.id, third.id)
+    assert pages.neighbours(first) == (None, second.id)
+    assert pages.neighbours(call_in(None)) == (None, None)
+
+
+def test_refused_callers_whom_nobody_knows_are_listed_too(dave: Client) -> None:
+    call_in(None, action="refused", code="invalid_api_key")
+    assert "invalid_api_key" in text(dave, "/audit/calls/?action=refused")
+    assert "invalid_api_key" not in text(dave, "/audit/calls/?action=masked")
+
+
+def test_a_list_of_one_action_looks_back_one_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    call_in(None, action="blocked")
+    now = timezone.now()
+    assert len(pages.calls_page(None, "blocked", now).rows) == 1
+    assert pages.calls_page(None, "blocked", now + timedelta(hours=25)).rows == []
+
+
+@pytest.mark.parametrize("query", ["?before=nonsense", "?action=nonsense", "?before=" + "0" * 40])
+def test_nonsense_in_the_address_is_a_bad_request(dave: Client, query: str) -> None:
+    assert dave.get("/audit/calls/" + query).status_code == 400
+
+
+def test_opening_a_call_leaves_an_event_that_names_the_reader(dave: Client) -> None:
+    call = call_in(session_at(timezone.now()))
+    shown = text(dave, f"/audit/calls/{call.id}/")
+    assert "alice" in shown
+    assert "01" * 32 in shown
+    (opened,) = Entry.objects.filter(kind="event", call_id=call.id)
+    assert b"call.opened" in bytes(opened.meta)
+    assert b"local:dave" in bytes(opened.meta)
+
+
+def test_lists_leave_no_event_and_nothing_may_be_posted(dave: Client) -> None:
+    session = session_at(timezone.now())
+    call = call_in(session)
+    for path in ("/audit/", "/audit/calls/", f"/audit/sessions/{session.id}/"):
+        text(dave, path)
+    assert not Entry.objects.filter(kind="event", call_id=call.id).exists()
+    assert dave.post("/audit/").status_code == 405
+
+
+def test_a_call_that_does_not_exist_is_not_found(dave: Client) -> None:
+    assert dave.get(f"/audit/calls/{uuid4()}/").status_code == 404
+
+
+def test_pages_are_not_kept_by_browsers_or_proxies(dave: Client) -> None:
+    assert "no-store" in dave.get("/audit/").headers["Cache-Control"]
+
+
+def test_a_page_of_sessions_takes_a_fixed_number_of_queries(
+    dave: Client, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(10):
+        call_in(session_at(timezone.now()))
+    with django_assert_max_num_queries(8):
+        text(dave, "/audit/")
+
+
+def test_the_waterfall_covers_the_phases_in_order() -> None:
+    bars = waterfall({"auth": 1.0, "upstream_first_byte": 8.0, "record": 1.0, "total": 12.0})
+    assert [bar.label for bar in bars] == ["identify, route", "model: first byte", "record response"]
+    assert [(bar.start, bar.width) for bar in bars] == [(0, 100), (100, 800), (900, 100)]
+    assert [bar.kind for bar in bars] == ["ours", "away", "record"]
+    assert waterfall(None) == ()
+
+
+def test_counts_of_both_directions_add_up() -> None:
+    found = found_of({"CARD": 1}, None, {"CARD": 2, "EMAIL": 1, "NONE": 0})
+    assert [(item.data_class, item.count) for item in found] == [("CARD", 3), ("EMAIL", 1)]
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.24, "0.2 ms"), (412.3, "412 ms"), (12_345, "12.3 s")])
+def test_durations_read_well(value: float, shown: str) -> None:
+    assert milliseconds(value) == shown

@@ -1,0 +1,47 @@
+"""What every test needs: a store of its own, keys that mean nothing, directories that vanish."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+STORED = {"db", "transactional_db", "django_db_setup", "world"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "database: talks to the store; runs on SQLite and on PostgreSQL")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What touches the store runs on both databases, without having to say so. Pages look alike on both."""
+    for item in items:
+        if "browser" in item.path.parts:
+            continue
+        if item.get_closest_marker("django_db") or STORED & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.database)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """SQLite tests use a file: recorder threads cannot share an in-memory database."""
+    if connection.vendor == "sqlite":
+        connection.settings_dict["TEST"]["NAME"] = str(tmp_path_factory.mktemp("store") / "test.sqlite3")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def throwaway_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keys and directories of this run only, never those of the checkout's own `var/`."""
+    root: Path = tmp_path_factory.mktemp("data")
+    settings.DATA_DIR = root
+    settings.AUDIT_KEY_DIR = root / "audit-keys"
+    settings.CACHE_DIR = root / "cache"
+    settings.MASTER_KEYS = {"test": secrets.token_bytes(32)}
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    yield

@@ -1,0 +1,134 @@
+"""The demo world as real processes, on a database of its own: what the server tests drive."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psutil
+import psycopg
+
+from tests.services import free_port, postgresql
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+START_SECONDS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A running demo."""
+
+    facts: dict[str, Any]
+    root: Path
+    process: subprocess.Popen[bytes]
+    database_url: str
+
+    @property
+    def url(self) -> str:
+        return str(self.facts["url"])
+
+    @property
+    def model(self) -> str:
+        return str(self.facts["demo_model_url"])
+
+    def endpoint(self, kind: str) -> str:
+        """The address of the endpoint of this kind."""
+        return str(next(e["url"] for e in self.facts["endpoints"] if e["kind"] == kind))
+
+    def key(self, person: str) -> str:
+        return str(self.facts["api_keys"][person])
+
+    def process_named(self, role: str) -> psutil.Process:
+        """The child that plays this role: gateway, worker or model."""
+        marks = {"gateway": "serve", "worker": "celery", "model": "gateway.console.demo_model"}
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            if marks[role] in child.cmdline():
+                return child
+        raise LookupError(role)
+
+    @property
+    def data(self) -> Path:
+        """Where this demo keeps its keys, its log and, on SQLite, its store."""
+        return self.root / "demo" / str(urlsplit(self.url).port)
+
+    @property
+    def store_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data / 'postern.sqlite3'}"
+
+    def log(self) -> str:
+        return (self.data / "demo.log").read_text()
+
+
+@contextmanager
+def running_world(root: Path, *, upstream_url: str = "") -> Iterator[World]:
+    """Start `manage.py demo` under `root` and stop it afterwards."""
+    with fresh_database() as database_url:
+        env = {**os.environ, "DATA_DIR": str(root), "DATABASE_URL": database_url}
+        argv = [sys.executable, "manage.py", "demo", "--port", str(free_port())]
+        argv += ["--upstream-url", upstream_url] if upstream_url else []
+        output = root / "output.txt"
+        with output.open("wb") as log:
+            process = subprocess.Popen(argv, cwd=ROOT, env=env, stdout=log, stderr=log)
+        try:
+            yield World(_facts(root, process, output), root, process, database_url)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _facts(root: Path, process: subprocess.Popen[bytes], output: Path) -> dict[str, Any]:
+    deadline = time.monotonic() + START_SECONDS
+    file = root / "demo.json"
+    while not file.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(f"the demo did not start:\n{output.read_text()}")
+        time.sleep(0.05)
+    facts: dict[str, Any] = json.loads(file.read_text())
+    return facts
+
+
+def on_postgresql() -> bool:
+    """Whether this pass of the suite is the one on PostgreSQL."""
+    return os.environ.get("DATABASE_URL", "").startswith("postgres")
+
+
+@contextmanager
+def private_database() -> Iterator[str]:
+    """ "" for the demo's own SQLite file, or a PostgreSQL server that nobody else uses."""
+    if not on_postgresql():
+        yield ""
+        return
+    with postgresql() as url:
+        yield url
+
+
+@contextmanager
+def fresh_database() -> Iterator[str]:
+    """ "" for the demo's own SQLite file, or an empty database on the suite's PostgreSQL."""
+    if not on_postgresql():
+        yield ""
+        return
+    server = os.environ["DATABASE_URL"]
+    name = f"world_{uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    try:
+        yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
