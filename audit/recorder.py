@@ -27,7 +27,7 @@ from audit.worker import Worker
 
 __all__ = ["Recorder", "StoreUnavailable"]
 
-_PATIENCE = 1.2  # seconds; with the watchdog's tick a caller knows within 1.5
+_PATIENCE = 0.9  # seconds; with the watchdog's tick a caller knows within 1, of the 2 that are promised
 _QUEUE = 20_000  # items; beyond it waiting would be longer than anybody's patience
 _START = 2.0
 
@@ -124,8 +124,8 @@ class Recorder:
         return self._worker.instance
 
     async def _wait(self, item: Item) -> None:
-        if self._stopped or self.queue_depth > _QUEUE or self._worker.stuck():
-            raise StoreUnavailable("the recorder is stopped, overrun or stuck")
+        if self._stopped or self.queue_depth > _QUEUE or self._worker.is_down():
+            raise StoreUnavailable("the recorder is stopped, overrun or without a store")
         loop: AbstractEventLoop = get_running_loop()
         item.loop, item.future = loop, loop.create_future()
         item.deadline = loop.time() + _PATIENCE

@@ -11,7 +11,7 @@ from typing import final
 from audit.batch import Item
 
 _LINGER = 0.05  # seconds
-_TICK = 0.2  # seconds; a deadline is kept within one tick
+_TICK = 0.1  # seconds; a deadline is kept within one tick
 
 
 class StoreUnavailable(Exception):

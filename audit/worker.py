@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 _BATCH = 256
 _HEARTBEAT = 30.0  # seconds between heartbeat entries
-_PROBE = 0.5  # seconds between attempts while the store is away
+_PROBE = 0.25  # seconds between attempts while the store is away
 _STUCK = 1.5  # seconds in one attempt: new callers are refused at once
 _HOPELESS = 5.0  # seconds in one attempt: its connection is cut
 _KEPT = 20_000  # closes kept while the store is away
@@ -56,7 +56,7 @@ class Worker:
         self._again: deque[Item] = deque()
         self._connected = self._stopping = False
         self._next_beat = self._stop_by = self._busy_since = 0.0
-        self._away_since = self._refused = 0
+        self._away_since = self._refused = self._turned_away = 0
 
     @property
     def instance(self) -> UUID:
@@ -135,6 +135,15 @@ class Worker:
         if spent > _HOPELESS:
             self._store.interrupt()
         return spent > _STUCK
+
+    def is_down(self) -> bool:
+        """Whether a caller had better be refused at once than wait. From any thread; counts those it is told for.
+
+        While the store is away the thread alone tries it, every quarter of a second.
+        """
+        down = self.failing or self.stuck()
+        self._turned_away += down
+        return down
 
     # --- connection ---------------------------------------------------------------------------------
     def _ensure_connected(self) -> None:
@@ -297,7 +306,9 @@ class Worker:
         if self.failing:
             self.failing = False
             log.warning("recording again")
-            outage = {"event": "store.outage", "since": self._away_since, "refused": self._refused}
+            turned, self._turned_away = self._turned_away, 0
+            refused = self._refused + turned
+            outage = {"event": "store.outage", "since": self._away_since, "refused": refused}
             self._again.append(Item("event", meta=outage))
             self._refused = 0
         self.ready.set()

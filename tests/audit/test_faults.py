@@ -21,7 +21,7 @@ from audit.store import Batch, RowsRefused, Store, StoreError
 
 from .world import ANSWER, BOB, DONE, asks, broken, run
 
-REFUSED_WITHIN = 1.6
+REFUSED_WITHIN = 1.3
 
 
 def store_of(recorder: Recorder) -> Store:
@@ -113,12 +113,28 @@ def test_the_outage_itself_is_recorded_afterwards(recorder: Recorder) -> None:
     def full(batch: Batch) -> None:
         raise StoreError("database or disk is full")
 
-    with failing(recorder, full), pytest.raises(StoreUnavailable):
-        run(recorder.admit(asks()))
-    run_until_recorded(recorder)
+    with failing(recorder, full):
+        for _ in range(3):
+            with pytest.raises(StoreUnavailable):
+                run(recorder.admit(asks()))
+    eventually(lambda: recorder.healthy)
     recorder.stop(5)
     metas = [bytes(entry.meta) for entry in Entry.objects.filter(kind="event")]
-    assert any(b'"event":"store.outage"' in meta and b'"refused":1' in meta for meta in metas)
+    assert any(b'"event":"store.outage"' in meta and b'"refused":3' in meta for meta in metas)
+
+
+def test_while_the_store_is_away_callers_are_refused_at_once(recorder: Recorder) -> None:
+    with locked():
+        with pytest.raises(StoreUnavailable):
+            run(recorder.admit(asks()))
+        eventually(lambda: not recorder.healthy)
+        began = time.monotonic()
+        for _ in range(20):
+            with pytest.raises(StoreUnavailable):
+                run(recorder.admit(asks()))
+        assert time.monotonic() - began < 0.5
+    eventually(lambda: recorder.healthy)
+    run(recorder.admit(asks(BOB)))
 
 
 def test_closes_wait_for_the_store(recorder: Recorder) -> None:
