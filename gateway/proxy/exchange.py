@@ -257,8 +257,10 @@ def marks_of(findings: Sequence[Finding]) -> bytes:
 
 
 def _model(masked: MaskedDocument, shape: RequestShape) -> str:
-    tree = masked.tree_sent if masked.recorded is masked.sent else jsontext.loads(masked.recorded)
-    model = tree.get("model") if isinstance(tree, dict) and shape.model else ""
+    if not any(finding.path == "model" for finding in masked.findings):
+        return shape.model[:200]
+    tree = jsontext.loads(masked.recorded)
+    model = tree.get("model") if isinstance(tree, dict) else ""
     return model[:200] if isinstance(model, str) else ""
 
 

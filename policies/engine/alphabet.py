@@ -66,6 +66,27 @@ def alphabet_of(expression: str, ignore_case: bool = False) -> Alphabet:
 _UNBOUNDED = 1_000_000
 
 
+def needed_by(expression: str, ignore_case: bool = False) -> str:
+    """The longest text that every match of `expression` contains, by a reading as conservative as above."""
+    if ignore_case or any(mark in expression for mark in _UNLIKE):
+        return ""
+    tree = _parse(expression, 0)
+    if tree is None or tree.state.flags & re.IGNORECASE:
+        return ""
+    return max(_literals(tree), key=len, default="")
+
+
+def _literals(items: Iterable[tuple[Any, Any]]) -> list[str]:
+    """Runs of characters that follow one another in every match. Anything but a character ends a run."""
+    runs = [""]
+    for op, value in items:
+        if str(op) == "LITERAL":
+            runs[-1] += chr(value)
+        elif str(op) != "AT":
+            runs.append("")
+    return runs
+
+
 def _parse(expression: str, flags: int) -> Any:
     try:
         with warnings.catch_warnings():

@@ -9,14 +9,9 @@ from .policy import Policy
 from .scanner import Event
 from .spans import UNLIMITED, Fields, Span
 from .stream import Channel, StreamMasker, encoded
-from .types import (
-    Direction,
-    MaskedDocument,
-    MaskedString,
-    MaskedText,
-    Path,
-)
+from .types import Direction, MaskedDocument, MaskedString, MaskedText, Path
 from .walk import mask_document
+from .whole import are_plain, spans_of, written
 
 __all__ = ["MaskedDocument", "MaskedString", "Masker", "Path", "StreamMasker"]
 
@@ -29,7 +24,7 @@ class Masker:
         self.direction = direction
         self.schema = policy.schema
         self.plans = policy.plans(direction)
-        self._apart = any(plan.style is not plan.recorded for plan in self.plans)
+        self._apart = policy.keeps_apart(direction)
 
     def text(self, text: str, path: str) -> MaskedString:
         """Mask one whole text."""
@@ -44,9 +39,15 @@ class Masker:
         if not events and not fields:
             clean = MaskedText(text)
             return MaskedString(clean, clean)
+        spans = spans_of(self.schema.patterns, text, events, fields)
+        if spans is not None and are_plain(spans, self.plans):
+            return written(spans, self.plans, text, path)
         channel = Channel(self.schema, self.plans, path, apart=self._apart)
-        if text:
-            channel.cover([Span(0, len(text), index, detector, text) for index, detector in fields])
+        if spans is None:
+            channel.cover([Span(0, len(text), index, detector, text) for index, detector in fields if text])
+        else:
+            channel.cover(spans)
+            events = []
         return channel.push(text, events, UNLIMITED, final=True)
 
     def document(self, tree: Json, *, embedded: Collection[Path] = ()) -> MaskedDocument:

@@ -35,6 +35,13 @@ class Policy:
         self._by_slug = {
             direction: {plan.slug: plan for plan in plans} for direction, plans in self._plans.items()
         }
+        self._apart = {
+            direction: any(plan.style is not plan.recorded for plan in plans)
+            for direction, plans in self._plans.items()
+        }
+        self._gates = {
+            direction: any(plan.gate_rules for plan in plans) for direction, plans in self._plans.items()
+        }
 
     def plans(self, direction: Direction) -> tuple[ClassPlan, ...]:
         """One plan per data class, in the schema's order."""
@@ -43,6 +50,14 @@ class Policy:
     def plan(self, direction: Direction, slug: str) -> ClassPlan | None:
         """The plan of one data class."""
         return self._by_slug[direction].get(slug)
+
+    def keeps_apart(self, direction: Direction) -> bool:
+        """Whether something may pass that the record has to mask."""
+        return self._apart[direction]
+
+    def gates(self, direction: Direction) -> bool:
+        """Whether any rule about a data class asks for more than a transform."""
+        return self._gates[direction]
 
     def opaque_rules(self, direction: Direction, kind: str) -> tuple[Rule, ...]:
         """The rules about opaque content of this kind; a rule without a value covers every kind."""

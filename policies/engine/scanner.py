@@ -11,6 +11,7 @@ long buffers, and may crash in block mode, so:
 from __future__ import annotations
 
 import hashlib
+import struct
 import threading
 from collections.abc import MutableMapping, Sequence
 from typing import Any, NamedTuple
@@ -23,15 +24,20 @@ Event = tuple[int, int, int]  # expression id, start, end: byte offsets
 
 
 class Expression(NamedTuple):
-    """One expression; `tried` means that it is ours and tested against losses."""
+    """One expression; `tried` means that it is ours and tested against losses.
+
+    No text without `needs` has a match (empty: nothing is known).
+    """
 
     text: str
     ignore_case: bool
     tried: bool
+    needs: str = ""
 
 
 _MAX_EVENTS = 500_000  # per call; a pattern that matches nearly everywhere must not eat the memory
 _PIECE = 15
+_PIECES_AT_ONCE = struct.Struct(f"{_PIECE}s" * 64)
 _BASE = hyperscan.HS_FLAG_SOM_LEFTMOST | hyperscan.HS_FLAG_UTF8
 _VERSION: str = hyperscan.__version__  # type: ignore[attr-defined]  # its stub forgets it
 _STREAM = hyperscan.HS_MODE_STREAM | hyperscan.HS_MODE_SOM_HORIZON_LARGE
@@ -52,6 +58,8 @@ class Scanner:
         self._tried = _Database(tried, _STREAM, cache) if tried else None
         self._others = _Database(others, _STREAM, cache) if others else None
         self._pieces = _Database(others, _PIECES, cache) if others else None
+        needed = {one.needs.encode() for _, one in others}
+        self._needed = () if b"" in needed else tuple(needed)
 
     def scan(self, data: bytes) -> list[Event]:
         """Every event in one whole text."""
@@ -62,10 +70,13 @@ class Scanner:
                 stream.feed(data)
             finally:
                 stream.close()
-        if self._pieces is not None:
-            pieces = [data[at : at + _PIECE] for at in range(0, len(data), _PIECE)]
-            _guarded(self._pieces.raw.scan, pieces, _collect, 0, events, self._pieces.scratch())
+        if self._pieces is not None and self._may_match(data):
+            _guarded(self._pieces.raw.scan, _split(data), _collect, 0, events, self._pieces.scratch())
         return events
+
+    def _may_match(self, data: bytes) -> bool:
+        """Whether a text has what an admin's expressions need: most have not, and the pieces are dear."""
+        return not self._needed or any(needed in data for needed in self._needed)
 
     def open(self) -> ScanStream:
         """A stream over one channel."""
@@ -154,6 +165,16 @@ def compile_problem(expression: str, ignore_case: bool) -> str:
     except hyperscan.HyperscanError as error:
         return str(error).rstrip(".")
     return ""
+
+
+def _split(data: bytes) -> list[bytes]:
+    """Pieces of at most 15 bytes, most of them cut 64 at a time: a slice each costs as much as the scan."""
+    pieces: list[bytes] = []
+    most = len(data) - len(data) % _PIECES_AT_ONCE.size
+    for at in range(0, most, _PIECES_AT_ONCE.size):
+        pieces += _PIECES_AT_ONCE.unpack_from(data, at)
+    pieces += [data[at : at + _PIECE] for at in range(most, len(data), _PIECE)]
+    return pieces
 
 
 def _collect(index: int, start: int, end: int, _flags: int, events: Any) -> bool | None:

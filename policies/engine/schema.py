@@ -8,12 +8,34 @@ from dataclasses import replace
 
 import hyperscan
 
-from .detectors import Pattern, keys_of, label_expression, label_of, patterns_of, problems_of, where
+from .alphabet import needed_by
+from .detectors import (
+    Pattern,
+    keys_of,
+    label_expression,
+    label_of,
+    normalise_key,
+    patterns_of,
+    problems_of,
+    where,
+)
 from .errors import EngineError
 from .frontier import groups_of
 from .jsonpath import Step, parse_path
 from .scanner import Event, Expression, Scanner
 from .types import DataClass, Detector, PathDetector, Recogniser, SchemaSpec
+
+_COMMON = (
+    "assistant chat.completion chat.completion.chunk choices completion_tokens content created "
+    "description finish_reason frequency_penalty function function_call id index input length "
+    "logprobs max_completion_tokens max_tokens messages model n name object parameters "
+    "presence_penalty prompt prompt_tokens refusal response_format role seed service_tier stop stream "
+    "stream_options string system system_fingerprint temperature text tool tool_call_id tool_calls "
+    "tool_choice tools top_p total_tokens type usage user"
+)
+"""Words that bodies of model services are full of: looked at when a schema is compiled, not by every call."""
+
+LONGEST_COMMON = max(map(len, _COMMON.split()))
 
 _SLUG = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 
@@ -49,11 +71,20 @@ class Schema:
         self.shortest = min((max(p.alphabet.min_len, 1) for p in self.patterns), default=1)
         self.joinable = all(p.alphabet.known and not p.alphabet.anchored for p in self.patterns)
         self.scanner = _scanner(self.patterns, self.labels, cache)
+        self.common = frozenset(filter(self._means_nothing, _COMMON.split()))
+
+    def _means_nothing(self, word: str) -> bool:
+        """Whether a word, as a text or as a key name, is certainly no finding."""
+        return normalise_key(word) not in self.keys and not self.scan(word.encode())
 
     def scan(self, data: bytes) -> list[Event]:
         """Every event in one whole text; none when there are only labels, which label nothing."""
         events = self.scanner.scan(data)
-        return events if any(event[0] < len(self.patterns) for event in events) else []
+        count = len(self.patterns)
+        for event in events:
+            if event[0] < count:
+                return events
+        return []
 
 
 def check_detector(detector: Detector, library: Mapping[str, Recogniser]) -> list[str]:
@@ -76,7 +107,10 @@ def _with_labels(patterns: Iterable[Pattern]) -> tuple[tuple[Pattern, ...], tupl
 def _scanner(
     patterns: tuple[Pattern, ...], labels: tuple[str, ...], cache: MutableMapping[bytes, bytes] | None
 ) -> Scanner:
-    expressions = [Expression(one.expression, one.ignore_case, one.tried) for one in patterns]
+    expressions = [
+        Expression(one.expression, one.ignore_case, one.tried, needed_by(one.expression, one.ignore_case))
+        for one in patterns
+    ]
     try:
         return Scanner([*expressions, *(Expression(label, True, True) for label in labels)], cache)
     except hyperscan.HyperscanError as error:

@@ -179,9 +179,10 @@ def _within(inner: Span, outer: Span) -> bool:
 
 def normalised(value: str) -> str:
     """One spelling per value, so that the same card is the same fingerprint however it was grouped."""
-    plain = value.casefold()
-    return plain.translate(_GROUPING) if plain[0] in "+(0123456789" else plain.translate(_BLANKS)
+    plain = value.casefold().encode()
+    return plain.translate(None, _GROUPING if plain[0] in _NUMERIC else _BLANKS).decode()
 
 
-_BLANKS = dict.fromkeys(map(ord, " \t\r\n"))
-_GROUPING = dict.fromkeys(map(ord, " \t\r\n-.()/"))
+_NUMERIC = b"+(0123456789"
+_BLANKS = b" \t\r\n"
+_GROUPING = _BLANKS + b"-.()/"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from .policy import Policy
 from .types import Direction, Finding, Gate, Opaque, Reason, Style, Verdict
@@ -15,9 +15,16 @@ def decide(
     policy: Policy, direction: Direction, findings: Sequence[Finding], opaque: Sequence[Opaque]
 ) -> Verdict:
     """One verdict for one direction of one call. Pure: the same findings give the same verdict."""
-    counted = [finding for finding in findings if finding.counted]
-    counts = Counter(finding.data_class for finding in counted)
-    masked = Counter(finding.data_class for finding in counted if finding.style is not Style.NONE)
+    if not (findings or opaque):
+        return CLEAN
+    counts: dict[str, int] = {}
+    masked: dict[str, int] = {}
+    for finding in findings:
+        slug = finding.data_class
+        if finding.counted:
+            counts[slug] = counts.get(slug, 0) + 1
+            if finding.style is not Style.NONE:
+                masked[slug] = masked.get(slug, 0) + 1
     reasons = [
         *_class_reasons(policy, direction, findings, counts),
         *_opaque_reasons(policy, direction, opaque),
@@ -27,19 +34,25 @@ def decide(
         gate=reasons[0].gate if reasons else Gate.ALLOW,
         findings=tuple(findings),
         reasons=tuple(reasons),
-        counts=dict(counts),
-        masked=dict(masked),
-        highest=max((finding.level for finding in findings), default=None),
+        counts=counts,
+        masked=masked,
+        highest=max([finding.level for finding in findings], default=None),
     )
 
 
+CLEAN: Final = Verdict(Gate.ALLOW)
+
+
 def _class_reasons(
-    policy: Policy, direction: Direction, findings: Sequence[Finding], counts: Counter[str]
+    policy: Policy, direction: Direction, findings: Sequence[Finding], counts: Mapping[str, int]
 ) -> Iterator[Reason]:
+    if not policy.gates(direction):
+        return
     for slug in dict.fromkeys(finding.data_class for finding in findings):
         plan = policy.plan(direction, slug)
         for rule in plan.gate_rules if plan else ():
-            seen = f"{slug} found {counts[slug]} times" if counts[slug] > 1 else f"{slug} found"
+            times = counts.get(slug, 0)
+            seen = f"{slug} found {times} times" if times > 1 else f"{slug} found"
             yield Reason(
                 rule.gate, rule.id, rule.name, f"{seen}; rule “{rule.name}” {_DOES[rule.gate]} the call."
             )

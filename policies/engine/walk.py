@@ -1,13 +1,15 @@
 """Masks a JSON tree: collects every text in it, scans them in one go, then rewrites only what was hit.
 
 Joining the texts with NUL costs one scan per document instead of one per string. A match that could span
-the joint is scanned again alone, so the result is that of scanning each text by itself.
+the joint is scanned again alone, so the result is that of scanning each text by itself. Where only strings
+were hit, the tree is patched (`patch.py`); where keys, numbers, field rules or JSON in strings have a say, it
+is rewritten here.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from itertools import accumulate
 from typing import Final
 
@@ -15,6 +17,7 @@ from .detectors import normalise_key
 from .errors import MaskError
 from .jsonpath import step_matches
 from .jsontext import Json, JsonError, Number, dumps, loads
+from .patch import Leaves, Resolve, document_of, patched, path_text, scalar_text
 from .policy import ClassPlan
 from .scanner import Event
 from .schema import Schema
@@ -23,10 +26,8 @@ from .stream import encoded
 from .sweep import MAX_FINDINGS
 from .types import Finding, MaskedBytes, MaskedDocument, MaskedString, Path, Style
 
-Resolve = Callable[[str, str, list[Event], Fields], MaskedString]
-
+_FEW = 3  # texts that are not worth joining
 _ALONE = 256  # characters from which a scan of its own costs less than telling a joint scan's events apart
-_NAME_SHOWN = 80  # characters of a key that a path shows
 
 
 class _Dropped:
@@ -43,25 +44,25 @@ def mask_document(
 ) -> MaskedDocument:
     """Mask one tree. `resolve` masks one text whose events are known."""
     inner = _parsed(tree, embedded)
-    texts, names = _collect((tree, *inner.values()))
-    events = scan_texts(schema, texts)
-    claimed = _claimed(schema, names)
-    if not (events or inner or schema.paths or claimed):
+    leaves = Leaves(schema, tree, *inner.values())
+    events = scan_texts(schema, leaves.texts())
+    claimed = _claimed(schema, leaves.names)
+    if inner or schema.paths or claimed or not events.keys().isdisjoint(leaves.names | leaves.scalars):
+        return _Rewrite(schema, plans, resolve, events, inner, claimed).document(tree)
+    if not events:
         sent = MaskedBytes(dumps(tree))
-        return MaskedDocument(sent, sent, tree)
-    return _Rewrite(schema, plans, resolve, events, inner, claimed).document(tree)
+        return MaskedDocument(sent, sent)
+    return patched(tree, leaves, resolve, events)
 
 
-def scan_texts(schema: Schema, texts: Iterable[str]) -> dict[str, list[Event]]:
+def scan_texts(schema: Schema, texts: Collection[str]) -> dict[str, list[Event]]:
     """The events of each text that has any, in byte offsets of that text."""
     found: dict[str, list[Event]] = {}
-    wanted = [text for text in texts if len(text) >= schema.shortest]
-    short = [text for text in wanted if len(text) < _ALONE]
-    again = {text for text in wanted if len(text) >= _ALONE}
-    if schema.joinable and len(short) > 1:
+    short = [text for text in texts if len(text) < _ALONE] if len(texts) > _FEW else []
+    again = set(texts)
+    if schema.joinable and len(short) > _FEW:
+        again.difference_update(short)
         again |= _scan_joined(schema, short, found)
-    else:
-        again.update(short)
     for text in again:
         alone = schema.scan(encoded(text))
         found.pop(text, None)
@@ -117,36 +118,9 @@ def _at(tree: Json, path: Path) -> Json:
     return node
 
 
-def _collect(trees: Iterable[Json]) -> tuple[set[str], set[str]]:
-    """Every text of the trees (keys included), and the keys apart."""
-    texts: set[str] = set()
-    names: set[str] = set()
-    level = list(trees)
-    while level:
-        node = level.pop()
-        if isinstance(node, str):
-            texts.add(node)
-        elif isinstance(node, dict):
-            names.update(node)
-            level.extend(node.values())
-        elif isinstance(node, list):
-            level.extend(node)
-        elif node is not None:
-            texts.add(scalar_text(node))
-    texts |= names
-    return texts, names
-
-
-def scalar_text(value: bool | int | float | Number) -> str:
-    """A number or boolean as it is written in JSON."""
-    if isinstance(value, Number):
-        return value.text
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
-
-
 def _claimed(schema: Schema, names: set[str]) -> dict[str, Fields]:
     """The key names that a field rule claims, and by which classes."""
-    if not schema.keys:
+    if not (schema.keys and names):
         return {}
     found = ((name, schema.keys.get(normalise_key(name))) for name in names)
     return {name: fields for name, fields in found if fields}
@@ -178,11 +152,7 @@ class _Rewrite:
 
     def document(self, tree: Json) -> MaskedDocument:
         sent, recorded = (_kept(node) for node in self._node(tree, (), ()))
-        raw = MaskedBytes(dumps(sent))
-        kept = raw if recorded is sent else MaskedBytes(dumps(recorded))
-        return MaskedDocument(
-            raw, raw if kept == raw else kept, sent, tuple(self._findings), tuple(self._fingerprints)
-        )
+        return document_of(sent, recorded, self._findings, self._fingerprints)
 
     def _node(self, node: Json, path: Path, fields: Fields) -> _Pair:
         if self._schema.paths:
@@ -280,18 +250,6 @@ class _Rewrite:
         return path_text(
             tuple(self._shown.get(part, part) if isinstance(part, str) else part for part in path)
         )
-
-
-def path_text(path: Path) -> str:
-    """How a finding names a place."""
-    out = ""
-    for part in path:
-        if isinstance(part, int):
-            out += f"[{part}]"
-        elif part:
-            name = part if len(part) <= _NAME_SHOWN else part[:_NAME_SHOWN] + "…"
-            out += f".{name}" if out else name
-    return out
 
 
 def _scalar_after(value: Json, text: str, masked: str) -> _Node:
