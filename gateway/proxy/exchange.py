@@ -14,22 +14,29 @@ the engine (what is it, what to do?).
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
 from audit.records import Recordable
-from gateway.proxy.wire.base import Json, OpaquePart, RequestShape, ShapeError, Wire
+from gateway.proxy.wire.base import (
+    ChunkShape,
+    Json,
+    OpaquePart,
+    RequestShape,
+    ResponseShape,
+    ShapeError,
+    Wire,
+)
 from gateway.proxy.wire.opaque import blobs
 from policies.engine import jsontext
 from policies.engine.errors import MaskError
 from policies.engine.jsontext import JsonError
 from policies.engine.masker import MaskedDocument, Masker
 from policies.engine.policy import Policy
-from policies.engine.types import Direction, Finding, Gate, MaskedBytes, Style, Verdict
+from policies.engine.types import Direction, Finding, Gate, Level, MaskedBytes, Style, Verdict
 from policies.engine.verdict import decide
 
 HINT_CHARACTERS: Final = 512
@@ -37,6 +44,12 @@ HINT_CHARACTERS: Final = 512
 
 
 SLICE: Final = 2046
+
+_REQUEST, _RESPONSE = Direction.REQUEST, Direction.RESPONSE  # a member is slow to look up
+_ALLOW, _HOLD, _PASSED = Gate.ALLOW, Gate.HOLD, Style.NONE
+_LEVELS: Final = tuple(level.name.lower() for level in Level)
+_UNREAD: Final = RequestShape()
+_UNDECIDED: Final = Verdict(Gate.BLOCK)
 
 
 class Unreadable(ValueError):
@@ -59,8 +72,7 @@ class DigestKeys:
         return "DigestKeys(***)"
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What of a request's head belongs to its identity."""
 
     method: str
@@ -68,8 +80,7 @@ class Head:
     session: str = ""  # the client's own session id, if it sent one
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A part of the response that may be released once its record is durable."""
 
     sent: bytes
@@ -88,12 +99,13 @@ class Outcome:
     whole: bool = False  # the API's own end was seen
     failed: bool = False  # the model's service reported an error inside the stream
 
-    def take(self, shape: object) -> None:
-        self.finish_reason = getattr(shape, "finish_reason", "") or self.finish_reason
-        for name in ("input_tokens", "output_tokens"):
-            value = getattr(shape, name, None)
-            if value is not None:
-                setattr(self, name, value)
+    def take(self, shape: ResponseShape | ChunkShape) -> None:
+        if shape.finish_reason:
+            self.finish_reason = shape.finish_reason
+        if shape.input_tokens is not None:
+            self.input_tokens = shape.input_tokens
+        if shape.output_tokens is not None:
+            self.output_tokens = shape.output_tokens
 
 
 class Exchange:
@@ -103,8 +115,8 @@ class Exchange:
         self.policy = policy
         self.wire = wire
         self.keys = keys
-        self.shape = RequestShape()
-        self.verdict = Verdict(gate=Gate.BLOCK)
+        self.shape = _UNREAD
+        self.verdict = _UNDECIDED
         self.outgoing = MaskedBytes(b"")
         self.recorded: Recordable | None = None
         self.model = ""  # as it may be recorded
@@ -112,8 +124,8 @@ class Exchange:
         self.session_hint = b""
         self.fingerprints: tuple[tuple[str, bytes], ...] = ()
         self.outcome = Outcome()
-        self.counts: Counter[str] = Counter()  # findings of the response by class
-        self.response_gate = Gate.ALLOW
+        self.counts: dict[str, int] = {}  # findings of the response by class
+        self.response_gate = _ALLOW
         self.response_masked = False
 
     def request(self, head: Head, body: bytes) -> Verdict:
@@ -122,23 +134,22 @@ class Exchange:
         tree = self._parse(body)
         shape = self._shape(tree)
         opaque = _opaque(shape.opaque, tree)
-        masked = mask_document(Masker(self.policy, Direction.REQUEST), tree, shape.embedded)
+        masked = mask_document(Masker(self.policy, _REQUEST), tree, shape.embedded)
         self.shape = shape
         self.outgoing = masked.sent
-        self.recorded = self._recordable(masked, tree, opaque, Direction.REQUEST)
+        self.recorded = self._recordable(masked, tree, opaque, _REQUEST)
         self.model = _model(masked, shape)
         self.session_hint = self._hint(head, shape)
+        key = self.keys.fingerprint
         self.fingerprints = tuple(
-            (name, keyed(self.keys.fingerprint, value.encode())[:16]) for name, value in masked.fingerprints
+            [(name, keyed(key, value.encode())[:16]) for name, value in masked.fingerprints]
         )
-        self.verdict = decide(
-            self.policy, Direction.REQUEST, masked.findings, [part.finding() for part in opaque]
-        )
+        self.verdict = decide(self.policy, _REQUEST, masked.findings, [part.finding() for part in opaque])
         return self.verdict
 
     def path_is_clean(self, path: str) -> bool:
         """Whether a URL path may travel: it is not masked, so it must hold nothing to mask."""
-        return not Masker(self.policy, Direction.REQUEST).text(path, "path").findings
+        return not Masker(self.policy, _REQUEST).text(path, "path").findings
 
     def response(self, body: bytes) -> Piece:
         """Inspect a whole response document; raise `Unreadable` where that cannot be done."""
@@ -158,19 +169,21 @@ class Exchange:
 
     def judge(self, findings: Sequence[Finding], opaque: Sequence[OpaquePart] = ()) -> Verdict:
         """The verdict over some of the response's findings, which are counted."""
-        verdict = decide(self.policy, Direction.RESPONSE, findings, [part.finding() for part in opaque])
-        self.counts.update(verdict.counts)
-        self.response_gate = max(self.response_gate, verdict.gate)
+        verdict = decide(self.policy, _RESPONSE, findings, [part.finding() for part in opaque])
+        for slug, count in verdict.counts.items():
+            self.counts[slug] = self.counts.get(slug, 0) + count
+        if verdict.gate > self.response_gate:
+            self.response_gate = verdict.gate
         self.response_masked |= bool(verdict.masked)
         return verdict
 
     def _document(
         self, tree: Json, embedded: Sequence[tuple[str | int, ...]], opaque: list[OpaquePart]
     ) -> Piece:
-        masked = mask_document(Masker(self.policy, Direction.RESPONSE), tree, embedded)
+        masked = mask_document(Masker(self.policy, _RESPONSE), tree, embedded)
         verdict = self.judge(masked.findings, opaque)
-        record = self._recordable(masked, tree, opaque, Direction.RESPONSE)
-        stop = verdict.gate >= Gate.HOLD  # a response cannot wait for a person: closed, not open
+        record = self._recordable(masked, tree, opaque, _RESPONSE)
+        stop = verdict.gate >= _HOLD  # a response cannot wait for a person: closed, not open
         return Piece(b"" if stop else masked.sent, record, verdict, stop)
 
     def _parse(self, body: bytes) -> Json:
@@ -196,7 +209,7 @@ class Exchange:
         return Recordable(masked.recorded, marks_of(masked.findings))
 
     def _hint(self, head: Head, shape: RequestShape) -> bytes:
-        opening = (f"{len(text)}:{text[:HINT_CHARACTERS]}" for text in shape.opening)
+        opening = [f"{len(text)}:{text[:HINT_CHARACTERS]}" for text in shape.opening]
         seed = "h\0" + head.session if head.session else "o\0" + "\0".join(opening)
         return keyed(self.keys.session, seed.encode("utf-8", "surrogatepass"))[:16]
 
@@ -216,11 +229,10 @@ def keyed(key: bytes, *parts: bytes) -> bytes:
 
     Fed in slices under 2 KB: above, the library lets another thread run, which costs more than the hash.
     """
-    digest = hashlib.blake2b(digest_size=32, key=key)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "big"))
-        for at in range(0, len(part), SLICE):
-            digest.update(part[at : at + SLICE])
+    framed = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
+    digest = hashlib.blake2b(framed[:SLICE], digest_size=32, key=key)
+    for at in range(SLICE, len(framed), SLICE):
+        digest.update(framed[at : at + SLICE])
     return digest.digest()
 
 
@@ -242,13 +254,13 @@ def marks_of(findings: Sequence[Finding]) -> bytes:
         [
             {
                 "class": finding.data_class,
-                "level": finding.level.name.lower(),
+                "level": _LEVELS[finding.level],
                 "detector": finding.detector,
                 "path": finding.path,
                 "start": finding.start,
                 "length": finding.length,
                 "style": finding.style,
-                "passed": finding.style is Style.NONE,
+                "passed": finding.style is _PASSED,
                 "rule": finding.rule_id,
             }
             for finding in findings

@@ -7,8 +7,7 @@ document; a wire only says what is special in it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from policies.engine.types import Opaque
 
@@ -22,8 +21,7 @@ def dotted(path: Path) -> str:
     return text.removeprefix(".")
 
 
-@dataclass(frozen=True, slots=True)
-class OpaquePart:
+class OpaquePart(NamedTuple):
     """Content that cannot be read here: what it is and where it sits."""
 
     kind: str  # image, audio, video, file, base64, hosted-tool, unknown
@@ -41,8 +39,7 @@ class ShapeError(ValueError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestShape:
+class RequestShape(NamedTuple):
     """What a request is, beside its text."""
 
     model: str = ""
@@ -52,8 +49,7 @@ class RequestShape:
     opening: Sequence[str] = ()  # how the conversation began: calls that share it belong together
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseShape:
+class ResponseShape(NamedTuple):
     """What a complete response is, beside its text."""
 
     embedded: tuple[Path, ...] = ()
@@ -63,8 +59,7 @@ class ResponseShape:
     output_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """A piece of streamed text: `parent[key]`, belonging to a channel that spans many events.
 
     A held slot's text is kept until the channel ends, since it is JSON in fragments.
@@ -76,8 +71,7 @@ class Slot:
     held: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkShape:
+class ChunkShape(NamedTuple):
     """What one streamed event is. `ended` are choices whose channels end with this event."""
 
     slots: tuple[Slot, ...] = ()
