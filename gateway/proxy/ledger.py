@@ -6,14 +6,14 @@ Holds no raw payload: the exchange's masked copies go in, snapshots come out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import perf_counter
+from time import perf_counter_ns
 from typing import Final
 
 from audit import ids
 from audit.records import Admission, Close, Decision, What, Who
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.errors import ApprovalRequired, PolicyBlocked, ProxyError
-from gateway.proxy.exchange import Exchange, sent_digest
+from gateway.proxy.exchange import Exchange, Outcome, sent_digest
 from gateway.proxy.routes import Caller, Route, Target
 from policies.engine.types import Gate, Level, Verdict
 
@@ -24,11 +24,12 @@ LEVELS: Final[Mapping[Level, str]] = {level: level.name.lower() for level in Lev
 ACTIONS: Final[Mapping[Gate, str]] = {Gate.FLAG: "flagged", Gate.HOLD: "held", Gate.BLOCK: "blocked"}
 
 
+NOTHING: Final = Outcome()
 CONSTANT: Final[Headers] = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 
 class Ledger:
-    """One call's facts and times. Milliseconds by phase; `away` is time spent waiting for somebody else."""
+    """One call's facts and times. Nanoseconds by phase; `away` is time spent waiting for somebody else."""
 
     def __init__(self) -> None:
         self.id = ids.new()
@@ -41,9 +42,9 @@ class Ledger:
         self.size = 0
         self.status = 0
         self.released = 0
-        self.timings: dict[str, float] = {}
-        self._began = self._last = perf_counter()
-        self._away = 0.0
+        self.timings: dict[str, int] = {}
+        self._began = self._last = perf_counter_ns()
+        self._away = 0
 
     @property
     def network(self) -> str:
@@ -51,17 +52,17 @@ class Ledger:
 
     def lap(self, phase: str, *, away: bool = False) -> None:
         """Book the time since the last lap on a phase."""
-        now = perf_counter()
+        now = perf_counter_ns()
         spent = now - self._last
         self._last = now
-        self.timings[phase] = self.timings.get(phase, 0.0) + spent * 1000
+        self.timings[phase] = self.timings.get(phase, 0) + spent
         if away:
             self._away += spent
 
     def headers(self) -> Headers:
         """What every answer tells the client about how its call was treated."""
         call = str(self.id).encode()
-        overhead = (perf_counter() - self._began - self._away) * 1000
+        overhead = (perf_counter_ns() - self._began - self._away) / 1e6
         headers = [
             (b"x-request-id", call),
             (b"x-postern-call", call),
@@ -95,20 +96,20 @@ class Ledger:
 
     def close(self, code: str, *, complete: bool, status: int, action: str = "") -> Close:
         """The entry that says how it ended."""
-        self.timings["total"] = (perf_counter() - self._began) * 1000
+        self.timings["total"] = perf_counter_ns() - self._began
         call = self.exchange
-        outcome = call.outcome if call else None
+        outcome = call.outcome if call else NOTHING
         return Close(
             action=action or self._ended(code),
             status=status,
             complete=complete,
             code=code,
-            finish_reason=outcome.finish_reason if outcome else "",
-            input_tokens=outcome.input_tokens if outcome else None,
-            output_tokens=outcome.output_tokens if outcome else None,
+            finish_reason=outcome.finish_reason,
+            input_tokens=outcome.input_tokens,
+            output_tokens=outcome.output_tokens,
             response_size=self.released,
             response_counts=dict(call.counts) if call else {},
-            timings={name: round(value, 3) for name, value in self.timings.items()},
+            timings={name: spent // 1000 / 1000 for name, spent in self.timings.items()},
         )
 
     def _verdict(self) -> Verdict | None:
@@ -164,15 +165,15 @@ def refusal_action(error: ProxyError) -> str:
 def _decision(action: str, code: str, verdict: Verdict | None) -> Decision:
     if verdict is None:
         return Decision(action=action, gate=GATES[Gate.BLOCK], code=code)
-    reasons = verdict.reasons
+    reasons, highest = verdict.reasons, verdict.highest
     return Decision(
         action=action,
         gate=GATES[verdict.gate],
         code=code,
-        reasons=tuple([reason.text for reason in reasons]),
-        rules=tuple(dict.fromkeys([reason.rule_id for reason in reasons if reason.rule_id])),
+        reasons=tuple([reason.text for reason in reasons]) if reasons else (),
+        rules=tuple(dict.fromkeys([each.rule_id for each in reasons if each.rule_id])) if reasons else (),
         counts=verdict.counts,
-        highest=LEVELS[verdict.highest] if verdict.highest is not None else "",
+        highest=LEVELS[highest] if highest is not None else "",
     )
 
 
