@@ -1,4 +1,4 @@
-"""How long a call waits, and for whom: limits end waits, a client that leaves ends the call, nothing else does."""
+"""How long a call waits: limits end waits, a client that leaves ends the call, nothing else does."""
 
 from __future__ import annotations
 
