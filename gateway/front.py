@@ -38,17 +38,18 @@ class Front:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
+            if scope["path"].startswith("/proxy/"):
+                await self.proxy(scope, receive, send)
+            else:
+                await self._page(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         else:
             await send({"type": "websocket.close", "code": 1000, "reason": ""})
 
-    async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
+    async def _page(self, scope: Any, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path.startswith("/proxy/"):
-            await self.proxy(scope, receive, send)
-        elif path.startswith("/static/"):
+        if path.startswith("/static/"):
             await self.static(scope, receive, send)
         elif path in ("/livez", "/readyz"):
             await Health(self.ready)(scope, receive, send)

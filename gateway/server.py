@@ -7,6 +7,7 @@ master is killed. SIGTERM stops accepting, lets running responses finish, then e
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from typing import Any
@@ -21,6 +22,10 @@ from granian.server.embed import Server
 HEADER_TIMEOUT_MS = 10_000
 BUFFER_BYTES = 128 * 1024  # bounds the request line and all headers; bodies pass through in such pieces
 CONCURRENT_REQUESTS = 4096  # held calls wait here, so this is far above what one core can answer at once
+
+YOUNG_OBJECTS = 5000
+"""How many objects may come to be, net, before the collector looks for cycles among them. A call leaves none
+behind when it goes well; Python's own 700 had it look every few calls."""
 
 
 class OnPurpose(logging.Filter):
@@ -40,8 +45,19 @@ LOGGING = {
 
 def run(application: Any, *, host: str, port: int) -> int:
     """Serve until SIGTERM or SIGINT; 0 when it ended because it was asked to."""
+    _keep_what_is_loaded()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(application, host, port))
+
+
+def _keep_what_is_loaded() -> None:
+    """Tell the garbage collector not to look again at what was imported: it lives as long as the process.
+
+    Looking through all of it, as every full collection does, cost a call 65 of 590 µs.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 async def _serve(application: Any, host: str, port: int) -> int:

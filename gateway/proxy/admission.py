@@ -6,13 +6,12 @@ could mean two things to two readers is refused here.
 
 from __future__ import annotations
 
-import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
-from gateway.proxy.errors import BadRequest, BodyTimeout, HeadersTooLarge, TooLarge, UnsupportedMedia
+from gateway.proxy.errors import BadRequest, HeadersTooLarge, TooLarge, UnsupportedMedia
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -42,8 +41,7 @@ class ClientGone(Exception):
     """The client left before it was answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """A request's head that means one thing only. Header names are lower-case bytes."""
 
     method: str
@@ -52,33 +50,39 @@ class RequestHead:
     network: str
 
     def text(self, name: bytes) -> str:
-        return self.headers.get(name, b"").decode("latin-1").strip()
+        value = self.headers.get(name)
+        return value.decode("latin-1").strip() if value else ""
 
 
 def check_head(scope: Mapping[str, Any]) -> RequestHead:
     """Read the ASGI scope; refuse what is ambiguous or too large."""
-    headers: dict[bytes, bytes] = {}
-    size = 0
     raw = scope["headers"]
     if len(raw) > MAX_HEADERS:
         raise HeadersTooLarge("too_many_headers", f"More than {MAX_HEADERS} headers.")
-    for name, value in raw:
-        name = name.lower()
-        size += len(name) + len(value)
-        if b"_" in name:
-            raise BadRequest("ambiguous_header", "Header names with an underscore are not accepted.")
-        if name in headers:
-            if name in SINGLE:
-                raise BadRequest("duplicate_header", f"The header {name.decode()} came twice.")
-            continue
-        headers[name] = value
-    if size > MAX_HEADER_BYTES:
+    headers = dict(raw)
+    # As a rule every name comes once and in lower case; all names are looked at in one step then.
+    if len(headers) < len(raw) or not b"".join(headers).islower():
+        headers = _unified(raw)
+    if b"_" in b"".join(headers):
+        raise BadRequest("ambiguous_header", "Header names with an underscore are not accepted.")
+    if len(b"".join(chain.from_iterable(raw))) > MAX_HEADER_BYTES:
         raise HeadersTooLarge("headers_too_large", f"Headers exceed {MAX_HEADER_BYTES} bytes.")
     _check_framing(scope, headers)
     if scope.get("query_string"):
         raise BadRequest("query_not_allowed", "This API takes no query string.")
     client = scope.get("client")
     return RequestHead(scope["method"], _path(scope), headers, client[0] if client else "")
+
+
+def _unified(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Names in lower case; of what comes more than once the first, if it may come more than once."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in raw:
+        name = name.lower()
+        if name in headers and name in SINGLE:
+            raise BadRequest("duplicate_header", f"The header {name.decode()} came twice.")
+        headers.setdefault(name, value)
+    return headers
 
 
 def _check_framing(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> None:
@@ -110,17 +114,16 @@ async def read_body(receive: Receive, head: RequestHead, limit: int) -> bytes:
     length = int(head.headers.get(b"content-length", b"0"))
     if length > limit:
         raise _too_large(limit)
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            body = await _received(receive, limit)
-    except TimeoutError:
-        raise BodyTimeout("body_timeout", "The request body took too long.") from None
+    body = await _received(receive, limit)
     return _decoded(body, head.text(b"content-encoding").lower(), limit)
 
 
 def check_content_type(head: RequestHead) -> None:
     """Only JSON in UTF-8 can be read here."""
-    kind, _, parameters = head.text(b"content-type").lower().partition(";")
+    text = head.text(b"content-type").lower()
+    if text == "application/json":
+        return
+    kind, _, parameters = text.partition(";")
     if kind.strip() != "application/json":
         raise UnsupportedMedia("unsupported_content_type", "Send 'Content-Type: application/json'.")
     charset = parameters.replace(" ", "").replace('"', "")

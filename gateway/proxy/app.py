@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, Final
 
 from audit.recorder import Recorder, StoreUnavailable
@@ -21,6 +21,7 @@ from gateway.proxy.admission import ClientGone, RequestHead
 from gateway.proxy.errors import (
     ApprovalRequired,
     BadRequest,
+    BodyTimeout,
     PolicyBlocked,
     ProxyError,
     Unauthenticated,
@@ -32,6 +33,7 @@ from gateway.proxy.errors import (
 )
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, own_words
 from gateway.proxy.ledger import Headers, Ledger, action_of, refusal_action
+from gateway.proxy.patience import Patience
 from gateway.proxy.routes import Caller, Route, Snapshot
 from gateway.proxy.snapshot import Snapshots
 from gateway.proxy.streaming import StreamExchange
@@ -46,9 +48,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 INLINE_BYTES: Final = 128 * 1024
 """Larger payloads are inspected in a thread: the scanner lets go of the interpreter, other calls go on."""
-
-WATCH_AFTER: Final = 0.02
-"""Seconds a call may run before its client is watched."""
 
 STREAM_HEADERS: Final[Headers] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -88,6 +87,7 @@ class _Call:
     def __init__(self, proxy: Proxy, scope: Scope, receive: Receive, send: Send) -> None:
         self.proxy, self.scope, self.receive, self.send = proxy, scope, receive, send
         self.recorder = proxy.recorder
+        self.patience = Patience(receive)
         self.ledger = Ledger()
         self.api = "openai"
         self.admitted = False  # the record has its admission and not yet its close
@@ -95,7 +95,10 @@ class _Call:
 
     async def serve(self) -> None:
         try:
-            await self._serve()
+            try:
+                await self._serve()
+            finally:
+                self.patience.end()
         except StreamCut:
             raise
         except ProxyError as error:
@@ -120,7 +123,7 @@ class _Call:
         route = self._resolve(snapshot, caller, head, now)
         ledger.lap("auth")
         admission.check_content_type(head)
-        body = await admission.read_body(self.receive, head, route.target.max_body)
+        body = await self._body(head, route.target.max_body)
         ledger.size = len(body)
         ledger.lap("body")
         call = ledger.exchange = Exchange(route.policy, route.wire, self.proxy.keys)
@@ -133,22 +136,25 @@ class _Call:
         await self._forward(call, route)
 
     def _resolve(self, snapshot: Snapshot, caller: Caller, head: RequestHead, now: float) -> Route:
-        self.ledger.what["method"] = head.method
+        ledger = self.ledger
         target, path = snapshot.target(head.path)
-        self.api = target.kind
-        self.ledger.what.update(
-            area=target.area, endpoint_id=target.id, endpoint=target.slug, api=target.kind
-        )
+        ledger.target, self.api = target, target.kind
         wire = routes.operation(target, head.method, path)
         access = snapshot.grant(caller, target, now)
-        route = Route(target, wire, path, access, routes.policy_of(access))
-        self.ledger.routed(route)
+        route = ledger.route = Route(target, wire, path, access, routes.policy_of(access))
         return route
+
+    async def _body(self, head: RequestHead, limit: int) -> bytes:
+        try:
+            with self.patience.limit(admission.BODY_SECONDS):
+                return await admission.read_body(self.receive, head, limit)
+        except TimeoutError:
+            raise BodyTimeout("body_timeout", "The request body took too long.") from None
 
     async def _inspect(self, call: Exchange, route: Route, head: RequestHead, body: bytes) -> Verdict:
         if not route.wire.fixed_path and not call.path_is_clean(route.path):
             raise BadRequest("sensitive_path", "The path holds data that must not travel in a URL.")
-        self.ledger.what["path"] = route.path
+        self.ledger.path_is_clean = True
         request = Head(head.method, head.path, head.text(b"x-postern-session"))
         try:
             if len(body) > INLINE_BYTES:
@@ -157,19 +163,21 @@ class _Call:
                 verdict = call.request(request, body)
         except Unreadable as error:
             raise BadRequest(error.code, str(error)) from None
-        self.ledger.what.update(model=call.model, streaming=call.shape.streaming)
         routes.check_model(route.access, call.shape.model)
         return verdict
 
     async def _forward(self, call: Exchange, route: Route) -> None:
-        with self._watched():
-            async with self.proxy.upstream.send(route.target, route.path, call.outgoing) as answer:
-                self.ledger.lap("upstream_first_byte", away=True)
-                _check_answer(answer)
-                if answer.status == 200 and answer.content_type == "text/event-stream":
-                    await self._stream(call, answer)
-                else:
-                    await self._document(call, answer)
+        self.patience.watch()
+        answer = await self.proxy.upstream.send(route.target, route.path, call.outgoing, self.patience)
+        try:
+            self.ledger.lap("upstream_first_byte", away=True)
+            _check_answer(answer)
+            if answer.status == 200 and answer.content_type == "text/event-stream":
+                await self._stream(call, answer)
+            else:
+                await self._document(call, answer)
+        finally:
+            answer.close()
 
     async def _document(self, call: Exchange, answer: Answer) -> None:
         if answer.content_type != "application/json":
@@ -283,30 +291,6 @@ class _Call:
             self.admitted = False
             status = self.ledger.status if status is None else status
             self.recorder.close(self.ledger.id, self.ledger.close(code, complete=complete, status=status))
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Within it, a client that leaves cancels the call, so that the model stops working for nobody.
-
-        Watching costs a task, so it begins only when the model has not answered at once.
-        """
-        call = asyncio.current_task()
-        watchers: list[asyncio.Task[None]] = []
-        begin = asyncio.get_running_loop().call_later(
-            WATCH_AFTER, lambda: watchers.append(asyncio.ensure_future(self._watch(call)))
-        )
-        try:
-            yield
-        finally:
-            begin.cancel()
-            for watcher in watchers:
-                watcher.cancel()
-
-    async def _watch(self, call: asyncio.Task[Any] | None) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            pass
-        if call is not None:
-            call.cancel()
 
 
 def _credential(head: RequestHead) -> str:

@@ -5,82 +5,72 @@ Holds no raw payload: the exchange's masked copies go in, snapshots come out.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from typing import Any, Final
+from time import perf_counter_ns
+from typing import Final
 
 from audit import ids
 from audit.records import Admission, Close, Decision, What, Who
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.errors import ApprovalRequired, PolicyBlocked, ProxyError
-from gateway.proxy.exchange import Exchange, sent_digest
+from gateway.proxy.exchange import Exchange, Outcome, sent_digest
 from gateway.proxy.routes import Caller, Route, Target
-from policies.engine.types import Gate, Verdict
+from policies.engine.types import Gate, Level, Verdict
 
 Headers = list[tuple[bytes, bytes]]
 
+GATES: Final[Mapping[Gate, str]] = {gate: gate.name.lower() for gate in Gate}
+LEVELS: Final[Mapping[Level, str]] = {level: level.name.lower() for level in Level}
 ACTIONS: Final[Mapping[Gate, str]] = {Gate.FLAG: "flagged", Gate.HOLD: "held", Gate.BLOCK: "blocked"}
 
 
+NOTHING: Final = Outcome()
+CONSTANT: Final[Headers] = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+
+
 class Ledger:
-    """One call's facts and times. Milliseconds by phase; `away` is time spent waiting for somebody else."""
+    """One call's facts and times. Nanoseconds by phase; `away` is time spent waiting for somebody else."""
 
     def __init__(self) -> None:
         self.id = ids.new()
         self.head: RequestHead | None = None
         self.caller: Caller | None = None
+        self.target: Target | None = None  # what was called, before it is known whether it may be
+        self.route: Route | None = None
         self.exchange: Exchange | None = None
-        self.what: dict[str, Any] = {}
+        self.path_is_clean = False  # only then it may be recorded
         self.size = 0
         self.status = 0
         self.released = 0
-        self.timings: dict[str, float] = {}
-        self._began = self._last = time.perf_counter()
-        self._away = 0.0
+        self.timings: dict[str, int] = {}
+        self._began = self._last = perf_counter_ns()
+        self._away = 0
 
     @property
     def network(self) -> str:
         return self.head.network if self.head else ""
 
-    def aimed(self, target: Target, method: str) -> None:
-        """Note what was called, before it is known whether it may be."""
-        self.what.update(
-            area=target.area, endpoint_id=target.id, endpoint=target.slug, api=target.kind, method=method
-        )
-
-    def routed(self, route: Route) -> None:
-        """Note under which rule and versions it may be called."""
-        access = route.access
-        self.what.update(
-            api=route.wire.api,
-            access_rule_id=access.id,
-            policy_version_id=access.policy_version_id,
-            policy=access.policy_label,
-            schema_version_id=access.schema_version_id,
-            schema=access.schema_label,
-        )
-
     def lap(self, phase: str, *, away: bool = False) -> None:
         """Book the time since the last lap on a phase."""
-        now = time.perf_counter()
+        now = perf_counter_ns()
         spent = now - self._last
         self._last = now
-        self.timings[phase] = self.timings.get(phase, 0.0) + spent * 1000
+        self.timings[phase] = self.timings.get(phase, 0) + spent
         if away:
             self._away += spent
 
     def headers(self) -> Headers:
         """What every answer tells the client about how its call was treated."""
         call = str(self.id).encode()
-        overhead = (time.perf_counter() - self._began - self._away) * 1000
+        overhead = (perf_counter_ns() - self._began - self._away) / 1e6
         headers = [
             (b"x-request-id", call),
             (b"x-postern-call", call),
             (b"x-postern-overhead-ms", b"%.1f" % overhead),
-            (b"cache-control", b"no-store"),
-            (b"x-content-type-options", b"nosniff"),
+            *CONSTANT,
         ]
-        if policy := self.what.get("policy"):
+        if self.route is not None:
+            policy = self.route.access.policy_label
             headers.append((b"x-postern-policy", policy.encode("ascii", "replace")))
         if (verdict := self._verdict()) is not None:
             headers.append((b"x-postern-action", action_of(verdict).encode()))
@@ -94,7 +84,7 @@ class Ledger:
         return Admission(
             call_id=self.id,
             who=self._who(),
-            what=What(**self.what),
+            what=self._what(),
             decision=_decision(action, code, verdict),
             request_hmac=call.request_hmac if call else b"",
             sent_digest=sent_digest(call.outgoing) if call and verdict else b"",
@@ -106,20 +96,20 @@ class Ledger:
 
     def close(self, code: str, *, complete: bool, status: int, action: str = "") -> Close:
         """The entry that says how it ended."""
-        self.timings["total"] = (time.perf_counter() - self._began) * 1000
+        self.timings["total"] = perf_counter_ns() - self._began
         call = self.exchange
-        outcome = call.outcome if call else None
+        outcome = call.outcome if call else NOTHING
         return Close(
             action=action or self._ended(code),
             status=status,
             complete=complete,
             code=code,
-            finish_reason=outcome.finish_reason if outcome else "",
-            input_tokens=outcome.input_tokens if outcome else None,
-            output_tokens=outcome.output_tokens if outcome else None,
+            finish_reason=outcome.finish_reason,
+            input_tokens=outcome.input_tokens,
+            output_tokens=outcome.output_tokens,
             response_size=self.released,
             response_counts=dict(call.counts) if call else {},
-            timings={name: round(value, 3) for name, value in self.timings.items()},
+            timings={name: spent // 1000 / 1000 for name, spent in self.timings.items()},
         )
 
     def _verdict(self) -> Verdict | None:
@@ -139,19 +129,24 @@ class Ledger:
         return "masked" if action == "passed" and call.response_masked else action
 
     def _who(self) -> Who:
-        caller = self.caller
-        if caller is None:
-            return Who(network=self.network)
-        return Who(
-            person_id=caller.person_id,
-            subject=caller.subject,
-            name=caller.name,
-            kind=caller.kind,
-            owner_id=caller.owner_id,
-            key_id=caller.key_id,
-            key_prefix=caller.key_prefix,
-            groups=caller.groups,
-            network=self.network,
+        return self.caller.who(self.network) if self.caller else Who(network=self.network)
+
+    def _what(self) -> What:
+        """As much as had been found out when it was decided."""
+        route, call = self.route, self.exchange
+        if route is None:
+            return self._aim()
+        if call is None or not self.path_is_clean:
+            return route.known()
+        return route.what(call.model, call.shape.streaming)
+
+    def _aim(self) -> What:
+        method = self.head.method if self.head and self.caller else ""
+        target = self.target
+        if target is None:
+            return What(method=method)
+        return What(
+            area=target.area, endpoint_id=target.id, endpoint=target.slug, api=target.kind, method=method
         )
 
 
@@ -169,15 +164,16 @@ def refusal_action(error: ProxyError) -> str:
 
 def _decision(action: str, code: str, verdict: Verdict | None) -> Decision:
     if verdict is None:
-        return Decision(action=action, gate=Gate.BLOCK.name.lower(), code=code)
+        return Decision(action=action, gate=GATES[Gate.BLOCK], code=code)
+    reasons, highest = verdict.reasons, verdict.highest
     return Decision(
         action=action,
-        gate=verdict.gate.name.lower(),
+        gate=GATES[verdict.gate],
         code=code,
-        reasons=tuple(reason.text for reason in verdict.reasons),
-        rules=tuple(dict.fromkeys(reason.rule_id for reason in verdict.reasons if reason.rule_id)),
+        reasons=tuple([reason.text for reason in reasons]) if reasons else (),
+        rules=tuple(dict.fromkeys([each.rule_id for each in reasons if each.rule_id])) if reasons else (),
         counts=verdict.counts,
-        highest=verdict.highest.name.lower() if verdict.highest is not None else "",
+        highest=LEVELS[highest] if highest is not None else "",
     )
 
 

@@ -8,28 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final
-from uuid import UUID
 
 import aiohttp
 from aiohttp.client_exceptions import ClientConnectorError
 
 from gateway.credentials.addresses import refused
 from gateway.proxy.errors import UpstreamFailed, UpstreamTimeout
+from gateway.proxy.patience import Patience
 from gateway.proxy.routes import Target
 
 POOL: Final = 512
-"""Connections per endpoint; beyond it calls wait for one, bounded by the connect timeout."""
+"""Connections per endpoint; beyond it calls wait for one, bounded by the first-byte timeout."""
 
 KEEPALIVE: Final = 4.0
 """Seconds an idle connection is kept: below the 5 s after which common servers close theirs."""
 
 MAX_RESPONSE: Final = 64 * 1024 * 1024
 
-PASSED: Final = frozenset({"retry-after", "retry-after-ms"})
+PASSED: Final = frozenset({b"retry-after", b"retry-after-ms"})
 """Response headers of the model's service that clients get, beside its rate-limit headers."""
+
+HEADERS: Final = {
+    "content-type": "application/json",
+    "accept": "application/json, text/event-stream",
+    "accept-encoding": "identity",
+    "user-agent": "postern",
+}
+"""What every request says. It names all that the client library would otherwise add by itself."""
 
 ERRORS: Final[tuple[tuple[type[BaseException], type[UpstreamFailed], str, str], ...]] = (
     (asyncio.TimeoutError, UpstreamTimeout, "upstream_timeout", "The model's service took too long."),
@@ -45,13 +51,12 @@ class Upstream:
     """The pooled clients of one event loop, made on first use and closed together."""
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[UUID, str, bool], aiohttp.ClientSession] = {}
+        self._sessions: dict[tuple[str, str, bool, float], aiohttp.ClientSession] = {}
 
-    @asynccontextmanager
-    async def send(self, target: Target, path: str, body: bytes) -> AsyncIterator[Answer]:
-        """POST `body`; yields the answer once its head is there. Leaving early cuts the connection."""
+    async def send(self, target: Target, path: str, body: bytes, patience: Patience) -> Answer:
+        """POST `body`; returns once the answer's head is there. The answer must be closed."""
         try:
-            async with asyncio.timeout(target.first_byte_timeout):
+            with patience.limit(target.first_byte_timeout):
                 response = await self._session(target).post(
                     target.origin + target.base_path + path,
                     data=body,
@@ -60,13 +65,7 @@ class Upstream:
                 )
         except Exception as error:
             raise translated(error) from None
-        try:
-            yield Answer(response, target.idle_timeout)
-        finally:
-            if response.content.at_eof():
-                response.release()
-            else:
-                response.close()
+        return Answer(response, patience, target.idle_timeout)
 
     async def close(self) -> None:
         for session in self._sessions.values():
@@ -74,7 +73,7 @@ class Upstream:
         self._sessions.clear()
 
     def _session(self, target: Target) -> aiohttp.ClientSession:
-        key = (target.id, target.origin, target.allow_private)
+        key = (target.slug, target.origin, target.allow_private, target.connect_timeout)
         session = self._sessions.get(key)
         if session is None:
             session = self._sessions[key] = _open(target)
@@ -84,27 +83,26 @@ class Upstream:
 class Answer:
     """The model's response: status, the few headers that matter, and its bytes as they come."""
 
-    def __init__(self, response: aiohttp.ClientResponse, idle: float) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, patience: Patience, idle: float) -> None:
         self._response = response
+        self._patience = patience
         self._idle = idle
         self.status = response.status
         self.content_type = response.content_type
         self.encoding = response.headers.get("content-encoding", "identity").lower()
 
     def passed_headers(self) -> list[tuple[bytes, bytes]]:
-        return [
-            (name.lower().encode(), value.encode("latin-1", "replace"))
-            for name, value in self._response.headers.items()
-            if name.lower() in PASSED or name.lower().startswith("x-ratelimit-")
-        ]
+        named = [(name.lower(), value) for name, value in self._response.raw_headers]
+        return [pair for pair in named if pair[0] in PASSED or pair[0].startswith(b"x-ratelimit-")]
 
     async def chunk(self) -> bytes:
         """The bytes that have come, at least one; empty at the end."""
+        content = self._response.content
         try:
-            if self._response.content.at_eof():
-                return b""
-            async with asyncio.timeout(self._idle):
-                return await self._response.content.readany()
+            if content.is_eof():  # nothing more to wait for
+                return content.read_nowait()
+            with self._patience.limit(self._idle):
+                return await content.readany()
         except Exception as error:
             raise translated(error) from None
 
@@ -119,6 +117,11 @@ class Answer:
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def close(self) -> None:
+        """Cut the connection, unless the answer came to its end: then it is in the pool already."""
+        if not self._response.closed:
+            self._response.close()
+
 
 def translated(error: BaseException) -> UpstreamFailed:
     """The library's error as ours. Anything else is a bug and keeps its own face."""
@@ -128,16 +131,10 @@ def translated(error: BaseException) -> UpstreamFailed:
     raise error
 
 
-def _headers(target: Target) -> dict[str, str]:
-    headers = {
-        "content-type": "application/json",
-        "accept": "application/json, text/event-stream",
-        "accept-encoding": "identity",
-        "user-agent": "postern",
-    }
-    if target.credential is not None:
-        headers[target.credential.header] = target.credential.value.reveal()
-    return headers
+def _headers(target: Target) -> dict[str, str] | None:
+    """The secret: given with each request, so that a new one is used from the next call on."""
+    credential = target.credential
+    return {credential.header: credential.value.reveal()} if credential is not None else None
 
 
 def _open(target: Target) -> aiohttp.ClientSession:
@@ -158,5 +155,5 @@ def _open(target: Target) -> aiohttp.ClientSession:
         auto_decompress=False,
         trust_env=False,
         read_bufsize=64 * 1024,
-        skip_auto_headers=("user-agent", "accept", "accept-encoding"),
+        headers=HEADERS,
     )
