@@ -137,7 +137,7 @@ class Worker:
         return spent > _STUCK
 
     def is_down(self) -> bool:
-        """Whether a caller had better be refused at once than wait; counts those it says so for. From any thread.
+        """Whether a caller had better be refused at once than wait. Counts whom it says so for; any thread.
 
         While the store is away the thread alone tries it, every quarter of a second.
         """
