@@ -128,7 +128,7 @@ class Builder:
         self.batch = Batch()
         self.opened: dict[int, OpenCall] = {}  # by the id's integer: UUID hashes in Python
         self.closed: set[int] = set()
-        self._fingerprints: list[tuple[str, str, str]] = []
+        self._fingerprints: list[tuple[str, list[tuple[str, str]]]] = []
         self._writer = writer
         self._dialect = writer.dialect
         self._open = open_calls
@@ -142,7 +142,8 @@ class Builder:
     def finish(self) -> Batch:
         """The batch, once every item is in it."""
         if self._fingerprints:
-            row = (row_id(ids.new()), self._at, self._dialect.blob(orjson.dumps(self._fingerprints)))
+            place = chain.entry_id(self._writer.number, self._sequence)
+            row = (place, self._at, self._dialect.blob(orjson.dumps(self._fingerprints)))
             self.batch.unindexed.append(row)
         return self.batch
 
@@ -176,8 +177,9 @@ class Builder:
         row = rows.call_row(self._dialect, admission, self._instance_row, self._stream_row, session)
         end = self._ending(call, item.close) if item.close else None
         self._entry("admission", call, meta, item.packed, key + row)
-        for data_class, digest in admission.fingerprints:
-            self._fingerprints.append((call.row_id, data_class, digest.hex()))
+        if admission.fingerprints:
+            found = [(data_class, digest.hex()) for data_class, digest in admission.fingerprints]
+            self._fingerprints.append((call.row_id, found))
         if end is None:
             self.opened[admission.call_id.int] = call
         else:

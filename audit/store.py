@@ -42,7 +42,7 @@ ENTRY = {
     "payload_digest": "bytea",
 }
 PAYLOAD = {"id": "bigint", "started_at": "timestamptz", "sealed": "bytea"}
-UNINDEXED = {"id": "uuid", "at": "timestamptz", "fingerprints": "bytea"}
+UNINDEXED = {"id": "bigint", "at": "timestamptz", "fingerprints": "bytea"}
 SESSION = {
     "id": "uuid",
     "key": "bytea",
