@@ -16,7 +16,7 @@ else:
 class PlaceField(_BigInteger):
     """A 64-bit integer that is the row's own number on SQLite.
 
-    SQLite takes `integer PRIMARY KEY`, and not `bigint PRIMARY KEY`, for the table's own key; the latter gets an
+    SQLite takes `integer PRIMARY KEY`, not `bigint PRIMARY KEY`, for the table's own key; the latter gets an
     index beside it, which was 4 of the 36 pages of a commit.
     """
 
