@@ -131,7 +131,9 @@ class Worker:
     def stuck(self) -> bool:
         """Whether the store has kept one attempt for longer than any caller waits. From any thread."""
         since = self._busy_since
-        spent = time.monotonic() - since if since else 0.0
+        if not since:
+            return False
+        spent = time.monotonic() - since
         if spent > _HOPELESS:
             self._store.interrupt()
         return spent > _STUCK
@@ -247,9 +249,10 @@ class Worker:
 
     def _adopt(self, builder: Builder) -> None:
         self._head = builder.head
-        self._open.update(builder.opened)
+        known = self._open
+        known.update(builder.opened)
         for call in builder.closed:
-            self._open.pop(call, None)
+            known.pop(call, None)
 
     def _answer(self, items: list[Item], error: Exception | None) -> None:
         answer(items, error, self.unclaimed)
