@@ -130,7 +130,9 @@ class Builder:
         self._fingerprints: list[tuple[str | None, list[tuple[str, str]]]] = []
         self._writer = writer
         self._open = open_calls
-        self._sequence, self._digest = head.sequence, head.digest
+        self._blob = blob = writer.dialect.blob
+        self._sequence, self._digest, self._digest_blob = head.sequence, head.digest, blob(head.digest)
+        self._no_payload = blob(b"")
         self._at = writer.dialect.time(now)
         self._microseconds = now * 1000
         self._stream = writer.stream.bytes
@@ -141,7 +143,7 @@ class Builder:
         """The batch, once every item is in it."""
         if self._fingerprints:
             place = chain.entry_id(self._writer.number, self._sequence)
-            self.batch.unindexed.append((place, self._at, orjson.dumps(self._fingerprints)))
+            self.batch.unindexed.append((place, self._at, self._blob(orjson.dumps(self._fingerprints))))
         return self.batch
 
     @property
@@ -194,7 +196,7 @@ class Builder:
         key = noise.take(crypto.KEY_BYTES)
         name, month = self._writer.months.of(call.milliseconds)
         call.cipher = AESGCM(key)
-        return (name, crypto.seal(month, key, crypto.key_place(call.id, name), noise))
+        return (name, self._blob(crypto.seal(month, key, crypto.key_place(call.id, name), noise)))
 
     def _segment(self, call: OpenCall, item: Item, part: Recordable) -> None:
         meta = rows.segment_meta(part=call.parts + 1, size=len(part.data), last=item.last)
@@ -217,7 +219,7 @@ class Builder:
 
     def _entry(self, kind: str, call: OpenCall, meta: bytes, packed: bytes = b"") -> None:
         """Seal, chain, and append; nothing fails after the append."""
-        writer, batch = self._writer, self.batch
+        writer, blob = self._writer, self._blob
         sequence = self._sequence + 1
         place = chain.entry_id(writer.number, sequence)
         sealed = payload_digest = b""
@@ -237,24 +239,25 @@ class Builder:
             payload_digest,
             meta,
         )
-        batch.entries.append(
+        chained = blob(digest)
+        self.batch.entries.append(
             (
                 place,
                 call.started,
                 self._at,
                 self._stream_row,
                 sequence,
-                self._digest,
-                digest,
+                self._digest_blob,
+                chained,
                 kind,
                 call.row_id,
-                meta,
-                payload_digest,
+                blob(meta),
+                blob(payload_digest) if sealed else self._no_payload,
             )
         )
         if sealed:
-            batch.payloads.append((place, call.started, sealed))
-        self._sequence, self._digest = sequence, digest
+            self.batch.payloads.append((place, call.started, blob(sealed)))
+        self._sequence, self._digest, self._digest_blob = sequence, digest, chained
 
 
 def _told(fingerprints: tuple[tuple[str, bytes], ...]) -> list[tuple[str, str]]:

@@ -55,7 +55,7 @@ class Forms:
     """Makes the metadata and the columns of admissions and closes. One thread uses it."""
 
     def __init__(self, dialect: Dialect, *, instance: str, stream: str, epoch: int) -> None:
-        self._json = dialect.json
+        self._json, self._blob = dialect.json, dialect.blob
         self._instance, self._stream, self._epoch = instance, stream, epoch
         self._who = Remembered(attrgetter(*Who.__slots__), self._who_form).form
         self._what = Remembered(attrgetter(*What.__slots__), _what_form).form
@@ -80,7 +80,8 @@ class Forms:
             who,
         )
         ours = (self._instance, self._stream, session)
-        return meta, (*ours, *who_row, *what_row, *decision_row, hmac, sent, size)
+        digests = (self._blob(hmac), self._blob(sent))
+        return meta, (*ours, *who_row, *what_row, *decision_row, *digests, size)
 
     def close(self, close: Close, *, parts: int, at: Any) -> Form:
         """What the close entry says, and the columns that it sets."""
@@ -130,6 +131,7 @@ class Forms:
 
 
 def _what_form(what: What) -> Form:
+    """Flags are numbers, which PostgreSQL reads as well and SQLite binds faster."""
     return encode(what), (
         what.area,
         uid(what.endpoint_id),
@@ -138,7 +140,7 @@ def _what_form(what: What) -> Form:
         text(what.method, 16),
         text(what.path, 512),
         text(what.model, 255),
-        what.streaming,
+        int(what.streaming),
         uid(what.access_rule_id),
         uid(what.policy_version_id),
         what.policy,
@@ -165,7 +167,7 @@ _END = ("action", "code", "status", "complete", "finish_reason")
 def _end_form(close: Close) -> Form:
     """The words of an end, without its numbers."""
     words = encode({name: getattr(close, name) for name in _END})[1:-1]
-    return words, (close.action, close.code, close.status, close.complete, text(close.finish_reason, 64))
+    return words, (close.action, close.code, close.status, int(close.complete), text(close.finish_reason, 64))
 
 
 def segment_meta(*, part: int, size: int, last: bool) -> bytes:

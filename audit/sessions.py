@@ -110,8 +110,8 @@ def row(
     who, what = admission.who, admission.what
     return (
         store.uid(session),
-        key,
-        thread,
+        dialect.blob(key),
+        dialect.blob(thread),
         bool(admission.session_hint),
         dialect.time(now),
         store.uid(who.person_id),

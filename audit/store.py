@@ -118,10 +118,7 @@ CLOSE = _WHICH | END
 @final
 @dataclass(slots=True)
 class Batch:
-    """What one transaction writes, by table and in order; a row has its table's columns.
-
-    Moments and JSON are in the vendor's dialect, bytes are bytes.
-    """
+    """What one transaction writes, by table and in order; values are in the vendor's dialect."""
 
     sessions: list[Row] = field(default_factory=list)
     entries: list[Row] = field(default_factory=list)
@@ -136,10 +133,7 @@ class Dialect(Protocol):
     """How a vendor takes values."""
 
     def time(self, milliseconds: int) -> Any: ...
-    def blob(self, value: bytes) -> Any:
-        """For a parameter of `run` and `transaction`; a batch holds bytes as they are."""
-        ...
-
+    def blob(self, value: bytes) -> Any: ...
     def json(self, encoded: bytes) -> Any: ...
 
 

@@ -197,11 +197,7 @@ def _named(columns: Mapping[str, str], rows: Sequence[Row]) -> list[dict[str, An
 
 
 def _document_of(rows: Sequence[dict[str, Any]]) -> bytes:
-    return orjson.dumps(rows, default=_written) if rows else b"[]"
-
-
-def _written(value: Any) -> Any:
-    return "\\x" + value.hex() if isinstance(value, bytes) else store.plain(value)
+    return orjson.dumps(rows) if rows else b"[]"
 
 
 def _ended(calls: list[dict[str, Any]], closes: list[dict[str, Any]]) -> list[dict[str, Any]]:
