@@ -19,7 +19,7 @@ from audit import chain, crypto, ids, rows
 from audit.keys import PAYLOAD, KeyDirectory
 from audit.records import Admission, Close, Recordable
 from audit.sessions import Open
-from audit.store import Batch, Dialect, Line, Row, row_id
+from audit.store import Batch, Dialect, Row, row_id
 
 _DAY = 86_400_000
 _NO_CALLER = -1.0
@@ -48,10 +48,6 @@ class Item:
     packed: bytes = b""  # the payload, compressed
     session: Open | None = None
 
-    @property
-    def payload(self) -> Recordable | None:
-        return self.admission.request if self.admission else self.part
-
     def abandoned(self) -> bool:
         """Nobody waits any more: a request that was given up must not be recorded as admitted."""
         return self.expired or (self.future is not None and self.future.cancelled())
@@ -63,10 +59,10 @@ class OpenCall:
     """An admitted call that has not been closed, as the recorder's thread keeps it."""
 
     id: bytes
-    row_id: str
+    row_id: str | None
     started: Any  # in the store's dialect
     milliseconds: int
-    cipher: AESGCM | None
+    cipher: AESGCM | None = None
     parts: int = 0
 
 
@@ -107,17 +103,20 @@ class Writer:
     months: Month
     packer: crypto.Packer
     noise: crypto.Noise
-    instance: UUID
+    forms: rows.Forms
     stream: UUID
     number: int  # the stream's
-    epoch: int
 
     def pack(self, items: list[Item]) -> None:
         """Compress the payloads of a batch in one go: each call gives the interpreter away."""
-        full = [item for item in items if item.payload is not None]
-        packed = self.packer.pack([(part.marks, part.data) for item in full if (part := item.payload)])
-        for item, one in zip(full, packed, strict=True):
-            item.packed = one
+        full, plain = [], []
+        for item in items:
+            part = item.admission.request if item.admission else item.part
+            if part is not None:
+                full.append(item)
+                plain.append((part.marks, part.data))
+        for item, packed in zip(full, self.packer.pack(plain), strict=True):
+            item.packed = packed
 
 
 @final
@@ -128,22 +127,23 @@ class Builder:
         self.batch = Batch()
         self.opened: dict[int, OpenCall] = {}  # by the id's integer: UUID hashes in Python
         self.closed: set[int] = set()
-        self._fingerprints: list[tuple[str, str, str]] = []
+        self._fingerprints: list[tuple[str | None, list[tuple[str, str]]]] = []
         self._writer = writer
-        self._dialect = writer.dialect
         self._open = open_calls
-        self._sequence, self._digest = head.sequence, head.digest
-        self._now = now
+        self._blob = blob = writer.dialect.blob
+        self._sequence, self._digest, self._digest_blob = head.sequence, head.digest, blob(head.digest)
+        self._no_payload = blob(b"")
         self._at = writer.dialect.time(now)
+        self._microseconds = now * 1000
         self._stream = writer.stream.bytes
         self._stream_row = row_id(writer.stream)
-        self._instance_row = row_id(writer.instance)
+        self._nobody = OpenCall(chain.NO_CALL, None, self._at, now)  # whose entry belongs to no call
 
     def finish(self) -> Batch:
         """The batch, once every item is in it."""
         if self._fingerprints:
-            row = (row_id(ids.new()), self._at, self._dialect.blob(orjson.dumps(self._fingerprints)))
-            self.batch.unindexed.append(row)
+            place = chain.entry_id(self._writer.number, self._sequence)
+            self.batch.unindexed.append((place, self._at, self._blob(orjson.dumps(self._fingerprints))))
         return self.batch
 
     @property
@@ -158,44 +158,45 @@ class Builder:
         elif item.close is not None:
             self._close(item, item.close)
         else:
-            self._entry(item.kind, None, rows.encode({"v": rows.VERSION, **(item.meta or {})}))
+            self._entry(item.kind, self._nobody, rows.encode({"v": rows.VERSION, **(item.meta or {})}))
 
     def _find(self, call: UUID | None) -> OpenCall:
         assert call is not None  # noqa: S101 (set wherever a part or a close is)
-        found = self.opened.get(call.int) or self._open.get(call.int)
-        if found is None or call.int in self.closed:
+        number = call.int
+        found = self._open.get(number) or self.opened.get(number)
+        if found is None or number in self.closed:
             raise UnknownCall(str(call))
         return found
 
     def _admit(self, item: Item, admission: Admission) -> None:
         call = self._call(admission.call_id)
-        session = item.session.row_id if item.session else None
-        needs_key = admission.request is not None or item.close is None
-        key: Row = self._key(call) if needs_key else (None, None)
-        meta = rows.admission_meta(admission, epoch=self._writer.epoch, session=session)
-        row = rows.call_row(self._dialect, admission, self._instance_row, self._stream_row, session)
+        which: Row = (call.row_id, call.started)
+        meta, row = self._writer.forms.admission(admission, item.session.row_id if item.session else None)
         end = self._ending(call, item.close) if item.close else None
-        self._entry("admission", call, meta, item.packed, key + row)
-        for data_class, digest in admission.fingerprints:
-            self._fingerprints.append((call.row_id, data_class, digest.hex()))
+        key = self._key(call) if admission.request is not None or end is None else None
+        self._entry("admission", call, meta, item.packed)
+        if key is not None:
+            self.batch.keys.append(which + key)
+        self.batch.calls.append(which + row)
+        if admission.fingerprints:
+            self._fingerprints.append((call.row_id, _told(admission.fingerprints)))
         if end is None:
             self.opened[admission.call_id.int] = call
         else:
-            self._entry("close", call, end[0], b"", end[1])
+            self._ended(call, end)
 
     def _call(self, call_id: UUID) -> OpenCall:
+        raw = call_id.bytes
         milliseconds = ids.milliseconds_of(call_id)
-        started = self._dialect.time(milliseconds)
-        return OpenCall(call_id.bytes, row_id(call_id), started, milliseconds, None)
+        return OpenCall(raw, raw.hex(), self._writer.dialect.time(milliseconds), milliseconds)
 
     def _key(self, call: OpenCall) -> Row:
         """A key for one call's payloads; the row holds it wrapped."""
         noise = self._writer.noise
         key = noise.take(crypto.KEY_BYTES)
         name, month = self._writer.months.of(call.milliseconds)
-        wrapped = crypto.seal(month, key, crypto.key_place(call.id, name), noise)
         call.cipher = AESGCM(key)
-        return (name, self._dialect.blob(wrapped))
+        return (name, self._blob(crypto.seal(month, key, crypto.key_place(call.id, name), noise)))
 
     def _segment(self, call: OpenCall, item: Item, part: Recordable) -> None:
         meta = rows.segment_meta(part=call.parts + 1, size=len(part.data), last=item.last)
@@ -205,51 +206,59 @@ class Builder:
     def _close(self, item: Item, close: Close) -> None:
         assert item.call is not None  # noqa: S101
         call = self._call(item.call) if item.kind == "recover" else self._find(item.call)
-        meta, row = self._ending(call, close)
-        self._entry("close", call, meta, b"", row)
+        self._ended(call, self._ending(call, close))
         self.closed.add(item.call.int)
 
-    def _ending(self, call: OpenCall, close: Close) -> tuple[bytes, Row]:
-        return rows.close_meta(close, parts=call.parts), rows.close_row(self._dialect, close, self._at)
+    def _ending(self, call: OpenCall, close: Close) -> rows.Form:
+        return self._writer.forms.close(close, parts=call.parts, at=self._at)
 
-    def _entry(
-        self, kind: str, call: OpenCall | None, meta: bytes, packed: bytes = b"", rest: Row = ()
-    ) -> None:
+    def _ended(self, call: OpenCall, end: rows.Form) -> None:
+        meta, row = end
+        self._entry("close", call, meta)
+        self.batch.closes.append((call.row_id, call.started, *row))
+
+    def _entry(self, kind: str, call: OpenCall, meta: bytes, packed: bytes = b"") -> None:
         """Seal, chain, and append; nothing fails after the append."""
-        blob = self._dialect.blob
+        writer, blob = self._writer, self._blob
         sequence = self._sequence + 1
-        entry = chain.entry_id(self._writer.number, sequence)
-        started, milliseconds = (call.started, call.milliseconds) if call else (self._at, self._now)
-        sealed, payload_digest = None, b""
-        if packed and call is not None and call.cipher is not None:
-            place = crypto.payload_place(call.id, sequence, kind)
-            payload = crypto.seal(call.cipher, packed, place, self._writer.noise)
-            payload_digest = crypto.digest_of(payload)
-            sealed = blob(payload)
+        place = chain.entry_id(writer.number, sequence)
+        sealed = payload_digest = b""
+        if packed and call.cipher is not None:
+            bound = crypto.payload_place(call.id, sequence, kind)
+            sealed = crypto.seal(call.cipher, packed, bound, writer.noise)
+            payload_digest = crypto.digest_of(sealed)
         digest = chain.digest(
             self._stream,
             sequence,
             self._digest,
-            entry,
-            call.id if call else chain.NO_CALL,
-            milliseconds * 1000,
-            self._now * 1000,
+            place,
+            call.id,
+            call.milliseconds * 1000,
+            self._microseconds,
             kind,
             payload_digest,
             meta,
         )
-        row = (
-            entry,
-            started,
-            self._at,
-            self._stream_row,
-            sequence,
-            blob(self._digest),
-            blob(digest),
-            kind,
-            call.row_id if call else None,
-            blob(meta),
-            blob(payload_digest),
+        chained = blob(digest)
+        self.batch.entries.append(
+            (
+                place,
+                call.started,
+                self._at,
+                self._stream_row,
+                sequence,
+                self._digest_blob,
+                chained,
+                kind,
+                call.row_id,
+                blob(meta),
+                blob(payload_digest) if sealed else self._no_payload,
+            )
         )
-        self.batch.lines.append(Line(row, sealed, rest))
-        self._sequence, self._digest = sequence, digest
+        if sealed:
+            self.batch.payloads.append((place, call.started, blob(sealed)))
+        self._sequence, self._digest, self._digest_blob = sequence, digest, chained
+
+
+def _told(fingerprints: tuple[tuple[str, bytes], ...]) -> list[tuple[str, str]]:
+    return [(data_class, digest.hex()) for data_class, digest in fingerprints]

@@ -33,11 +33,12 @@ def _move(waiting: list[Unindexed]) -> int:
 
 
 def _fingerprints(packed: bytes) -> Iterator[Fingerprint]:
-    for call, data_class, digest in json.loads(packed):
+    for call, found in json.loads(packed):
         call_id = UUID(call)
-        yield Fingerprint(
-            started_at=ids.time_of(call_id),
-            data_class=data_class,
-            digest=bytes.fromhex(digest),
-            call_id=call_id,
-        )
+        for data_class, digest in found:
+            yield Fingerprint(
+                started_at=ids.time_of(call_id),
+                data_class=data_class,
+                digest=bytes.fromhex(digest),
+                call_id=call_id,
+            )

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from audit import chain, ids
+from audit.fields import PlaceField
 
 
 class Store(models.Model):
@@ -77,7 +78,7 @@ class Entry(models.Model):
     Its id is no UUID but its place, `chain.entry_id`: two indexes less to write for each entry.
     """
 
-    id = models.BigIntegerField(primary_key=True, editable=False)
+    id = PlaceField(primary_key=True, editable=False)
     started_at = models.DateTimeField()  # the call's; an event's own
     at = models.DateTimeField()
     stream_id = models.UUIDField()
@@ -108,7 +109,7 @@ class Entry(models.Model):
 class Payload(models.Model):
     """The sealed bytes of one entry; has the entry's id. Goes with retention, the entry stays."""
 
-    id = models.BigIntegerField(primary_key=True, editable=False)
+    id = PlaceField(primary_key=True, editable=False)
     started_at = models.DateTimeField()
     sealed = models.BinaryField()
 
@@ -268,9 +269,9 @@ class Unindexed(models.Model):
     `audit.indexing` moves them, and every search does so first, so that nothing is missed.
     """
 
-    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    id = PlaceField(primary_key=True, editable=False)  # of the commit's last entry
     at = models.DateTimeField()
-    fingerprints = models.BinaryField()  # JSON: [[call id, data class, digest], …]
+    fingerprints = models.BinaryField()  # JSON: [[call id, [[data class, digest], …]], …]
 
     class Meta:
         verbose_name_plural = "unindexed"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from asyncio import AbstractEventLoop, get_running_loop
+from asyncio import Future, get_running_loop
 from collections.abc import Callable
 from typing import Any, final
 from uuid import UUID
@@ -72,19 +72,19 @@ class Recorder:
 
     async def admit(self, admission: Admission) -> None:
         """Returns when the admission is durable; only then may bytes go upstream."""
-        await self._wait(Item("admit", call=admission.call_id, admission=admission))
+        await self._handed_in(Item("admit", admission.call_id, admission))
 
     async def segment(self, call_id: UUID, part: Recordable, *, final: bool = False) -> None:
         """Returns when this part of the response is durable; only then may it be released."""
-        await self._wait(Item("segment", call=call_id, part=part, last=final))
+        await self._handed_in(Item("segment", call_id, None, part, final))
 
     async def refuse(self, admission: Admission, close: Close) -> None:
         """A call that is not going to happen: admission and close in one commit."""
-        await self._wait(Item("refuse", call=admission.call_id, admission=admission, close=close))
+        await self._handed_in(Item("refuse", admission.call_id, admission, close=close))
 
     def close(self, call_id: UUID, close: Close) -> None:
         """How the call ended. Not awaited; kept while the store is away. The first close counts."""
-        item = Item("close", call=call_id, close=close)
+        item = Item("close", call_id, close=close)
         try:
             loop = get_running_loop()
         except RuntimeError:
@@ -123,14 +123,16 @@ class Recorder:
     def instance(self) -> UUID:
         return self._worker.instance
 
-    async def _wait(self, item: Item) -> None:
-        if self._stopped or self.queue_depth > _QUEUE or self._worker.is_down():
+    def _handed_in(self, item: Item) -> Future[None]:
+        """What the item's coroutine waits for."""
+        worker = self._worker
+        if self._stopped or worker.is_down() or worker.waiting > _QUEUE:
             raise StoreUnavailable("the recorder is stopped, overrun or without a store")
-        loop: AbstractEventLoop = get_running_loop()
-        item.loop, item.future = loop, loop.create_future()
+        loop = get_running_loop()
+        item.loop, item.future = loop, (future := loop.create_future())
         item.deadline = loop.time() + _PATIENCE
         self._desks.of(loop).wait(item)
-        await item.future
+        return future
 
     def _flush_refusals(self) -> None:
         counted: dict[str, Any] | None = self._refusals.take()

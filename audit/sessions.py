@@ -28,15 +28,22 @@ class Open:
     """A session as the process knows it."""
 
     id: UUID
-    row_id: Any  # in the store's dialect
+    row_id: str | None
     last: int  # milliseconds
 
 
+Tie = tuple[str, UUID | str, bytes]
+
+
+def tie_of(admission: Admission) -> Tie | None:
+    """What ties calls together, as this process looks it up; nothing for a caller that nobody knows."""
+    subject, what = admission.who.subject, admission.what
+    return (subject, what.endpoint_id or what.endpoint, admission.session_hint) if subject else None
+
+
 def thread_of(admission: Admission) -> bytes:
-    """What ties calls together; nothing for a caller that nobody knows."""
+    """The same as the store looks it up."""
     who, what = admission.who, admission.what
-    if not who.subject:
-        return b""
     endpoint = what.endpoint_id.bytes if what.endpoint_id else what.endpoint.encode("utf-8", "replace")
     subject = who.subject.encode("utf-8", "replace")
     return sha256(
@@ -55,28 +62,28 @@ class Sessions:
     def __init__(self, gap: float, hinted_gap: float) -> None:
         self._gap = int(gap * 1000)
         self._hinted_gap = int(hinted_gap * 1000)
-        self._known: OrderedDict[bytes, Open] = OrderedDict()
+        self._known: OrderedDict[Tie, Open] = OrderedDict()
 
-    def find(self, thread: bytes, admission: Admission, now: int) -> Open | None:
+    def find(self, tie: Tie, admission: Admission, now: int) -> Open | None:
         """The open session, its silence ended; None when the store has to be asked."""
-        known = self._known.get(thread)
+        known = self._known.get(tie)
         if known is None or now - known.last > self.gap(admission):
             return None
         known.last = max(known.last, now)
-        self._known.move_to_end(thread)
+        self._known.move_to_end(tie)
         return known
 
     def gap(self, admission: Admission) -> int:
         return self._hinted_gap if admission.session_hint else self._gap
 
-    def remember(self, thread: bytes, session: Open) -> None:
-        self._known[thread] = session
+    def remember(self, tie: Tie, session: Open) -> None:
+        self._known[tie] = session
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
 
-    def forget(self, threads: Iterable[bytes]) -> None:
-        for thread in threads:
-            self._known.pop(thread, None)
+    def forget(self, ties: Iterable[Tie]) -> None:
+        for tie in ties:
+            self._known.pop(tie, None)
 
 
 def latest(source: Store, threads: Sequence[bytes]) -> dict[bytes, tuple[UUID, int]]:

@@ -42,7 +42,7 @@ ENTRY = {
     "payload_digest": "bytea",
 }
 PAYLOAD = {"id": "bigint", "started_at": "timestamptz", "sealed": "bytea"}
-UNINDEXED = {"id": "uuid", "at": "timestamptz", "fingerprints": "bytea"}
+UNINDEXED = {"id": "bigint", "at": "timestamptz", "fingerprints": "bytea"}
 SESSION = {
     "id": "uuid",
     "key": "bytea",
@@ -57,10 +57,10 @@ SESSION = {
     "endpoint_id": "uuid",
     "endpoint": "text",
 }
-# The next three belong to a call's entry, which has the call's id and time.
-OF_CALL = {"id": "uuid", "started_at": "timestamptz"}
-KEY = {"month_key": "text", "wrapped": "bytea"}
+KEY = {"id": "uuid", "started_at": "timestamptz", "month_key": "text", "wrapped": "bytea"}
 CALL = {
+    "id": "uuid",
+    "started_at": "timestamptz",
     "instance_id": "uuid",
     "stream_id": "uuid",
     "session_id": "uuid",
@@ -97,7 +97,8 @@ CALL = {
     "sent_digest": "bytea",
     "request_size": "integer",
 }
-CLOSE = {
+_WHICH = {"id": "uuid", "started_at": "timestamptz"}
+END = {
     "closed_at": "timestamptz",
     "action": "text",
     "code": "text",
@@ -111,25 +112,20 @@ CLOSE = {
     "timings": "jsonb",
     "extra": "jsonb",
 }
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One entry and what comes with it."""
-
-    entry: Row  # ENTRY
-    sealed: Any = None  # the payload, if it has one
-    rest: Row = ()  # of an admission KEY and CALL, of a close CLOSE
+CLOSE = _WHICH | END
 
 
 @final
 @dataclass(slots=True)
 class Batch:
-    """What one transaction writes, in order; values are in the vendor's dialect."""
+    """What one transaction writes, by table and in order; values are in the vendor's dialect."""
 
-    lines: list[Line] = field(default_factory=list)
     sessions: list[Row] = field(default_factory=list)
+    entries: list[Row] = field(default_factory=list)
+    payloads: list[Row] = field(default_factory=list)
+    keys: list[Row] = field(default_factory=list)
+    calls: list[Row] = field(default_factory=list)
+    closes: list[Row] = field(default_factory=list)
     unindexed: list[Row] = field(default_factory=list)
 
 
@@ -138,7 +134,7 @@ class Dialect(Protocol):
 
     def time(self, milliseconds: int) -> Any: ...
     def blob(self, value: bytes) -> Any: ...
-    def json(self, value: Any) -> Any: ...
+    def json(self, encoded: bytes) -> Any: ...
 
 
 class Store(Protocol):

@@ -36,12 +36,8 @@ _TAKEN = "audit_session_key"
 _STREAMS = 0x706F7374  # the advisory locks that are streams
 _OWN = ("context", "prepare_threshold", "cursor_factory", "row_factory")  # Django's, not libpq's
 
-_KEYS = store.OF_CALL | store.KEY
-_CLOSES = store.OF_CALL | store.CLOSE
 _OPEN = {"finish_reason": "", "response_size": 0}
-_CALLS = (
-    store.OF_CALL | store.CALL | {name: kind for name, kind in store.CLOSE.items() if name not in store.CALL}
-)
+_CALLS = {**store.CALL, **{name: kind for name, kind in store.END.items() if name not in store.CALL}}
 
 
 @final
@@ -49,18 +45,22 @@ class PostgreSQLDialect:
     """Values as they are written into a JSON document."""
 
     def __init__(self) -> None:
-        self._moment = (-1, "")
+        self._second = (-1, "")
 
     def time(self, milliseconds: int) -> str:
-        if self._moment[0] != milliseconds:
-            self._moment = (milliseconds, ids.moment(milliseconds).isoformat())
-        return self._moment[1]
+        """By the second, which is the same for hundreds of calls."""
+        second, rest = divmod(milliseconds, 1000)
+        known, written = self._second
+        if known != second:
+            written = ids.moment(second * 1000).replace(tzinfo=None).isoformat()
+            self._second = (second, written)
+        return f"{written}.{rest:03d}+00:00"
 
     def blob(self, value: bytes) -> str:
         return "\\x" + value.hex()
 
-    def json(self, value: Any) -> Any:
-        return value
+    def json(self, encoded: bytes) -> orjson.Fragment:
+        return orjson.Fragment(encoded)
 
 
 def _document(place: int) -> str:
@@ -75,8 +75,8 @@ def _insert(table: str, columns: Mapping[str, str], place: int) -> str:
 
 def _close(place: int) -> str:
     """Closed once: a row that is closed stays as it is. The time lets PostgreSQL look in one partition."""
-    typed = ", ".join(f"{name} {kind}" for name, kind in _CLOSES.items())
-    changed = [name for name in store.CLOSE if name != "code"]
+    typed = ", ".join(f"{name} {kind}" for name, kind in store.CLOSE.items())
+    changed = [name for name in store.END if name != "code"]
     sets = ", ".join(f"{name} = r.{name}" for name in changed)
     return (
         f"UPDATE audit_call AS c SET {sets}, code = coalesce(nullif(r.code, ''), c.code) "  # noqa: S608
@@ -88,7 +88,7 @@ def _close(place: int) -> str:
 _PARTS: tuple[tuple[str, Mapping[str, str], str], ...] = (
     ("sessions", store.SESSION, "audit_session"),
     ("payloads", store.PAYLOAD, "audit_payload"),
-    ("keys", _KEYS, "audit_callkey"),
+    ("keys", store.KEY, "audit_callkey"),
     ("calls", _CALLS, "audit_call"),
     ("unindexed", store.UNINDEXED, "audit_unindexed"),
     ("entries", store.ENTRY, "audit_entry"),
@@ -180,40 +180,34 @@ class PostgreSQLStore:
 
 def _documents(batch: Batch) -> list[bytes]:
     """One JSON document per part of the statement, in its order."""
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name, _, _ in _PARTS}
-    found["sessions"] = [dict(zip(store.SESSION, row, strict=True)) for row in batch.sessions]
-    found["unindexed"] = [dict(zip(store.UNINDEXED, row, strict=True)) for row in batch.unindexed]
-    calls: dict[str, dict[str, Any]] = {}
-    closes: list[dict[str, Any]] = []
-    for line in batch.lines:
-        entry = dict(zip(store.ENTRY, line.entry, strict=True))
-        found["entries"].append(entry)
-        if line.sealed is not None:
-            payload = {"id": entry["id"], "started_at": entry["started_at"], "sealed": line.sealed}
-            found["payloads"].append(payload)
-        if not line.rest:
-            continue
-        of_call = {"id": entry["call_id"], "started_at": entry["started_at"]}
-        if entry["kind"] == "close":
-            closes.append(of_call | dict(zip(store.CLOSE, line.rest, strict=True)))
-            continue
-        month_key, wrapped, *call = line.rest
-        if month_key is not None:
-            found["keys"].append({**of_call, "month_key": month_key, "wrapped": wrapped})
-        calls[of_call["id"]] = {**of_call, **dict(zip(store.CALL, call, strict=True)), **_OPEN}
-    found["calls"] = _ended(calls, closes)
-    return [orjson.dumps(found[name], default=store.plain) for name, _, _ in _PARTS] + [
-        orjson.dumps(closes, default=store.plain)
-    ]
+    closes = _named(store.CLOSE, batch.closes)
+    found = {
+        "sessions": _named(store.SESSION, batch.sessions),
+        "payloads": _named(store.PAYLOAD, batch.payloads),
+        "keys": _named(store.KEY, batch.keys),
+        "calls": _ended(_named(store.CALL, batch.calls), closes),
+        "unindexed": _named(store.UNINDEXED, batch.unindexed),
+        "entries": _named(store.ENTRY, batch.entries),
+    }
+    return [_document_of(found[name]) for name, _, _ in _PARTS] + [_document_of(closes)]
 
 
-def _ended(calls: dict[str, dict[str, Any]], closes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _named(columns: Mapping[str, str], rows: Sequence[Row]) -> list[dict[str, Any]]:
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _document_of(rows: Sequence[dict[str, Any]]) -> bytes:
+    return orjson.dumps(rows) if rows else b"[]"
+
+
+def _ended(calls: list[dict[str, Any]], closes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A call that opens and ends in one batch is inserted closed: one statement cannot see its own rows."""
-    for close in closes:
-        call = calls.get(close["id"])
-        if call is not None:
+    ends = {close["id"]: close for close in closes}
+    for call in calls:
+        call.update(_OPEN)
+        if (close := ends.get(call["id"])) is not None:
             call.update(close, code=close["code"] or call["code"])
-    return list(calls.values())
+    return calls
 
 
 def _numbered(sql: str) -> str:

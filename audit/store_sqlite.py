@@ -7,12 +7,10 @@ therefore a handful of multi-row statements, never `executemany`.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any, final
-
-import orjson
 
 from audit import ids, store
 from audit.lock import write_lock
@@ -21,7 +19,6 @@ from audit.store import Batch, Row, RowsRefused, SessionRace, StoreError
 _WAIT = 0.6  # seconds for a lock: twice this stays within what a caller waits
 _CHECKPOINT = 4000  # pages: the ends of the tables are rewritten by every commit, copied back by few
 _CACHE = 16 * 1024  # KiB
-_KIND, _CALL = list(store.ENTRY).index("kind"), list(store.ENTRY).index("call_id")
 _ROWS = 64  # of one statement; each row count is a statement of its own in the cache
 
 _BAD_VALUE = (
@@ -35,23 +32,26 @@ _BAD_VALUE = (
 
 @final
 class SQLiteDialect:
-    """Values as Django's SQLite backend stores them."""
+    """Values as Django's SQLite backend stores them.
+
+    Blobs are bytearrays: for anything but int, float, str and bytearray the sqlite3 module seeks an adapter,
+    at six times the cost of binding the value.
+    """
 
     def __init__(self) -> None:
-        self._moment = (-1, "")
+        self.blob = bytearray
+        self._second = (-1, "")
 
     def time(self, milliseconds: int) -> str:
-        if self._moment[0] != milliseconds:
-            self._moment = (milliseconds, str(ids.moment(milliseconds).replace(tzinfo=None)))
-        return self._moment[1]
+        """By the second, which is the same for hundreds of calls."""
+        second, rest = divmod(milliseconds, 1000)
+        known, written = self._second
+        if known != second:
+            written = str(ids.moment(second * 1000).replace(tzinfo=None))
+            self._second = (second, written)
+        return f"{written}.{rest:03d}000" if rest else written
 
-    def blob(self, value: bytes) -> bytes:
-        return value
-
-    def json(self, value: Any) -> str:
-        if not value:  # most of them
-            return "{}" if isinstance(value, Mapping) else "[]"
-        encoded: bytes = orjson.dumps(value, default=store.plain)
+    def json(self, encoded: bytes) -> str:
         return encoded.decode()
 
 
@@ -78,46 +78,31 @@ def _inserts(table: str, columns: Iterable[str]) -> Callable[[int], str]:
 
 def _closes() -> Callable[[int], str]:
     """Closed once: a row that is closed stays as it is."""
-    number = {column: f"v.column{place}" for place, column in enumerate(_CLOSE, start=1)}
-    sets = ", ".join(f"{column} = {number[column]}" for column in store.CLOSE if column != "code")
-    values = f"({', '.join('?' * len(_CLOSE))})"
+    number = {column: f"v.column{place}" for place, column in enumerate(store.CLOSE, start=1)}
+    sets = ", ".join(f"{column} = {number[column]}" for column in store.END if column != "code")
+    values = f"({', '.join('?' * len(store.CLOSE))})"
     head = f"UPDATE OR ROLLBACK audit_call SET {sets}, code = coalesce(nullif({number['code']}, ''), code) "  # noqa: S608
     tail = f") AS v WHERE audit_call.id = {number['id']} AND audit_call.closed_at IS NULL"
     return _cached(lambda rows: head + "FROM (VALUES " + ", ".join([values] * rows) + tail)
 
 
-_CLOSE = ["id", *store.CLOSE]
 _SESSIONS = _inserts("audit_session", store.SESSION)
 _ENTRIES = _inserts("audit_entry", store.ENTRY)
 _PAYLOADS = _inserts("audit_payload", store.PAYLOAD)
-_KEYS = _inserts("audit_callkey", [*store.OF_CALL, *store.KEY])
-_CALLS = _inserts("audit_call", [*store.OF_CALL, *store.CALL])
-_ENDS = _closes()
+_KEYS = _inserts("audit_callkey", store.KEY)
+_CALLS = _inserts("audit_call", store.CALL)
+_CLOSES = _closes()
 _UNINDEXED = _inserts("audit_unindexed", store.UNINDEXED)
 
 
 def _tables(batch: Batch) -> Iterator[tuple[Callable[[int], str], list[Row]]]:
     """The batch by statement, in an order in which a call is there before its end."""
-    entries, payloads, keys, calls, ends = [], [], [], [], []
-    for line in batch.lines:
-        entry, rest = line.entry, line.rest
-        entries.append(entry)
-        if line.sealed is not None:
-            payloads.append((entry[0], entry[1], line.sealed))
-        if not rest:
-            continue
-        if entry[_KIND] == "close":
-            ends.append((entry[_CALL], *rest))
-            continue
-        if rest[0] is not None:
-            keys.append((entry[_CALL], entry[1], *rest[:2]))
-        calls.append((entry[_CALL], entry[1], *rest[2:]))
     yield _SESSIONS, batch.sessions
-    yield _ENTRIES, entries
-    yield _PAYLOADS, payloads
-    yield _KEYS, keys
-    yield _CALLS, calls
-    yield _ENDS, ends
+    yield _ENTRIES, batch.entries
+    yield _PAYLOADS, batch.payloads
+    yield _KEYS, batch.keys
+    yield _CALLS, batch.calls
+    yield _CLOSES, batch.closes
     yield _UNINDEXED, batch.unindexed
 
 

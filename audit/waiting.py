@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from asyncio import AbstractEventLoop
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from typing import final
 
@@ -102,10 +102,10 @@ class Desks:
 
 def answer(items: Iterable[Item], error: Exception | None, lost: Callable[[Item], None]) -> None:
     """Wake the waiters of a batch: one call into each loop. `lost` gets what was stored for nobody."""
-    by_loop: dict[AbstractEventLoop, list[Item]] = {}
+    by_loop: defaultdict[AbstractEventLoop, list[Item]] = defaultdict(list)
     for item in items:
         if item.loop is not None:
-            by_loop.setdefault(item.loop, []).append(item)
+            by_loop[item.loop].append(item)
     for loop, waiting in by_loop.items():
         try:
             loop.call_soon_threadsafe(_wake, waiting, error, lost)

@@ -12,15 +12,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
-from typing import Any, final
+from typing import final
 from uuid import UUID
 
-from audit import crypto, ids, instances, sessions
+from audit import crypto, ids, instances, rows, sessions
 from audit.batch import Builder, Head, Item, Month, OpenCall, UnknownCall, Writer
 from audit.keys import KeyDirectory, KeysUnavailable
 from audit.records import Close
-from audit.sessions import Open, Sessions
-from audit.store import RowsRefused, SessionRace, Store, StoreError, uid
+from audit.sessions import Open, Sessions, Tie
+from audit.store import Row, RowsRefused, SessionRace, Store, StoreError, row_id, uid
 from audit.waiting import StoreUnavailable, answer
 
 log = logging.getLogger(__name__)
@@ -131,13 +131,15 @@ class Worker:
     def stuck(self) -> bool:
         """Whether the store has kept one attempt for longer than any caller waits. From any thread."""
         since = self._busy_since
-        spent = time.monotonic() - since if since else 0.0
+        if not since:
+            return False
+        spent = time.monotonic() - since
         if spent > _HOPELESS:
             self._store.interrupt()
         return spent > _STUCK
 
     def is_down(self) -> bool:
-        """Whether a caller had better be refused at once than wait. Counts whom it says so for; any thread.
+        """Whether a caller had better be refused at once than wait. From any thread; counts those refused.
 
         While the store is away the thread alone tries it, every quarter of a second.
         """
@@ -163,9 +165,9 @@ class Worker:
         epoch, number = instances.register(
             self._store, self._instance, self._stream, self._process, check, now
         )
-        months = Month(self._keys)
-        packer, noise = crypto.Packer(), crypto.Noise()
-        return Writer(self._store.dialect, months, packer, noise, self._instance, self._stream, number, epoch)
+        dialect, months = self._store.dialect, Month(self._keys)
+        forms = rows.Forms(dialect, instance=row_id(self._instance), stream=row_id(self._stream), epoch=epoch)
+        return Writer(dialect, months, crypto.Packer(), crypto.Noise(), forms, self._stream, number)
 
     def _settle(self, stored: Head) -> None:
         """Decide, by the stored head, whether the batch in doubt was committed after all."""
@@ -194,10 +196,10 @@ class Worker:
         try:
             self._write(items)
         except SessionRace:
-            self._groups.forget(self._threads(items))
+            self._groups.forget(self._ties(items))
             self._write(items)
         except RowsRefused:
-            self._groups.forget(self._threads(items))
+            self._groups.forget(self._ties(items))
             if len(items) == 1:
                 log.error("a record was refused by the store")
                 self._answer(items, StoreUnavailable("the store refused this record"))
@@ -213,7 +215,7 @@ class Worker:
         self._writer.pack(wanted)
         builder = Builder(self._writer, self._head, self._open, now)
         builder.batch.sessions = new_sessions
-        kept = [item for item in wanted if self._built(builder, item)]
+        kept = self._build(builder, wanted)
         if not kept:
             return
         self._doubt = builder, kept
@@ -227,26 +229,30 @@ class Worker:
         self.commits += 1
         self._answer(kept, None)
 
-    def _built(self, builder: Builder, item: Item) -> bool:
-        try:
-            builder.add(item)
-        except UnknownCall:
-            if item.kind == "segment":
-                self._answer([item], StoreUnavailable("the call is not open"))
-            return False
-        except KeysUnavailable:
-            raise
-        except Exception:
-            log.exception("a record cannot be built")
-            self._answer([item], StoreUnavailable("the record cannot be built"))
-            return False
-        return True
+    def _build(self, builder: Builder, items: Iterable[Item]) -> list[Item]:
+        """Build every item's rows; returns the items that have some, the others are answered."""
+        kept = []
+        for item in items:
+            try:
+                builder.add(item)
+            except UnknownCall:
+                if item.kind == "segment":
+                    self._answer([item], StoreUnavailable("the call is not open"))
+            except KeysUnavailable:
+                raise
+            except Exception:
+                log.exception("a record cannot be built")
+                self._answer([item], StoreUnavailable("the record cannot be built"))
+            else:
+                kept.append(item)
+        return kept
 
     def _adopt(self, builder: Builder) -> None:
         self._head = builder.head
-        self._open.update(builder.opened)
+        known = self._open
+        known.update(builder.opened)
         for call in builder.closed:
-            self._open.pop(call, None)
+            known.pop(call, None)
 
     def _answer(self, items: list[Item], error: Exception | None) -> None:
         answer(items, error, self.unclaimed)
@@ -259,39 +265,41 @@ class Worker:
             self.hand_over([Item("close", call=item.call, close=UNCLAIMED)])
 
     # --- sessions -----------------------------------------------------------------------------------
-    def _group(self, items: Iterable[Item], now: int) -> list[Any]:
+    def _group(self, items: Iterable[Item], now: int) -> list[Row]:
         """Give every admission its session; returns the rows of new ones."""
-        missing: dict[bytes, list[Item]] = {}
+        missing: dict[Tie, list[Item]] = {}
         for item in items:
-            if item.admission is None or not (thread := sessions.thread_of(item.admission)):
+            admission = item.admission
+            if admission is None or (tie := sessions.tie_of(admission)) is None:
                 continue
-            item.session = self._groups.find(thread, item.admission, now)
+            item.session = self._groups.find(tie, admission, now)
             if item.session is None:
-                missing.setdefault(thread, []).append(item)
-        if not missing:
-            return []
-        return self._open_sessions(missing, now)
+                missing.setdefault(tie, []).append(item)
+        return self._open_sessions(missing, now) if missing else []
 
-    def _open_sessions(self, missing: dict[bytes, list[Item]], now: int) -> list[Any]:
-        rows = []
-        stored = sessions.latest(self._store, list(missing))
-        for thread, items in missing.items():
-            admission = items[0].admission
+    def _open_sessions(self, missing: dict[Tie, list[Item]], now: int) -> list[Row]:
+        first = {tie: items[0].admission for tie, items in missing.items()}
+        threads = {tie: sessions.thread_of(admission) for tie, admission in first.items() if admission}
+        stored = sessions.latest(self._store, list(threads.values()))
+        made = []
+        for tie, thread in threads.items():
+            admission = first[tie]
             assert admission is not None  # noqa: S101
             before, used = stored.get(thread, (None, 0))
             if before is None or now - used > self._groups.gap(admission):
                 session, key = ids.new(), sessions.key_of(thread, before)
-                rows.append(sessions.row(self._store.dialect, session, key, thread, admission, now))
+                made.append(sessions.row(self._store.dialect, session, key, thread, admission, now))
             else:
                 session = before
             opened = Open(session, uid(session), now)
-            self._groups.remember(thread, opened)
-            for item in items:
+            self._groups.remember(tie, opened)
+            for item in missing[tie]:
                 item.session = opened
-        return rows
+        return made
 
-    def _threads(self, items: Iterable[Item]) -> list[bytes]:
-        return [sessions.thread_of(item.admission) for item in items if item.admission is not None]
+    def _ties(self, items: Iterable[Item]) -> list[Tie]:
+        given = (item.admission for item in items if item.admission is not None)
+        return [tie for admission in given if (tie := sessions.tie_of(admission)) is not None]
 
     # --- good and bad times -------------------------------------------------------------------------
     def _beat(self, items: list[Item]) -> None:
@@ -319,7 +327,7 @@ class Worker:
             self.failing, self._away_since = True, self._clock()
         self._connected, self._next_beat = False, 0.0  # the next attempt begins with a write
         self._store.close()
-        self._groups.forget(self._threads(items))
+        self._groups.forget(self._ties(items))
         self._refused += sum(item.future is not None for item in items)
         answer(items, StoreUnavailable("the store is not available"), self.unclaimed)
         doubtful = self._doubt[1] if self._doubt else []

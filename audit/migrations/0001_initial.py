@@ -9,6 +9,7 @@ from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.models.expressions import CombinedExpression
 
+import audit.fields
 import audit.ids
 from audit import partitions, triggers
 
@@ -60,7 +61,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Payload",
             fields=[
-                ("id", models.BigIntegerField(editable=False, primary_key=True, serialize=False)),
+                ("id", audit.fields.PlaceField(editable=False, primary_key=True, serialize=False)),
                 ("started_at", models.DateTimeField()),
                 ("sealed", models.BinaryField()),
             ],
@@ -68,12 +69,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Unindexed",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=audit.ids.new, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
+                ("id", audit.fields.PlaceField(editable=False, primary_key=True, serialize=False)),
                 ("at", models.DateTimeField()),
                 ("fingerprints", models.BinaryField()),
             ],
@@ -165,7 +161,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Entry",
             fields=[
-                ("id", models.BigIntegerField(editable=False, primary_key=True, serialize=False)),
+                ("id", audit.fields.PlaceField(editable=False, primary_key=True, serialize=False)),
                 ("started_at", models.DateTimeField()),
                 ("at", models.DateTimeField()),
                 ("stream_id", models.UUIDField()),

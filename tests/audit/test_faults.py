@@ -195,7 +195,7 @@ def test_one_bad_record_does_not_fail_its_neighbours(recorder: Recorder) -> None
     bad = asks()
 
     def picky(batch: Batch) -> None:
-        if any(line.entry[8] == bad.call_id.hex for line in batch.lines):
+        if any(entry[8] == bad.call_id.hex for entry in batch.entries):
             raise RowsRefused("value too long")
         real(batch)
 
