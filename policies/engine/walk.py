@@ -47,7 +47,14 @@ def mask_document(
     leaves = Leaves(schema, tree, *inner.values())
     events = scan_texts(schema, leaves.texts())
     claimed = _claimed(schema, leaves.names)
-    if inner or schema.paths or claimed or not events.keys().isdisjoint(leaves.names | leaves.scalars):
+    # Events are candidates only: a timestamp looks like a telephone number until it is validated.
+    others = [text for text in events if text in leaves.names or text in leaves.scalars]
+    if (
+        inner
+        or schema.paths
+        or claimed
+        or any(resolve(text, "", events[text], ()).findings for text in others)
+    ):
         return _Rewrite(schema, plans, resolve, events, inner, claimed).document(tree)
     if not events:
         sent = MaskedBytes(dumps(tree))
