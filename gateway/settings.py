@@ -90,6 +90,10 @@ if DATABASE["ENGINE"].endswith("postgresql"):
     DATABASE["OPTIONS"] = {
         "connect_timeout": 5,
         "application_name": "postern",
+        "keepalives_idle": 10,  # seconds: a server that vanished is noticed within half a minute
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
         "options": "-c lock_timeout=5000 -c idle_in_transaction_session_timeout=60000",
         **DATABASE["OPTIONS"],
     }

@@ -5,10 +5,9 @@ data path, the playground, the preview and the tests all call it. It joins a wir
 the engine (what is it, what to do?).
 
     exchange = Exchange(policy, wire, keys)
-    verdict = exchange.request(head, body)     # exchange.outgoing, exchange.recorded
-    exchange.answer(streaming=…)               # then, for each piece of the response:
-    piece = exchange.response(chunk)           # piece.sent to the client after piece.record is durable
-    piece = exchange.end()
+    verdict = exchange.request(head, body)   # exchange.outgoing, exchange.recorded
+    piece = exchange.response(body)          # piece.sent to the client after piece.record is durable
+    stream = StreamExchange(exchange)        # or, for a stream: stream.decode(chunk), …, stream.flush()
 """
 
 from __future__ import annotations

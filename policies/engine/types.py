@@ -15,10 +15,10 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, NewType
 
 MaskedText = NewType("MaskedText", str)
-"""Text that the masker has passed. Made in `masker.py` and `stream.py` only."""
+"""Text that the masker has passed. Made in this package only."""
 
 MaskedBytes = NewType("MaskedBytes", bytes)
-"""A serialised document whose every string the masker has passed. Made in `masker.py` only."""
+"""A serialised document whose every string the masker has passed. Made in this package only."""
 
 
 class Level(IntEnum):
