@@ -1,7 +1,7 @@
 """One text masked as it arrives: `decode()` pieces, `flush()` the rest.
 
-Whole texts take a shorter way to the same result (`whole.py`); where that does not reach, this one in one piece.
-The tests compare the two, so that chunking cannot matter.
+Whole texts take a shorter way to the same result (`whole.py`), or this one in one piece; the tests compare
+the two, so that chunking cannot matter.
 """
 
 from __future__ import annotations
