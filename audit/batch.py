@@ -157,7 +157,7 @@ class Builder:
             self._segment(self._find(item.call), item, item.part)
         elif item.close is not None:
             self._close(item, item.close)
-        else:
+        elif item.meta is not None:
             self._entry(item.kind, self._nobody, rows.encode({"v": rows.VERSION, **(item.meta or {})}))
 
     def _find(self, call: UUID | None) -> OpenCall:

@@ -126,7 +126,9 @@ class Recorder:
     def _handed_in(self, item: Item) -> Future[None]:
         """What the item's coroutine waits for."""
         worker = self._worker
-        if self._stopped or worker.is_down() or worker.waiting > _QUEUE:
+        begins = item.admission is not None  # what has begun may wait: the next commit perhaps succeeds
+        down = worker.is_down() if begins else worker.stuck()
+        if self._stopped or down or worker.waiting > _QUEUE:
             raise StoreUnavailable("the recorder is stopped, overrun or without a store")
         loop = get_running_loop()
         item.loop, item.future = loop, (future := loop.create_future())

@@ -18,6 +18,7 @@ from audit import ids, store
 from audit.records import Admission
 from audit.store import Row, Store
 
+_ASKED = 100  # threads in one statement: SQLite takes 500
 _REMEMBERED = 50_000
 _NONE = bytes(16)
 
@@ -93,8 +94,12 @@ def latest(source: Store, threads: Sequence[bytes]) -> dict[bytes, tuple[UUID, i
         "ORDER BY c.started_at DESC LIMIT 1) FROM audit_session s WHERE s.thread = ? "
         "ORDER BY s.started_at DESC LIMIT 1) AS newest"
     )
-    rows = source.run(" UNION ALL ".join([newest] * len(threads)), threads)
-    return {bytes(thread): _used(session, call) for thread, session, call in rows}
+    found = {}
+    for start in range(0, len(threads), _ASKED):
+        part = threads[start : start + _ASKED]
+        rows = source.run(" UNION ALL ".join([newest] * len(part)), part)
+        found.update({bytes(thread): _used(session, call) for thread, session, call in rows})
+    return found
 
 
 def _used(session: Any, call: Any) -> tuple[UUID, int]:

@@ -99,7 +99,9 @@ class Worker:
                     self._stopping = True
                     break
                 self._taken += len(handed)
-                items += handed
+                room = _BATCH - len(items)
+                items += handed[:room]
+                self._again.extend(handed[room:])
                 wait = 0.0
         except Empty:
             pass
@@ -335,7 +337,8 @@ class Worker:
 
     def _keep(self, items: Iterable[Item]) -> None:
         """Closes and events wait for the store; what had a caller was refused and is dropped."""
-        self._again.extendleft(reversed([item for item in items if item.future is None]))
+        kept = [item for item in items if item.future is None and item.kind != "heartbeat"]
+        self._again.extendleft(reversed(kept))
         while len(self._again) > _KEPT:
             self._again.pop()
 

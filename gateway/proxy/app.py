@@ -46,8 +46,8 @@ Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-INLINE_BYTES: Final = 128 * 1024
-"""Larger payloads are inspected in a thread: the scanner lets go of the interpreter, other calls go on."""
+INLINE_BYTES: Final = 32 * 1024
+"""Larger payloads are inspected in a thread, so that other calls go on beside them."""
 
 STREAM_HEADERS: Final[Headers] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -279,7 +279,7 @@ class _Call:
 
     def _is_recorded(self, error: ProxyError) -> bool:
         """Callers that nobody knows are counted and sampled: a flood of them must not fill the store."""
-        if isinstance(error, Unavailable):
+        if isinstance(error, Unavailable) and error.code != "internal_error":
             return False
         if self.ledger.caller is not None:
             return True

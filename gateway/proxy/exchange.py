@@ -136,8 +136,8 @@ class Exchange:
         masked = mask_document(Masker(self.policy, _REQUEST), tree, shape.embedded)
         self.shape = shape
         self.outgoing = masked.sent
-        self.recorded = self._recordable(masked, tree, opaque, _REQUEST)
-        self.model = _model(masked, shape)
+        self.recorded = self._recordable(masked, tree, shape.embedded, opaque, _REQUEST)
+        self.model = "" if any(part.path == ("model",) for part in opaque) else _model(masked, shape)
         self.session_hint = self._hint(head, shape)
         key = self.keys.fingerprint
         self.fingerprints = tuple(
@@ -181,7 +181,7 @@ class Exchange:
     ) -> Piece:
         masked = mask_document(Masker(self.policy, _RESPONSE), tree, embedded)
         verdict = self.judge(masked.findings, opaque)
-        record = self._recordable(masked, tree, opaque, _RESPONSE)
+        record = self._recordable(masked, tree, embedded, opaque, _RESPONSE)
         stop = verdict.gate >= _HOLD  # a response cannot wait for a person: closed, not open
         return Piece(b"" if stop else masked.sent, record, verdict, stop)
 
@@ -198,13 +198,18 @@ class Exchange:
             raise Unreadable(error.code, str(error)) from None
 
     def _recordable(
-        self, masked: MaskedDocument, tree: Json, opaque: Sequence[OpaquePart], direction: Direction
+        self,
+        masked: MaskedDocument,
+        tree: Json,
+        embedded: Sequence[tuple[str | int, ...]],
+        opaque: Sequence[OpaquePart],
+        direction: Direction,
     ) -> Recordable:
         """The record's copy. Opaque parts are not kept: nobody could say what they would give away."""
         if opaque:
             for part in opaque:
                 tree = _without(tree, part)
-            masked = mask_document(Masker(self.policy, direction), tree, ())
+            masked = mask_document(Masker(self.policy, direction), tree, embedded)
         return Recordable(masked.recorded, marks_of(masked.findings))
 
     def _hint(self, head: Head, shape: RequestShape) -> bytes:

@@ -15,6 +15,7 @@ from gateway.proxy.exchange import Exchange, Piece, Unreadable, marks_of, mask_d
 from gateway.proxy.wire import sse
 from gateway.proxy.wire.base import ChunkShape, Json, Path, ShapeError, Slot, dotted
 from policies.engine import jsontext
+from policies.engine.errors import MaskError
 from policies.engine.jsontext import JsonError
 from policies.engine.masker import Masker
 from policies.engine.stream import StreamMasker
@@ -64,6 +65,7 @@ class StreamExchange:
         self._clean: set[bytes] = set()
         self._template: Json = {}
         self._findings: list[Finding] = []
+        self._ended: set[int] = set()
         self._over = False
 
     def decode(self, chunk: bytes) -> Piece:
@@ -80,6 +82,12 @@ class StreamExchange:
 
     def _release(self, units: Iterable[Iterator[Data]]) -> Piece:
         """Join units (one per event) into a piece, up to the first that a rule stops at its start."""
+        try:
+            return self._joined(units)
+        except MaskError as error:
+            raise Unreadable(error.code, str(error)) from None
+
+    def _joined(self, units: Iterable[Iterator[Data]]) -> Piece:
         out: list[Data] = []
         findings: list[Finding] = []
         verdict: Verdict | None = None
@@ -118,6 +126,7 @@ class StreamExchange:
         self._exchange.outcome.take(shape)
         self._template = tree
         passed = [self._pass(slot) for slot in shape.slots]
+        self._ended.update(shape.ended)
         if shape.ended:
             yield from self._finish(shape, passed)
             passed = [("", "")] * len(passed)
@@ -156,12 +165,16 @@ class StreamExchange:
     def _pass(self, slot: Slot) -> tuple[str, str]:
         """What of a slot's text may be released now: (sent, recorded)."""
         text = slot.parent[slot.key]
+        if text and slot.channel[0] in self._ended:
+            raise Unreadable("invalid_stream", "A streamed choice goes on after its end.")
         if slot.held:
             self._held_at(slot.channel).add(text)
             return "", ""
         channel = self._channels.get(slot.channel)
         if channel is None:
             self._limit()
+            if self._masker.claims(_place(slot.channel)):
+                raise Unreadable("claimed_stream", "A rule about fields covers text that is streamed.")
             channel = self._channels[slot.channel] = self._masker.stream(_name(slot.channel))
         masked = channel.decode(text)
         self._findings += masked.findings
@@ -171,6 +184,8 @@ class StreamExchange:
         held = self._held.get(channel)
         if held is None:
             self._limit()
+            if self._masker.claims(_place(channel)):
+                raise Unreadable("claimed_stream", "A rule about fields covers text that is streamed.")
             held = self._held[channel] = _Held()
         return held
 
@@ -252,5 +267,9 @@ def _only_text(document: bytes) -> str:
     return values[0] if values and isinstance(values[0], str) else ""
 
 
+def _place(channel: Path) -> Path:
+    return ("choices", channel[0], "delta", *channel[1:])
+
+
 def _name(channel: Path) -> str:
-    return dotted(("choices", channel[0], "delta", *channel[1:]))
+    return dotted(_place(channel))

@@ -25,7 +25,7 @@ _CATEGORIES = {
     "CATEGORY_NOT_WORD": _ASCII - _WORD,
 }
 _FOLDS = {"k": "\u212a", "s": "\u017f"}  # characters beyond ASCII that fold to an ASCII letter
-_UNLIKE = ("\\v", "{,", "[[", "[^[")  # read differently by Python and by the scanner
+_UNLIKE = re.compile(r"\\v|\{,|\[\^?\[|\[[:.=][^\]]*[:.=]\]")  # read differently by Python and by the scanner
 _RANGE_LIMIT = 1024
 
 
@@ -46,7 +46,7 @@ UNKNOWN = Alphabet(_ASCII, True, 1, None, True, False)
 
 def alphabet_of(expression: str, ignore_case: bool = False) -> Alphabet:
     """Superset of what `expression` can match."""
-    if any(mark in expression for mark in _UNLIKE):
+    if _UNLIKE.search(expression):
         return UNKNOWN
     tree = _parse(expression, re.IGNORECASE if ignore_case else 0)
     if tree is None:
@@ -68,7 +68,7 @@ _UNBOUNDED = 1_000_000
 
 def needed_by(expression: str, ignore_case: bool = False) -> str:
     """The longest text that every match of `expression` contains, by a reading as conservative as above."""
-    if ignore_case or any(mark in expression for mark in _UNLIKE):
+    if ignore_case or _UNLIKE.search(expression):
         return ""
     tree = _parse(expression, 0)
     if tree is None or tree.state.flags & re.IGNORECASE:

@@ -22,6 +22,7 @@ class MaskError(EngineError):
         "key_collision": "Two JSON keys are the same after masking.",
         "too_many_findings": "The payload holds more sensitive values than one call may carry.",
         "lone_surrogate": "The text holds half of a character pair (a lone surrogate).",
+        "broken_arguments": "A string that has to hold JSON, such as tool arguments, holds a part of it.",
         "too_deep": "The JSON is nested too deeply.",
     }
 

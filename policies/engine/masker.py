@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from .detectors import normalise_key
+from .jsonpath import step_matches
 from .jsontext import Json
 from .policy import Policy
 from .scanner import Event
@@ -49,6 +51,15 @@ class Masker:
             channel.cover(spans)
             events = []
         return channel.push(text, events, UNLIMITED, final=True)
+
+    def claims(self, path: Path) -> bool:
+        """Whether a field rule covers the value at a path, or something that it lies in."""
+        names = (part for part in path if isinstance(part, str))
+        if any(normalise_key(name) in self.schema.keys for name in names):
+            return True
+        return any(
+            len(steps) <= len(path) and all(map(step_matches, steps, path)) for steps, _ in self.schema.paths
+        )
 
     def document(self, tree: Json, *, embedded: Collection[Path] = ()) -> MaskedDocument:
         """Mask a JSON tree: keys, strings, numbers, booleans. `embedded`: strings that hold JSON."""

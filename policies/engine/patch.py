@@ -84,7 +84,9 @@ def scalar_text(value: bool | int | float | Number) -> str:
     """A number or boolean as it is written in JSON."""
     if isinstance(value, Number):
         return value.text
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else dumps(value).decode()
 
 
 def patched(

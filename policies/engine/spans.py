@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from .candidate import LEFT, Candidate
 from .detectors import Pattern
+from .errors import MaskError
 from .scanner import Event
 
 Fields = tuple[tuple[int, str], ...]
@@ -20,6 +21,8 @@ Fields = tuple[tuple[int, str], ...]
 
 UNLIMITED = 1 << 62
 _PIECE = 16_384  # a finding without an end is cut into pieces of this many code points
+_LOOK = 64  # what a look costs at least, in code points
+_EFFORT = 16_000_000  # a quarter of a second of looking for closers: openers without end are an attack
 _CHECKED = 1024  # what an opener opens is validated up to this length; beyond, it is masked unseen
 
 
@@ -95,7 +98,7 @@ _WORTH = 512
 class Finder:
     """Turns events into spans for one text."""
 
-    __slots__ = ("_first", "_labels", "_open", "_patterns", "_starts", "_window")
+    __slots__ = ("_effort", "_first", "_labels", "_open", "_patterns", "_starts", "_window")
 
     def __init__(self, patterns: tuple[Pattern, ...], window: Window) -> None:
         self._patterns = patterns
@@ -104,6 +107,7 @@ class Finder:
         self._starts: dict[tuple[int, int], int] = {}  # (expression, end) -> its leftmost start
         self._first = UNLIMITED  # no candidate starts before this
         self._open: list[_Opened] = []
+        self._effort = 0  # code points that closers were looked for in
 
     @property
     def idle(self) -> bool:
@@ -136,6 +140,9 @@ class Finder:
         if self._open:
             for opened in self._open:
                 spans.extend(opened.advance(self._window, final))
+                self._effort += opened.spent
+                if self._effort > _EFFORT:
+                    raise MaskError("too_many_findings")
             self._open = [opened for opened in self._open if not opened.closed]
             frontier = min([frontier, *(opened.start for opened in self._open)])
         return spans, frontier
@@ -197,7 +204,7 @@ def validated(pattern: Pattern, window: Window, start: int, end: int, labelled: 
 class _Opened:
     """A finding that an opener began and that runs to its closer or the end of the text."""
 
-    __slots__ = ("_pattern", "_searched", "_until", "_value", "closed", "start")
+    __slots__ = ("_pattern", "_searched", "_until", "_value", "closed", "spent", "start")
 
     def __init__(self, pattern: Pattern, until: re.Pattern[str], start: int, end: int) -> None:
         self._pattern = pattern
@@ -206,6 +213,7 @@ class _Opened:
         self._searched = end
         self.start = start if pattern.with_opener else end
         self.closed = False
+        self.spent = 0  # code points that the last look for the closer cost
 
     def advance(self, window: Window, final: bool) -> Iterator[Span]:
         """Look for the closer in what is new. Pieces of an endless finding come out as they fill up."""
@@ -219,7 +227,9 @@ class _Opened:
 
     def _closer(self, window: Window) -> int | None:
         base = window.start
-        found = self._until.search(window.text, max(self._searched - base, 0))
+        begin = max(self._searched - base, 0)
+        found = self._until.search(window.text, begin)
+        self.spent = _LOOK + (len(window.text) if found is None else found.end()) - begin
         if found is None:
             self._searched = max(self._value, window.end - self._pattern.until_len)
             return None

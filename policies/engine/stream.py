@@ -6,6 +6,7 @@ the two, so that chunking cannot matter.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from .candidate import LEFT
@@ -59,11 +60,9 @@ class Channel:
 
     def _queue(self, span: Span) -> None:
         order = (span.start, -span.end, span.class_index, span.detector, span)
-        at = len(self._pending)
         key = order[:4]
-        while at and self._pending[at - 1][:4] > key:
-            at -= 1
-        if not at or self._pending[at - 1][:4] != key:
+        at = bisect_left(self._pending, key)  # a shorter tuple comes first
+        if at == len(self._pending) or self._pending[at][:4] != key:
             self._pending.insert(at, order)
 
     def _sweep(self, frontier: int) -> None:

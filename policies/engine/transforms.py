@@ -29,7 +29,7 @@ def partial(value: str) -> str:
     """Every letter and digit becomes X but the last four; separators stay where they were."""
     hidden, signs = _SIGN.subn("X", value)
     if signs < _TOO_SHORT:
-        return hidden
+        return hidden if signs or not value else REDACTED
     shown, wanted = len(value), _KEEP
     while wanted:
         shown -= 1

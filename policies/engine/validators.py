@@ -54,7 +54,14 @@ def card(candidate: Candidate) -> Parts:
 
 def _card_runs(text: str, groups: list[tuple[int, int]], *, checked: bool) -> list[tuple[int, int]]:
     found = []
-    for first, (start, _) in enumerate(groups):
+    digits_of_all = "".join([text[low:end] for low, end in groups])
+    skipped = 0
+    for first, (start, stop) in enumerate(groups):
+        here, skipped = skipped, skipped + stop - start
+        if len(digits_of_all) - here < _CARD_DIGITS.start:
+            break
+        if not _issuer_lengths(digits_of_all[here : here + 4]):
+            continue
         digits = ""
         for low, end in groups[first:]:
             digits += text[low:end]
@@ -68,9 +75,9 @@ def _card_runs(text: str, groups: list[tuple[int, int]], *, checked: bool) -> li
 
 
 def _is_card(digits: str, checked: bool) -> bool:
-    if checked and not luhn(digits):
+    if len(digits) not in _issuer_lengths(digits[:4]) or len(set(digits)) == 1:
         return False
-    return len(digits) in _issuer_lengths(digits[:4]) and len(set(digits)) > 1
+    return luhn(digits) if checked else True
 
 
 _LONG = frozenset((16, 17, 18, 19))

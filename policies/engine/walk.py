@@ -43,7 +43,7 @@ def mask_document(
     schema: Schema, plans: tuple[ClassPlan, ...], resolve: Resolve, tree: Json, embedded: Collection[Path]
 ) -> MaskedDocument:
     """Mask one tree. `resolve` masks one text whose events are known."""
-    inner = _parsed(tree, embedded)
+    inner = _parsed(schema, tree, embedded)
     leaves = Leaves(schema, tree, *inner.values())
     events = scan_texts(schema, leaves.texts())
     claimed = _claimed(schema, leaves.names)
@@ -100,8 +100,11 @@ def _scan_joined(schema: Schema, texts: list[str], found: dict[str, list[Event]]
     return again
 
 
-def _parsed(tree: Json, embedded: Collection[Path]) -> dict[Path, Json]:
-    """The strings that hold JSON, parsed; what is not JSON stays text."""
+def _parsed(schema: Schema, tree: Json, embedded: Collection[Path]) -> dict[Path, Json]:
+    """The strings that hold JSON, parsed; what is not JSON stays text.
+
+    Half of a document (an answer that was cut) is refused where a field rule or an escape may have a say.
+    """
     inner: dict[Path, Json] = {}
     for path in embedded:
         text = _at(tree, path)
@@ -109,7 +112,8 @@ def _parsed(tree: Json, embedded: Collection[Path]) -> dict[Path, Json]:
             try:
                 inner[path] = loads(encoded(text))
             except JsonError:
-                continue
+                if text.lstrip()[:1] in ("{", "[", '"') and (schema.keys or schema.paths or "\\" in text):
+                    raise MaskError("broken_arguments") from None
     return inner
 
 

@@ -263,3 +263,30 @@ def test_another_stores_keys_are_refused(
         run(strange.admit(asks()))
     strange.stop(0.1)
     assert "another store's keys" in caplog.text
+
+
+def test_a_burst_of_new_conversations_is_recorded(recorder: Recorder) -> None:
+    """More new sessions at once than one statement takes."""
+
+    async def burst() -> list[Any]:
+        calls = [recorder.admit(asks(session_hint=number.to_bytes(16, "big"))) for number in range(600)]
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    assert run(burst()) == [None] * 600
+    recorder.stop(5)
+    assert Session.objects.count() == 600
+    assert list(broken()) == []
+
+
+def test_an_outage_leaves_no_heap_of_heartbeats(recorder: Recorder) -> None:
+    def full(batch: Batch) -> None:
+        raise StoreError("database or disk is full")
+
+    with failing(recorder, full):
+        with pytest.raises(StoreUnavailable):
+            run(recorder.admit(asks()))
+        time.sleep(1)
+    run_until_recorded(recorder)
+    recorder.stop(5)
+    assert Entry.objects.filter(kind="heartbeat").count() <= 2
+    assert list(broken()) == []

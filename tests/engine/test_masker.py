@@ -292,3 +292,22 @@ def test_deep_and_odd_documents() -> None:
 
 def test_classes_carry_tags() -> None:
     assert DataClass(slug="A", name="a", level=Level.PUBLIC, tags=frozenset({"pci"})).tags == {"pci"}
+
+
+@pytest.mark.parametrize(
+    "pattern", ["[A-Z[:digit:]]-PLAN-[0-9]{4}", "[_[:alnum:]]{8}", "EMP-[-[:digit:]]{4}"]
+)
+@pytest.mark.parametrize("text", ["your X-PLAN-1234 is", "abcd1234", "EMP-1234"])
+def test_bracket_classes_inside_sets_hide_nothing(pattern: str, text: str) -> None:
+    masker = a_masker(a_class("ODD", RegexDetector(pattern=pattern, max_len=16)))
+    alone = masker.schema.scan(text.encode())
+    assert bool(masker.text(text, "x").findings) == bool(alone)
+    assert streamed(masker, text) == masker.text(text, "x")
+    assert bool(masker.document({"a": text}).findings) == bool(alone)
+
+
+def test_openers_without_an_end_are_refused_before_they_take_long() -> None:
+    masker = a_masker(a_class("PEM", LibraryDetector(name="PRIVATE_KEY")))
+    with pytest.raises(MaskError, match="more sensitive values"):
+        masker.text("-----BEGIN PRIVATE KEY-----" * 4000, "x")
+    assert masker.text("-----BEGIN PRIVATE KEY-----" * 20, "x").sent == "***"

@@ -120,6 +120,8 @@ def test_common_words_are_looked_at_when_they_mean_something() -> None:
         (r"(?i:case)x", "x"),
         (r"é{2}ü", "ü"),
         ("(", ""),
+        ("[A-Z[:digit:]]-PLAN-[0-9]{4}", ""),
+        (r"[:?.|]{0,3}=plan", "=plan"),
     ],
 )
 def test_what_every_match_contains(pattern: str, needed: str) -> None:

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-from gateway.proxy.exchange import Head, Unreadable
+from gateway.proxy.exchange import Exchange, Head, Unreadable
+from gateway.proxy.wire.openai import ChatCompletions
 from gateway.proxy.wire.plain import PlainJson
-from policies.engine.types import Gate, Style
+from policies.engine.policy import Policy
+from policies.engine.schema import Schema
+from policies.engine.types import DataClass, Gate, KeyDetector, Level, PolicySpec, SchemaSpec, Style
 from tests.proxy.world import (
     API_KEY,
     CARD,
@@ -238,3 +241,58 @@ def test_removed_text_leaves_no_trace() -> None:
 
 def test_keys_do_not_print() -> None:
     assert "r" * 8 not in repr(KEYS)
+
+
+def with_rule_about_passwords() -> Exchange:
+    password = DataClass(
+        slug="PW", name="PW", level=Level.RESTRICTED, detectors=(KeyDetector(names=("password",)),)
+    )
+    schema = Schema(SchemaSpec(version_id="s", number=1, name="s", classes=(password,)), {})
+    spec = PolicySpec(version_id="p", number=1, name="p", rules=(), opaque_gate=Gate.ALLOW)
+    return Exchange(Policy(spec, schema), ChatCompletions(), KEYS)
+
+
+def asking_a_tool(arguments: str, *parts: dict[str, Any]) -> bytes:
+    function = {"name": "f", "arguments": arguments}
+    calls = [{"id": "1", "type": "function", "function": function}]
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "hi"}, *parts]},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+    ]
+    return json.dumps({"model": "m", "messages": messages}).encode()
+
+
+def test_the_record_masks_tool_arguments_beside_an_image_too() -> None:
+    call = with_rule_about_passwords()
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    call.request(HEAD, asking_a_tool('{"password":"hunter2"}', image))
+    assert b"hunter2" not in call.outgoing
+    assert call.recorded is not None and b"hunter2" not in call.recorded.data
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"password":"hunter2","to":"x', '{"password":"hunter2",}', '{"password":1,"password":"hunter2"}'],
+)
+def test_arguments_that_are_half_a_document_are_refused(arguments: str) -> None:
+    with pytest.raises(Unreadable) as refused:
+        with_rule_about_passwords().request(HEAD, asking_a_tool(arguments))
+    assert refused.value.code == "broken_arguments"
+
+
+def test_the_end_is_told_in_the_apis_own_words_only() -> None:
+    call = exchange()
+    choice = {"index": 0, "message": {"role": "assistant", "content": "x"}, "finish_reason": CARD}
+    call.response(json.dumps({"choices": [choice]}).encode())
+    assert call.outcome.finish_reason == ""
+
+
+@pytest.mark.parametrize("text", ["DATA:image/png;BASE64," + "iVBOR" * 200, " " + "aB3/" * 200 + " "])
+def test_encoded_content_is_opaque_however_it_is_written(text: str) -> None:
+    assert exchange().request(HEAD, chat(text)).gate is Gate.BLOCK
+
+
+def test_an_opaque_model_name_is_not_recorded() -> None:
+    call = exchange()
+    call.request(HEAD, chat("hi", model="aB3/" * 200))
+    assert call.model == ""

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 
 from gateway.proxy.exchange import Exchange, Unreadable
 from gateway.proxy.streaming import StreamExchange
+from gateway.proxy.wire.openai import ChatCompletions
 from gateway.proxy.wire.sse import Decoder
 from policies.engine.masker import Masker
-from policies.engine.types import Direction
-from tests.proxy.world import API_KEY, CARD, EMAIL, SSN, blocking, exchange, passing, policy
+from policies.engine.policy import Policy
+from policies.engine.schema import Schema
+from policies.engine.types import DataClass, Direction, KeyDetector, Level, PolicySpec, SchemaSpec
+from tests.proxy.world import API_KEY, CARD, EMAIL, KEYS, SSN, blocking, exchange, passing, policy
 
 FRAGMENTS = [CARD, EMAIL, SSN, API_KEY, "10.0.0.1", "héllo", "日本語", "😀", " ", "\n", "and "]
 FRAGMENTS += ["4111 ", "bob@", "123-"]
@@ -226,3 +229,30 @@ def test_channels_are_bounded() -> None:
     many = [chunk({f"k{number}": "x"}) for number in range(600)]
     with pytest.raises(Unreadable):
         run(exchange(), [wire_bytes(*many)])
+
+
+def test_an_empty_finish_reason_ends_nothing() -> None:
+    """Some servers send it with every event."""
+    pieces = ["card 4111 11", "11 1111 1111", " bob@exa", "mple.com"]
+    stream = wire_bytes(*(chunk({"content": piece}, finish="") for piece in pieces), chunk({}, finish="stop"))
+    sent, recorded, _ = run(exchange(), [stream])
+    assert said(sent) == said(recorded) == {(0, "content"): whole("".join(pieces))}
+
+
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_text_after_the_end_is_refused(finish: str) -> None:
+    stream = wire_bytes(chunk({"content": "bob@exa"}, finish=finish), chunk({"content": "mple.com"}))
+    with pytest.raises(Unreadable, match="after its end"):
+        run(exchange(), [stream])
+
+
+def test_a_field_rule_over_streamed_text_refuses_the_stream() -> None:
+    """A stream cannot wait for the field to be complete, and must not pass it."""
+    hidden = DataClass(
+        slug="H", name="H", level=Level.RESTRICTED, detectors=(KeyDetector(names=("reasoning_content",)),)
+    )
+    schema = Schema(SchemaSpec(version_id="s", number=1, name="s", classes=(hidden,)), {})
+    spec = PolicySpec(version_id="p", number=1, name="p", rules=())
+    call = Exchange(Policy(spec, schema), ChatCompletions(), KEYS)
+    with pytest.raises(Unreadable, match="rule about fields"):
+        run(call, [wire_bytes(chunk({"reasoning_content": "hush"}))])

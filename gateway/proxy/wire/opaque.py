@@ -49,6 +49,7 @@ def _located(node: Json, path: Path) -> Iterator[OpaquePart]:
 
 def is_blob(text: str) -> bool:
     """A data URL, or one unbroken run of the base64 alphabet with all three kinds of character."""
-    if text.startswith("data:") and ";base64," in text[:200]:
+    text = text.strip()
+    if text[:5].lower() == "data:" and ";base64," in text[:200].lower():
         return True
     return bool(_ALPHABET.fullmatch(text)) and all(kind.search(text) for kind in _MIXED)

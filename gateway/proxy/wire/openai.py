@@ -7,6 +7,7 @@ strings continue one another.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -33,6 +34,8 @@ OPAQUE_PARTS: Final[Mapping[str, str]] = {
 TEXT_PARTS: Final = frozenset({"text", "refusal", "thinking", "reasoning"})
 HOSTED: Final = ("web_search_options", "plugins", "data_sources")
 """Top-level switches that make the model's service fetch or send content nobody here sees."""
+
+_WORD: Final = re.compile(r"[a-z_]{1,40}")
 
 WHOLE: Final = frozenset({"role", "type", "id", "name", "index", "format", "object"})
 """Strings in a delta that arrive in one piece and do not continue from event to event."""
@@ -102,8 +105,8 @@ class ChatCompletions:
                 slots += _slots(delta, (index,))
             elif delta is not None:
                 raise ShapeError("invalid_delta", "A streamed choice has no delta object.")
-            if choice.get("finish_reason") is not None:
-                reason = reason or _text(choice["finish_reason"])
+            if finish := _text(choice.get("finish_reason")):  # some servers send "" until the end
+                reason = reason or finish
                 ended.append(index)
         used = _usage(tree)
         return ChunkShape(
@@ -247,4 +250,5 @@ def _count(value: Json) -> int | None:
 
 
 def _text(value: Json) -> str:
-    return value[:40] if isinstance(value, str) else ""
+    """A word of the API's own: it is kept as it is, so nothing else may pass for one."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
