@@ -49,6 +49,9 @@ class RequestHead(NamedTuple):
     headers: Mapping[bytes, bytes]
     network: str
 
+    def __repr__(self) -> str:
+        return f"RequestHead({self.method}, {len(self.headers)} headers)"
+
     def text(self, name: bytes) -> str:
         value = self.headers.get(name)
         return value.decode("latin-1").strip() if value else ""

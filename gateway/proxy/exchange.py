@@ -43,6 +43,7 @@ HINT_CHARACTERS: Final = 512
 
 
 SLICE: Final = 2046
+"""Bytes that are hashed at a time: from 2 KB on, the library lets another thread run, which costs more."""
 
 _REQUEST, _RESPONSE = Direction.REQUEST, Direction.RESPONSE  # a member is slow to look up
 _ALLOW, _HOLD, _PASSED = Gate.ALLOW, Gate.HOLD, Style.NONE
@@ -86,6 +87,9 @@ class Piece(NamedTuple):
     record: Recordable
     verdict: Verdict | None = None  # present when this part has findings
     stop: bool = False  # a rule stops the response here; `sent` holds nothing of the offending unit
+
+    def __repr__(self) -> str:
+        return f"Piece({len(self.sent)} bytes)"
 
 
 @dataclass(slots=True)
@@ -229,10 +233,7 @@ def mask_document(
 
 
 def keyed(key: bytes, *parts: bytes) -> bytes:
-    """Keyed BLAKE2b (RFC 7693) of length-prefixed parts: 32 bytes that only who has the key can make.
-
-    Fed in slices under 2 KB: above, the library lets another thread run, which costs more than the hash.
-    """
+    """Keyed BLAKE2b (RFC 7693) of length-prefixed parts: 32 bytes that only who has the key can make."""
     framed = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
     digest = hashlib.blake2b(framed[:SLICE], digest_size=32, key=key)
     for at in range(SLICE, len(framed), SLICE):

@@ -24,7 +24,7 @@ LEVELS: Final[Mapping[Level, str]] = {level: level.name.lower() for level in Lev
 ACTIONS: Final[Mapping[Gate, str]] = {Gate.FLAG: "flagged", Gate.HOLD: "held", Gate.BLOCK: "blocked"}
 
 
-NOTHING: Final = Outcome()
+NO_OUTCOME: Final = Outcome()  # read only
 CONSTANT: Final[Headers] = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 
@@ -98,7 +98,7 @@ class Ledger:
         """The entry that says how it ended."""
         self.timings["total"] = perf_counter_ns() - self._began
         call = self.exchange
-        outcome = call.outcome if call else NOTHING
+        outcome = call.outcome if call else NO_OUTCOME
         return Close(
             action=action or self._ended(code),
             status=status,

@@ -17,6 +17,9 @@ class Candidate(NamedTuple):
     right: str  # one code point, or empty at the end of the text
     labelled: bool = False  # one of the recogniser's context words stands shortly before
 
+    def __repr__(self) -> str:
+        return f"Candidate({len(self.text)} characters)"
+
 
 Parts = Iterable[tuple[int, int]]
 Validator = Callable[[Candidate], Parts]

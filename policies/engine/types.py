@@ -156,13 +156,6 @@ class PolicySpec:
     opaque_gate: Gate = Gate.BLOCK  # for opaque content that no rule names
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a finding sits: a JSON path (`messages[0].content`) or a stream channel, never a value."""
-
-    path: str
-
-
 class Finding(NamedTuple):
     """A data class seen at a place. `start`/`length` locate its replacement in the *recorded* text."""
 

@@ -7,12 +7,25 @@ from typing import Any
 
 import pytest
 
+from gateway.proxy.admission import RequestHead
 from gateway.proxy.exchange import Exchange, Head, Unreadable
+from gateway.proxy.wire.base import Slot
 from gateway.proxy.wire.openai import ChatCompletions
 from gateway.proxy.wire.plain import PlainJson
+from policies.engine.candidate import Candidate
+from policies.engine.masker import Masker
 from policies.engine.policy import Policy
 from policies.engine.schema import Schema
-from policies.engine.types import DataClass, Gate, KeyDetector, Level, PolicySpec, SchemaSpec, Style
+from policies.engine.types import (
+    DataClass,
+    Direction,
+    Gate,
+    KeyDetector,
+    Level,
+    PolicySpec,
+    SchemaSpec,
+    Style,
+)
 from tests.proxy.world import (
     API_KEY,
     CARD,
@@ -296,3 +309,15 @@ def test_an_opaque_model_name_is_not_recorded() -> None:
     call = exchange()
     call.request(HEAD, chat("hi", model="aB3/" * 200))
     assert call.model == ""
+
+
+def test_values_of_a_call_print_nothing_of_it() -> None:
+    """What lands in a traceback or a log line by mistake is harmless."""
+    call = exchange(passing("EMAIL"))
+    call.request(HEAD, chat(f"mail {EMAIL}"))
+    head = RequestHead("POST", "/", {b"authorization": b"Bearer pst_key"}, "127.0.0.1")
+    slot = Slot({"content": EMAIL}, "content", (0, "content"))
+    masked = Masker(call.policy, Direction.REQUEST).text(EMAIL, "x")
+    piece = call.response(json.dumps({"choices": [{"message": {"content": EMAIL}}]}).encode())
+    values = (head, slot, call.shape, Candidate(EMAIL, EMAIL, ""), piece, call.recorded, masked.findings)
+    assert EMAIL not in repr(values) and "pst_key" not in repr(values)

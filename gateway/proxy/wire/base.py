@@ -48,6 +48,9 @@ class RequestShape(NamedTuple):
     opaque: tuple[OpaquePart, ...] = ()
     opening: Sequence[str] = ()  # how the conversation began: calls that share it belong together
 
+    def __repr__(self) -> str:
+        return f"RequestShape(streaming={self.streaming})"
+
 
 class ResponseShape(NamedTuple):
     """What a complete response is, beside its text."""
@@ -69,6 +72,9 @@ class Slot(NamedTuple):
     key: str
     channel: Path
     held: bool = False
+
+    def __repr__(self) -> str:
+        return f"Slot({dotted(self.channel)})"
 
 
 class ChunkShape(NamedTuple):
