@@ -23,6 +23,7 @@ _LABELS = {
     "record": "record response",
     "send": "send to client",
 }
+_ORDER = {phase: place for place, phase in enumerate(_LABELS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +124,9 @@ def milliseconds(value: float) -> str:
 
 
 def waterfall(timings: Mapping[str, float] | None) -> tuple[Bar, ...]:
-    """Phases one after the other, as they were entered; the rest of the total is not drawn."""
+    """Phases one after the other, in the order of a call; the rest of the total is not drawn."""
     phases = [(name, spent) for name, spent in (timings or {}).items() if name != "total" and spent > 0]
+    phases.sort(key=lambda phase: _ORDER.get(phase[0], len(_ORDER)))  # the store keeps no order
     whole = sum(spent for _, spent in phases) or 1.0
     bars: list[Bar] = []
     before = 0.0

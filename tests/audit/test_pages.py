@@ -187,7 +187,7 @@ def test_a_page_of_sessions_takes_a_fixed_number_of_queries(
 
 
 def test_the_waterfall_covers_the_phases_in_order() -> None:
-    bars = waterfall({"auth": 1.0, "upstream_first_byte": 8.0, "record": 1.0, "total": 12.0})
+    bars = waterfall({"record": 1.0, "upstream_first_byte": 8.0, "total": 12.0, "auth": 1.0})
     assert [bar.label for bar in bars] == ["identify, route", "model: first byte", "record response"]
     assert [(bar.start, bar.width) for bar in bars] == [(0, 100), (100, 800), (900, 100)]
     assert [bar.kind for bar in bars] == ["ours", "away", "record"]
