@@ -172,9 +172,7 @@ class StreamExchange:
             return "", ""
         channel = self._channels.get(slot.channel)
         if channel is None:
-            self._limit()
-            if self._masker.claims(_place(slot.channel)):
-                raise Unreadable("claimed_stream", "A rule about fields covers text that is streamed.")
+            self._check_new(slot.channel)
             channel = self._channels[slot.channel] = self._masker.stream(_name(slot.channel))
         masked = channel.decode(text)
         self._findings += masked.findings
@@ -183,15 +181,16 @@ class StreamExchange:
     def _held_at(self, channel: Path) -> _Held:
         held = self._held.get(channel)
         if held is None:
-            self._limit()
-            if self._masker.claims(_place(channel)):
-                raise Unreadable("claimed_stream", "A rule about fields covers text that is streamed.")
+            self._check_new(channel)
             held = self._held[channel] = _Held()
         return held
 
-    def _limit(self) -> None:
+    def _check_new(self, channel: Path) -> None:
+        """Whether one more channel can be taken on, and this one inspected in pieces at all."""
         if len(self._channels) + len(self._held) >= MAX_CHANNELS:
             raise Unreadable("too_many_channels", "The streamed answer has too many parts to inspect.")
+        if self._masker.claims(_place(channel)):
+            raise Unreadable("claimed_stream", "A rule about fields covers text that is streamed.")
 
     def _drain(self, index: int | None) -> Iterator[Data]:
         """The rest of every channel of a choice (or of all), as events of their own."""
