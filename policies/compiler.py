@@ -8,7 +8,17 @@ from policies.engine import types
 from policies.engine.policy import Policy, unknown_values
 from policies.engine.schema import Schema, SchemaError, check_detector
 from policies.library.recognisers import LIBRARY
-from policies.models import DataClass, Detector, DetectorKind, PolicyVersion, Rule, SchemaVersion, Ways
+from policies.models import (
+    DataClass,
+    Detector,
+    DetectorKind,
+    ExampleKind,
+    Kept,
+    PolicyVersion,
+    Rule,
+    SchemaVersion,
+    Ways,
+)
 
 DIRECTIONS = {
     Ways.BOTH: frozenset(types.Direction),
@@ -18,9 +28,11 @@ DIRECTIONS = {
 
 
 def schema_spec(version: SchemaVersion) -> types.SchemaSpec:
-    """The version as data, read in two queries."""
+    """The version as data, read in three queries."""
     rows = (
-        DataClass.objects.filter(version=version).prefetch_related("detectors").order_by("position", "slug")
+        DataClass.objects.filter(version=version)
+        .prefetch_related("detectors", "examples")
+        .order_by("position", "slug")
     )
     return types.SchemaSpec(
         version_id=str(version.pk),
@@ -32,6 +44,7 @@ def schema_spec(version: SchemaVersion) -> types.SchemaSpec:
 
 def data_class(row: DataClass) -> types.DataClass:
     detectors = sorted(row.detectors.all(), key=lambda each: (each.position, each.pk))
+    examples = sorted(row.examples.all(), key=lambda each: (each.position, each.pk))
     return types.DataClass(
         slug=row.slug,
         name=row.name,
@@ -39,6 +52,10 @@ def data_class(row: DataClass) -> types.DataClass:
         weight=row.weight,
         tags=frozenset(row.tags),
         detectors=tuple(detector(each) for each in detectors),
+        context=tuple(row.context),
+        context_needed=row.context_needed,
+        positive=tuple(each.text for each in examples if each.kind == ExampleKind.POSITIVE),
+        negative=tuple(each.text for each in examples if each.kind == ExampleKind.NEGATIVE),
     )
 
 
@@ -47,7 +64,7 @@ def detector(row: Detector) -> types.Detector:
     lines = tuple(line.strip() for line in row.value.splitlines() if line.strip())
     match DetectorKind(row.kind):
         case DetectorKind.LIBRARY:
-            return types.LibraryDetector(name=row.value.strip())
+            return types.LibraryDetector(name=row.value.strip(), threshold=row.threshold)
         case DetectorKind.REGEX:
             return types.RegexDetector(pattern=row.value, max_len=row.max_len, ignore_case=row.ignore_case)
         case DetectorKind.TERMS:
@@ -68,6 +85,11 @@ def policy_spec(version: PolicyVersion) -> types.PolicySpec:
         rules=tuple(rule(row) for row in rows),
         default_transform=types.Style(version.default_transform),
         opaque_gate=types.Gate(version.opaque_gate),
+        hold_score=version.hold_score,
+        block_score=version.block_score,
+        count_cap=version.count_cap,
+        observe_until=version.observe_until.timestamp() if version.observe_until else None,
+        keeps_text=version.keeps == Kept.TEXT,
     )
 
 
@@ -80,6 +102,9 @@ def rule(row: Rule) -> types.Rule:
         value=row.value,
         gate=types.Gate(row.gate),
         transform=types.Style(row.transform) if row.transform else None,
+        at_least=row.at_least,
+        window=row.window,
+        weight=row.weight,
     )
 
 

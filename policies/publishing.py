@@ -19,10 +19,27 @@ from django.db import models
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
-from policies.models import DataClass, Detector, PolicyVersion, Rule, SchemaVersion, State, Version
+from policies.models import DataClass, Detector, Example, PolicyVersion, Rule, SchemaVersion, State, Version
 
 V = TypeVar("V", bound=Version)
 M = TypeVar("M", bound=models.Model)
+
+
+POLICY_SETTINGS = (
+    "default_transform",
+    "opaque_gate",
+    "mode",
+    "observe_until",
+    "hold_score",
+    "block_score",
+    "count_cap",
+    "keeps",
+    "reviewers",
+    "approvals_needed",
+    "hold_seconds",
+    "valid_minutes",
+)
+"""What a policy version says beside its rules and its schema."""
 
 
 class PolicyServiceError(Exception):
@@ -88,13 +105,16 @@ def refuse_second_draft(siblings: QuerySet[V]) -> None:
 
 
 def copy_classes(source: SchemaVersion, target: SchemaVersion) -> None:
-    """Data classes and detectors of one version into another, in two inserts."""
+    """Data classes, detectors and examples of one version into another, in three inserts."""
     classes = list(DataClass.objects.filter(version=source))
     copies = {row.pk: _copy(row, version_id=target.pk) for row in classes}
     detectors = Detector.objects.filter(data_class__version=source)
     children = [_copy(row, data_class_id=copies[row.data_class_id].pk) for row in detectors]
+    tried = Example.objects.filter(data_class__version=source)
+    examples = [_copy(row, data_class_id=copies[row.data_class_id].pk) for row in tried]
     DataClass.objects.bulk_create(copies.values())
     Detector.objects.bulk_create(children)
+    Example.objects.bulk_create(examples)
 
 
 def copy_rules(source: PolicyVersion, target: PolicyVersion) -> None:

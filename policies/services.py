@@ -173,15 +173,9 @@ def _schema_draft(source: SchemaVersion, by: AbstractUser | None, *, text: str) 
 
 def _policy_draft(source: PolicyVersion, by: AbstractUser | None, *, text: str) -> PolicyVersion:
     number = publishing.next_number(PolicyVersion.objects.filter(policy_id=source.policy_id))
+    own = {name: getattr(source, name) for name in publishing.POLICY_SETTINGS}
     draft = PolicyVersion.objects.create(
-        policy=source.policy,
-        number=number,
-        author_id=key_of(by),
-        note=text,
-        schema=source.schema,
-        default_transform=source.default_transform,
-        opaque_gate=source.opaque_gate,
-        mode=source.mode,
+        policy=source.policy, number=number, author_id=key_of(by), note=text, schema=source.schema, **own
     )
     publishing.copy_rules(source, draft)
     facts = {"from": source.number, "number": number}

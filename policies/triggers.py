@@ -38,6 +38,15 @@ VERSIONS = {
         "default_transform",
         "opaque_gate",
         "mode",
+        "observe_until",
+        "hold_score",
+        "block_score",
+        "count_cap",
+        "keeps",
+        "reviewers",
+        "approvals_needed",
+        "hold_seconds",
+        "valid_minutes",
     ),
 }
 _PARENT = "SELECT state FROM {version} WHERE id = {row}.version_id"
@@ -48,6 +57,7 @@ _GRANDPARENT = (
 CHILDREN = {
     "policies_dataclass": _PARENT.replace("{version}", "policies_schemaversion"),
     "policies_detector": _GRANDPARENT,
+    "policies_example": _GRANDPARENT,
     "policies_rule": _PARENT.replace("{version}", "policies_policyversion"),
 }
 _ROWS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}

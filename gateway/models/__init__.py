@@ -5,10 +5,12 @@ from gateway.models.api_key import ApiKey
 from gateway.models.area import Area
 from gateway.models.credential import Credential, CredentialState, CredentialVersion
 from gateway.models.endpoint import Endpoint, EndpointKind
+from gateway.models.field import FieldState, StructuredField
 from gateway.models.identity import Identity
 from gateway.models.lock import Lock
 from gateway.models.revision import Revision
 from gateway.models.service_account import ServiceAccount
+from gateway.models.usage import Running, Sketch, Usage
 from gateway.models.user import User
 
 __all__ = [
@@ -20,9 +22,14 @@ __all__ = [
     "CredentialVersion",
     "Endpoint",
     "EndpointKind",
+    "FieldState",
     "Identity",
     "Lock",
     "Revision",
+    "Running",
     "ServiceAccount",
+    "Sketch",
+    "StructuredField",
+    "Usage",
     "User",
 ]

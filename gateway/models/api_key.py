@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 
 from audit import ids
+from policies.models.choices import LEVEL_VALUES, LEVELS
 
 
 class ApiKey(models.Model):
@@ -20,6 +21,12 @@ class ApiKey(models.Model):
     )
     service_account = models.ForeignKey(
         "gateway.ServiceAccount", models.CASCADE, null=True, blank=True, related_name="api_keys"
+    )
+    declared_level = models.PositiveSmallIntegerField(
+        choices=LEVELS,
+        null=True,
+        blank=True,
+        help_text="The level that calls with this key carry at most, unless a call says so itself.",
     )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, editable=False, related_name="+"
@@ -37,6 +44,10 @@ class ApiKey(models.Model):
                 | models.Q(user__isnull=True, service_account__isnull=False),
                 name="gateway_apikey_one_owner",
                 violation_error_message="Choose either a person or a service account.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(declared_level__isnull=True) | models.Q(declared_level__in=LEVEL_VALUES),
+                name="gateway_apikey_level_known",
             ),
         ]
 

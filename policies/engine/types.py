@@ -63,13 +63,23 @@ class Matcher(StrEnum):
     TAG = "tag"  # value: a tag of the data class
     LEVEL = "level"  # value: level name; matches that level and above
     OPAQUE = "opaque"  # content nobody here can read: images, audio, files, token arrays
+    COMBINATION = "combination"  # value: classes or tags that must all be found, joined by `+`
+    BULK = "bulk"  # value: class, or empty for all; at least `at_least` findings in one call
+    DISTINCT = "distinct"  # the same, counted as different values of one caller in an hour or a day
+    ABOVE_DECLARED = "above_declared"  # found above the level that the caller declared
+    UNLABELLED = "unlabelled"  # the caller declared no level
+    UNCLASSIFIED = "unclassified"  # a structured field that no data class claims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LibraryDetector:
-    """A recogniser that ships with Postern, by name (`policies/library`)."""
+    """A recogniser that ships with Postern, by name (`policies/library`).
+
+    `threshold` (0 to 100) is how sure it has to be; what it is never that sure of is not looked for.
+    """
 
     name: str
+    threshold: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +129,10 @@ class DataClass:
     weight: int = 1
     tags: frozenset[str] = frozenset()
     detectors: tuple[Detector, ...] = ()
+    context: tuple[str, ...] = ()  # words that stand shortly before what patterns and word lists find
+    context_needed: bool = False  # without one of them such a find does not count
+    positive: tuple[str, ...] = ()  # texts, or JSON documents, in which it must be found
+    negative: tuple[str, ...] = ()  # and in which it must not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +156,9 @@ class Rule:
     value: str = ""
     gate: Gate = Gate.ALLOW
     transform: Style | None = None  # None: this rule says nothing about the text
+    at_least: int | None = None  # bulk, distinct
+    window: str = ""  # distinct: hour | day
+    weight: int = 0  # added to the risk when it applies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +171,11 @@ class PolicySpec:
     rules: tuple[Rule, ...]
     default_transform: Style = Style.REDACT  # for a class that no rule's transform names
     opaque_gate: Gate = Gate.BLOCK  # for opaque content that no rule names
+    hold_score: int | None = None  # from this risk on a request waits for a person
+    block_score: int | None = None
+    count_cap: int = 10  # findings of one class that add to the risk, at most
+    observe_until: float | None = None  # Unix seconds; until then only restricted data is enforced
+    keeps_text: bool = True  # False: the record keeps findings, not the masked text
 
 
 class Finding(NamedTuple):

@@ -1,20 +1,35 @@
 """One file per concept; importing this package registers them all."""
 
-from policies.models.policy import Mode, Policy, PolicyVersion, Rule, Ways
-from policies.models.schema import DataClass, Detector, DetectorKind, Schema, SchemaVersion
+from policies.models.policy import Kept, Mode, Policy, PolicyVersion, Rule, Ways, Window
+from policies.models.proposal import Proposal, ProposalState
+from policies.models.schema import (
+    DataClass,
+    Detector,
+    DetectorKind,
+    Example,
+    ExampleKind,
+    Schema,
+    SchemaVersion,
+)
 from policies.models.version import State, Version
 
 __all__ = [
     "DataClass",
     "Detector",
     "DetectorKind",
+    "Example",
+    "ExampleKind",
+    "Kept",
     "Mode",
     "Policy",
     "PolicyVersion",
+    "Proposal",
+    "ProposalState",
     "Rule",
     "Schema",
     "SchemaVersion",
     "State",
     "Version",
     "Ways",
+    "Window",
 ]

@@ -11,6 +11,12 @@ MATCHERS = [
     (Matcher.TAG.value, "Tag"),
     (Matcher.LEVEL.value, "Level and above"),
     (Matcher.OPAQUE.value, "Opaque content"),
+    (Matcher.COMBINATION.value, "Combination: all of them"),
+    (Matcher.BULK.value, "Bulk: many in one call"),
+    (Matcher.DISTINCT.value, "Distinct values per caller"),
+    (Matcher.ABOVE_DECLARED.value, "Found above the declared level"),
+    (Matcher.UNLABELLED.value, "No level declared"),
+    (Matcher.UNCLASSIFIED.value, "Unclassified field"),
 ]
 STYLES = [
     (Style.NONE.value, "None: pass in clear"),

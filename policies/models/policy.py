@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from audit import ids
@@ -9,6 +10,19 @@ from policies.engine.types import Gate, Matcher, Style
 from policies.models.choices import GATE_VALUES, GATES, MATCHER_VALUES, MATCHERS, STYLE_VALUES, STYLES
 from policies.models.schema import Schema
 from policies.models.version import Version, state_constraints
+
+MAY_BE_EMPTY = [
+    each.value
+    for each in (
+        Matcher.OPAQUE,
+        Matcher.BULK,
+        Matcher.DISTINCT,
+        Matcher.ABOVE_DECLARED,
+        Matcher.UNLABELLED,
+        Matcher.UNCLASSIFIED,
+    )
+]
+COUNTING = [Matcher.BULK.value, Matcher.DISTINCT.value]
 
 
 class Mode(models.TextChoices):
@@ -22,6 +36,20 @@ class Ways(models.TextChoices):
     BOTH = "both", "Request and response"
     REQUEST = "request", "Request"
     RESPONSE = "response", "Response"
+
+
+class Kept(models.TextChoices):
+    """What the record keeps of payloads. Either way confidential data and above is masked in it."""
+
+    TEXT = "text", "Masked text and findings"
+    FINDINGS = "findings", "Findings only"
+
+
+class Window(models.TextChoices):
+    """The time over which distinct values are counted."""
+
+    HOUR = "hour", "Hour"
+    DAY = "day", "Day"
 
 
 class Policy(models.Model):
@@ -64,7 +92,53 @@ class PolicyVersion(Version):
         default=Gate.BLOCK.value,
         help_text="What happens to images, audio, files and other content that cannot be read here.",
     )
-    mode = models.CharField(max_length=10, choices=Mode, default=Mode.ENFORCE)
+    mode = models.CharField(
+        max_length=10,
+        choices=Mode,
+        default=Mode.ENFORCE,
+        help_text="Observe: what rules would do is recorded; only restricted data is enforced.",
+    )
+    observe_until = models.DateTimeField(
+        null=True, blank=True, help_text="When observing ends and the rules are enforced."
+    )
+    hold_score = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="From this risk on a request waits for a person. Empty: never.",
+    )
+    block_score = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="From this risk on a request is blocked. Empty: never.",
+    )
+    count_cap = models.PositiveSmallIntegerField(
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text="How many findings of one data class add to the risk, at most.",
+    )
+    keeps = models.CharField(
+        max_length=10, choices=Kept, default=Kept.TEXT, help_text="What the record keeps of payloads."
+    )
+    reviewers = models.JSONField(
+        default=list, blank=True, help_text="Groups that decide about held calls, separated by commas."
+    )
+    approvals_needed = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(5)],
+        help_text="How many persons have to approve.",
+    )
+    hold_seconds = models.PositiveSmallIntegerField(
+        default=50,
+        validators=[MinValueValidator(1), MaxValueValidator(3600)],
+        help_text="How long a call waits for a decision, at most.",
+    )
+    valid_minutes = models.PositiveSmallIntegerField(
+        default=60,
+        validators=[MinValueValidator(1), MaxValueValidator(1440)],
+        help_text="How long an approval may be used.",
+    )
 
     class Meta:
         ordering = ["policy__name", "-number"]
@@ -82,6 +156,28 @@ class PolicyVersion(Version):
             models.CheckConstraint(
                 condition=models.Q(mode__in=Mode.values), name="policies_policyversion_mode_known"
             ),
+            models.CheckConstraint(
+                condition=models.Q(mode=Mode.ENFORCE, observe_until__isnull=True)
+                | models.Q(mode=Mode.OBSERVE, observe_until__isnull=False),
+                name="policies_policyversion_observe_ends",
+                violation_error_message="Say when observing ends; a policy that enforces has no such time.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(hold_score__isnull=True)
+                | models.Q(block_score__isnull=True)
+                | models.Q(hold_score__lt=models.F("block_score")),
+                name="policies_policyversion_scores_ordered",
+                violation_error_message="The score that blocks must be above the score that holds.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(keeps__in=Kept.values), name="policies_policyversion_keeps_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    count_cap__gte=1, approvals_needed__gte=1, hold_seconds__gte=1, valid_minutes__gte=1
+                ),
+                name="policies_policyversion_numbers_positive",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -96,12 +192,25 @@ class Rule(models.Model):
     position = models.PositiveSmallIntegerField(default=0)
     name = models.CharField(max_length=100)
     directions = models.CharField(max_length=10, choices=Ways, default=Ways.BOTH)
-    matcher = models.CharField(max_length=10, choices=MATCHERS, default=Matcher.CLASS.value)
+    matcher = models.CharField(max_length=20, choices=MATCHERS, default=Matcher.CLASS.value)
     value = models.CharField(
-        max_length=100,
+        max_length=200,
         blank=True,
-        help_text="The data class, tag or level. For opaque content: empty for all, or a kind such as image.",
+        help_text=(
+            "The data class, tag or level, PERSON + DIAGNOSIS for a combination; "
+            "for opaque content a kind, or empty for all."
+        ),
     )
+    at_least = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="For bulk and distinct values: from how many on.",
+    )
+    window = models.CharField(
+        max_length=10, choices=Window, blank=True, help_text="For distinct values: counted over this time."
+    )
+    weight = models.PositiveSmallIntegerField(default=0, help_text="Added to the risk when the rule applies.")
     gate = models.PositiveSmallIntegerField(choices=GATES, default=Gate.ALLOW.value)
     transform = models.CharField(
         max_length=10, choices=STYLES, blank=True, help_text="Empty: this rule says nothing about the text."
@@ -121,9 +230,21 @@ class Rule(models.Model):
                 condition=models.Q(transform__in=["", *STYLE_VALUES]), name="policies_rule_transform_known"
             ),
             models.CheckConstraint(
-                condition=models.Q(matcher=Matcher.OPAQUE.value) | ~models.Q(value=""),
+                condition=models.Q(matcher__in=MAY_BE_EMPTY) | ~models.Q(value=""),
                 name="policies_rule_value_given",
                 violation_error_message="Name the data class, tag or level that the rule is about.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(matcher__in=COUNTING, at_least__gte=1)
+                | ~models.Q(matcher__in=COUNTING) & models.Q(at_least__isnull=True),
+                name="policies_rule_count_given",
+                violation_error_message="Bulk and distinct rules say from how many on; others do not count.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(matcher=Matcher.DISTINCT.value, window__in=Window.values)
+                | ~models.Q(matcher=Matcher.DISTINCT.value) & models.Q(window=""),
+                name="policies_rule_window_given",
+                violation_error_message="Only distinct values are counted over time: an hour or a day.",
             ),
         ]
 

@@ -64,6 +64,16 @@ class DataClass(models.Model):
     tags = models.JSONField(
         default=list, blank=True, help_text="Words separated by commas, such as payment, contact."
     )
+    description = models.CharField(max_length=300, blank=True, help_text="What it is, for whoever reads it.")
+    context = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Words separated by commas that stand shortly before it, such as patient, chart.",
+    )
+    context_needed = models.BooleanField(
+        default=False,
+        help_text="Patterns and word lists count only near one of these words.",
+    )
     position = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
@@ -105,6 +115,11 @@ class Detector(models.Model):
         help_text="Longest match of a pattern in characters. Needed when the pattern has no end of its own.",
     )
     ignore_case = models.BooleanField(default=False)
+    threshold = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(100)],
+        help_text="For a built-in recogniser: how sure it has to be, 0 to 100.",
+    )
     position = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
@@ -119,7 +134,39 @@ class Detector(models.Model):
                 | models.Q(max_len__gte=1, max_len__lte=MAX_LEN_LIMIT),
                 name="policies_detector_max_len_range",
             ),
+            models.CheckConstraint(
+                condition=models.Q(threshold__lte=100), name="policies_detector_threshold_range"
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}: {self.value.splitlines()[0][:40] if self.value else ''}"
+
+
+class ExampleKind(models.TextChoices):
+    POSITIVE = "positive", "Must be found"
+    NEGATIVE = "negative", "Must not be found"
+
+
+class Example(models.Model):
+    """A text, or a JSON document, that a data class is tried on before its version is published."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    data_class = models.ForeignKey(DataClass, models.CASCADE, related_name="examples")
+    kind = models.CharField(max_length=10, choices=ExampleKind, default=ExampleKind.POSITIVE)
+    text = models.TextField(
+        max_length=4000, help_text="Made up, never real data: everybody who may edit the schema reads it."
+    )
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind__in=ExampleKind.values), name="policies_example_kind_known"
+            ),
+            models.CheckConstraint(condition=~models.Q(text=""), name="policies_example_text_given"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.text[:40]}"

@@ -1,10 +1,10 @@
-"""Triggers that raise the revision whenever configuration changes."""
+"""Triggers that freeze published versions."""
 
 from django.apps.registry import Apps
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-from gateway import triggers
+from policies import triggers
 
 
 def install(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
@@ -16,9 +16,5 @@ def drop(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("auth", "0012_alter_user_first_name_max_length"),
-        ("gateway", "0002_access_rules"),
-        ("policies", "0002_frozen_versions"),
-    ]
+    dependencies = [("policies", "0002_scores_examples_proposals")]
     operations = [migrations.RunPython(install, drop)]
