@@ -8,11 +8,11 @@ What is made for every call is a named tuple: a frozen dataclass sets each of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
-from typing import Final, NamedTuple, NewType
+from typing import Final, NamedTuple, NewType, Protocol
 
 MaskedText = NewType("MaskedText", str)
 """Text that the masker has passed. Made in this package only."""
@@ -252,6 +252,42 @@ class Opaque:
     path: str
 
 
+class FieldSeen(NamedTuple):
+    """A place in structured JSON that no data class claims. Never a value."""
+
+    path: str  # `customer.orders[*].note`; keys that are data are collapsed to `*`
+    shape: str  # what its values look like: `string 9 digits`, `number`, `string email-like`
+
+
+class DistinctValues(Protocol):
+    """How many different values a caller has sent lately; in memory, whoever keeps it."""
+
+    def add(self, values: Sequence[tuple[str, bytes]]) -> None:
+        """(data class, keyed digest) of every value of a request, blocked or not."""
+        ...
+
+    def estimate(self, data_class: str, window: str) -> int:
+        """Different values of a class (empty: of any) in this `hour` or `day`, those just added included."""
+        ...
+
+
+class Circumstances(NamedTuple):
+    """What a verdict depends on beside the payload and the policy."""
+
+    now: float = 0.0  # Unix seconds
+    declared: Level | None = None  # the level that the caller declared
+    distinct: DistinctValues | None = None  # None: only this request's own values count
+    fields: tuple[FieldSeen, ...] = ()  # structured fields that no data class claims
+
+
+class RiskPart(NamedTuple):
+    """A line of the score: a data class with its count, or a rule that adds to it."""
+
+    name: str
+    points: int
+    text: str  # `CARD: 3 × 20`, `rule “Person with diagnosis”`
+
+
 class Reason(NamedTuple):
     """Why the gate is what it is, in words a person can act on. Never a matched value."""
 
@@ -273,3 +309,6 @@ class Verdict(NamedTuple):
     counts: Mapping[str, int] = NOTHING  # data class slug -> findings masked or seen
     masked: Mapping[str, int] = NOTHING  # the part of counts whose style is not NONE
     highest: Level | None = None
+    risk: int = 0  # the score of a request
+    risk_parts: tuple[RiskPart, ...] = ()  # its breakdown; the points add up to `risk`
+    observed: Gate | None = None  # the gate that would have applied, had the policy not been observing

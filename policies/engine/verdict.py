@@ -6,13 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from .policy import Policy
-from .types import Direction, Finding, Gate, Opaque, Reason, Style, Verdict
+from .types import Circumstances, Direction, Finding, Gate, Opaque, Reason, Style, Verdict
 
+NOTHING_KNOWN: Final = Circumstances()
 _DOES = {Gate.FLAG: "flags", Gate.HOLD: "holds", Gate.BLOCK: "blocks"}
 
 
 def decide(
-    policy: Policy, direction: Direction, findings: Sequence[Finding], opaque: Sequence[Opaque]
+    policy: Policy,
+    direction: Direction,
+    findings: Sequence[Finding],
+    opaque: Sequence[Opaque],
+    circumstances: Circumstances = NOTHING_KNOWN,
 ) -> Verdict:
     """One verdict for one direction of one call. Pure: the same findings give the same verdict."""
     if not (findings or opaque):
