@@ -17,8 +17,12 @@ from django.utils import timezone
 from gateway.credentials.origins import normalise_origin
 from gateway.credentials.sealing import MasterKeys, Place, Sealed, SealError
 from gateway.credentials.secret import Secret
-from gateway.models import Credential, CredentialState, CredentialVersion, Endpoint, User
+from gateway.models import Area, Credential, CredentialState, CredentialVersion, Endpoint, User
+from policies.content import changed
+from policies.grants import Grant, require
 from policies.journal import note
+
+TWO_FOR_ORIGINS = "Where an endpoint's calls go takes two people in this area."
 
 HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,4096}\Z")
 
@@ -101,18 +105,58 @@ def endpoint_attach(*, endpoint: Endpoint, credential: Credential | None, by: Us
     endpoint.credential = credential
 
 
-def endpoint_move(*, endpoint: Endpoint, origin: str, by: User | None) -> None:
-    """Point an endpoint at another origin; a credential sealed for the old one is detached."""
+def endpoint_move(
+    *,
+    endpoint: Endpoint,
+    origin: str,
+    by: User | None,
+    base_path: str | None = None,
+    grant: Grant | None = None,
+) -> None:
+    """Point an endpoint at another origin, or at another path there. None keeps the path.
+
+    A credential sealed for the old origin is detached. Raises `NeedsSecondPerson`.
+    """
     origin = normalise_origin(origin)
     with transaction.atomic():
         locked = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
-        if locked.origin == origin:
+        path = locked.base_path if base_path is None else base_path
+        before = (locked.origin, locked.base_path)
+        if before == (origin, path):
             return
-        before, locked.origin, locked.credential = locked.origin, origin, None
-        locked.save(update_fields=("origin", "credential", "updated_at"))
-        facts = {"endpoint": locked.slug, "from": before, "to": origin}
+        needed = locked.area.two_person_origin
+        require(grant, kind="endpoint.origin", target_id=locked.pk, needed=needed, why=TWO_FOR_ORIGINS)
+        locked.origin, locked.base_path = origin, path
+        if origin != before[0]:
+            locked.credential = None
+        locked.save(update_fields=("origin", "base_path", "credential", "updated_at"))
+        facts = {"endpoint": locked.slug, "from": "".join(before), "to": origin + path}
         note(action="endpoint.moved", by=by, target=locked, facts=facts)
-    endpoint.origin, endpoint.credential = origin, None
+    endpoint.origin, endpoint.base_path, endpoint.credential = origin, path, locked.credential
+
+
+def endpoint_save(*, endpoint: Endpoint, by: User | None, grant: Grant | None = None) -> Endpoint:
+    """Add an endpoint, or store what was edited of one. Raises `ValidationError` and `NeedsSecondPerson`.
+
+    Where an area wants two people for origins, adding one takes two as well: its address could be the one of
+    an endpoint that was deleted a moment ago.
+    """
+    endpoint.full_clean()
+    with transaction.atomic():
+        stored = Endpoint.objects.filter(pk=endpoint.pk).first()
+        if stored is None:
+            needed = Area.objects.get(pk=endpoint.area_id).two_person_origin
+            require(grant, kind="endpoint.add", target_id=None, needed=needed, why=TWO_FOR_ORIGINS)
+        else:
+            origin, path = endpoint.origin, endpoint.base_path
+            endpoint_move(endpoint=stored, origin=origin, base_path=path, by=by, grant=grant)
+        fields = changed(stored, endpoint)
+        endpoint.save()
+        if fields:
+            facts: dict[str, object] = {"endpoint": endpoint.slug, "fields": fields}
+            action = "endpoint.changed" if stored else "endpoint.added"
+            note(action=action, by=by, target=endpoint, facts=facts)
+    return endpoint
 
 
 def check_fit(endpoint: Endpoint, credential: Credential) -> None:

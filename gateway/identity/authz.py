@@ -31,9 +31,17 @@ class Role:
 ROLES: Mapping[str, Role] = {
     "admin": Role(
         "Administrator",
-        (("gateway", EDIT, ()), ("policies", VIEW, ()), ("auth", EDIT, ("group",)), ("approvals", VIEW, ())),
+        (
+            ("gateway", EDIT, ()),
+            ("policies", VIEW, ()),
+            ("policies", ("confirm",), ("proposal",)),
+            ("auth", EDIT, ("group",)),
+            ("approvals", VIEW, ()),
+        ),
     ),
-    "policy_editor": Role("Policy editor", (("policies", EDIT, POLICY_MODELS),)),
+    "policy_editor": Role(
+        "Policy editor", (("policies", EDIT, POLICY_MODELS), ("policies", VIEW, ("proposal",)))
+    ),
     "publisher": Role(
         "Publisher", (("policies", VIEW, ()), ("policies", ("publish",), ("schemaversion", "policyversion")))
     ),
