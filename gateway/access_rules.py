@@ -11,6 +11,7 @@ from django.db import transaction
 from gateway.models import AccessRule, Area, User
 from policies.content import changed
 from policies.grants import Grant, require
+from policies.history import attributed
 from policies.journal import note
 
 TWO_FOR_ACCESS = "Access rules take two people in this area."
@@ -20,6 +21,7 @@ FIELDS = tuple(
 """What a rule says: all but its key and its age."""
 
 
+@attributed
 def access_rule_save(*, rule: AccessRule, by: User | None, grant: Grant | None = None) -> AccessRule:
     """Add a rule, or store what was edited of one. Raises `ValidationError` and `NeedsSecondPerson`."""
     rule.full_clean()
@@ -37,6 +39,7 @@ def access_rule_save(*, rule: AccessRule, by: User | None, grant: Grant | None =
     return rule
 
 
+@attributed
 def access_rule_delete(*, rule: AccessRule, by: User | None, grant: Grant | None = None) -> None:
     """Take a rule away. What it covered may then fall to the next rule. Raises `NeedsSecondPerson`."""
     with transaction.atomic():

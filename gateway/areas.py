@@ -7,12 +7,14 @@ from django.db import transaction
 from gateway.models import Area, User
 from policies.content import changed
 from policies.grants import Grant, require
+from policies.history import attributed
 from policies.journal import note
 
 FLAGS = ("two_person_publish", "two_person_access", "two_person_origin")
 TWO_TO_LET_GO = "Asking for one person only, where it took two, takes two people."
 
 
+@attributed
 def area_save(*, area: Area, by: User | None, grant: Grant | None = None) -> Area:
     """Add an area, or store what was edited of one. Raises `ValidationError` and `NeedsSecondPerson`."""
     area.full_clean()

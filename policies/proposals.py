@@ -34,6 +34,7 @@ from django.utils import timezone
 
 from audit.records import Recordable
 from policies.grants import Grant, NeedsSecondPerson
+from policies.history import acting
 from policies.journal import note
 from policies.models import Proposal, ProposalState
 from policies.publishing import PolicyServiceError
@@ -255,7 +256,8 @@ def _confirm(
         return _decide(current, ProposalState.STALE, by, None)
     decided = _decide(current, ProposalState.CONFIRMED, by, words)
     grant = Grant(proposal_id=current.pk, kind=current.kind, target_id=current.target_id)
-    known.apply(current.target_id, current.payload, grant, by)
+    with acting(by, f"Proposed by {current.proposed_by}: {current.reason}"):
+        known.apply(current.target_id, current.payload, grant, by)
     return decided
 
 

@@ -14,6 +14,7 @@ from policies import compiler, publishing, store, versions
 from policies.engine import types
 from policies.engine.masker import Masker
 from policies.grants import Grant, require
+from policies.history import attributed
 from policies.journal import note
 from policies.models import Mode, Policy, PolicyVersion, Schema, SchemaVersion, Version
 from policies.publishing import DraftChanged, PublishRefused, key_of
@@ -23,6 +24,7 @@ TWO_TO_OBSERVE = "A policy that only observes needs two people, whatever its are
 EDITED = "The draft was edited meanwhile. Look at it again and publish again."
 
 
+@attributed
 def schema_create(
     *, area_id: UUID, slug: str, name: str, by: AbstractUser | None, description: str = ""
 ) -> SchemaVersion:
@@ -34,6 +36,7 @@ def schema_create(
     return draft
 
 
+@attributed
 def policy_create(
     *, area_id: UUID, slug: str, name: str, schema: Schema, by: AbstractUser | None, description: str = ""
 ) -> PolicyVersion:
@@ -56,6 +59,7 @@ def schema_version_check(*, version: SchemaVersion) -> list[str]:
     return problems + _policies_left_behind(version, spec)
 
 
+@attributed
 def schema_version_publish(
     *,
     version: SchemaVersion,
@@ -78,6 +82,7 @@ def schema_version_publish(
     return draft
 
 
+@attributed
 def schema_version_clone_to_draft(*, version: SchemaVersion, by: AbstractUser | None) -> SchemaVersion:
     """A new draft with the same content. Refused while there is another draft."""
     with transaction.atomic():
@@ -86,6 +91,7 @@ def schema_version_clone_to_draft(*, version: SchemaVersion, by: AbstractUser | 
         return _schema_draft(version, by, text="")
 
 
+@attributed
 def schema_version_rollback(
     *, version: SchemaVersion, by: AbstractUser | None, grant: Grant | None = None
 ) -> SchemaVersion:
@@ -114,6 +120,7 @@ def policy_version_check(*, version: PolicyVersion) -> list[str]:
     return problems
 
 
+@attributed
 def policy_version_publish(
     *,
     version: PolicyVersion,
@@ -136,6 +143,7 @@ def policy_version_publish(
     return draft
 
 
+@attributed
 def policy_version_clone_to_draft(*, version: PolicyVersion, by: AbstractUser | None) -> PolicyVersion:
     """A new draft with the same content. Refused while there is another draft."""
     with transaction.atomic():
@@ -144,6 +152,7 @@ def policy_version_clone_to_draft(*, version: PolicyVersion, by: AbstractUser | 
         return _policy_draft(version, by, text="")
 
 
+@attributed
 def policy_version_rollback(
     *, version: PolicyVersion, by: AbstractUser | None, grant: Grant | None = None
 ) -> PolicyVersion:

@@ -20,6 +20,7 @@ from gateway.credentials.secret import Secret
 from gateway.models import Area, Credential, CredentialState, CredentialVersion, Endpoint, User
 from policies.content import changed
 from policies.grants import Grant, require
+from policies.history import attributed, record
 from policies.journal import note
 
 TWO_FOR_ORIGINS = "Where an endpoint's calls go takes two people in this area."
@@ -39,6 +40,7 @@ class NoSecret(CredentialError):
     pass
 
 
+@attributed
 def credential_set(*, credential: Credential, secret: Secret, by: User | None) -> CredentialVersion:
     """Seal a new secret and make it the current one; the one before becomes previous, older ones go."""
     if not HEADER_SAFE.match(secret.reveal()):
@@ -47,7 +49,9 @@ def credential_set(*, credential: Credential, secret: Secret, by: User | None) -
         locked = Credential.objects.select_for_update().get(pk=credential.pk)
         _wipe(locked, CredentialState.PREVIOUS)
         current = CredentialVersion.objects.filter(credential=locked, state=CredentialState.CURRENT)
+        before = list(current.values_list("pk", flat=True))
         current.update(state=CredentialState.PREVIOUS)
+        record(CredentialVersion.objects.filter(pk__in=before))
         version = _seal(locked, secret, by)
         note(
             action="credential.set",
@@ -75,6 +79,7 @@ def credential_reveal_for_origin(*, version: CredentialVersion, origin: str) -> 
         raise NoSecret(str(error)) from None
 
 
+@attributed
 def credential_move(*, credential: Credential, origin: str, by: User | None) -> None:
     """Point a credential at another origin. Secrets sealed for the old one are wiped."""
     origin = normalise_origin(origin)
@@ -85,12 +90,16 @@ def credential_move(*, credential: Credential, origin: str, by: User | None) -> 
         before, locked.origin = locked.origin, origin
         locked.save(update_fields=("origin",))
         _wipe(locked, *CredentialState)
-        Endpoint.objects.filter(credential=locked).exclude(origin=origin).update(credential=None)
+        left = Endpoint.objects.filter(credential=locked).exclude(origin=origin)
+        detached = list(left.values_list("pk", flat=True))
+        left.update(credential=None)
+        record(Endpoint.objects.filter(pk__in=detached))
         facts = {"name": locked.name, "from": before, "to": origin}
         note(action="credential.moved", by=by, target=locked, facts=facts)
     credential.origin = origin
 
 
+@attributed
 def endpoint_attach(*, endpoint: Endpoint, credential: Credential | None, by: User | None) -> None:
     """Let an endpoint use a credential of its own origin and area, or none."""
     with transaction.atomic():
@@ -105,6 +114,7 @@ def endpoint_attach(*, endpoint: Endpoint, credential: Credential | None, by: Us
     endpoint.credential = credential
 
 
+@attributed
 def endpoint_move(
     *,
     endpoint: Endpoint,
@@ -135,6 +145,7 @@ def endpoint_move(
     endpoint.origin, endpoint.base_path, endpoint.credential = origin, path, locked.credential
 
 
+@attributed
 def endpoint_save(*, endpoint: Endpoint, by: User | None, grant: Grant | None = None) -> Endpoint:
     """Add an endpoint, or store what was edited of one. Raises `ValidationError` and `NeedsSecondPerson`.
 
@@ -187,4 +198,6 @@ def _seal(credential: Credential, secret: Secret, by: User | None) -> Credential
 
 def _wipe(credential: Credential, *states: CredentialState) -> None:
     rows = credential.versions.filter(state__in=states).exclude(state=CredentialState.RETIRED)
+    wiped = list(rows.values_list("pk", flat=True))
     rows.update(state=CredentialState.RETIRED, sealed=b"", retired_at=timezone.now())
+    record(CredentialVersion.objects.filter(pk__in=wiped))

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from gateway.models import User
+from policies.history import attributed
 from policies.journal import note
 
 VIEW = ("view",)
@@ -58,6 +59,7 @@ ROLES: Mapping[str, Role] = {
 }
 
 
+@attributed
 def role_grant(*, group: Group, role: str, by: User | None) -> None:
     """Give a group everything that the role may do; what it has already stays."""
     with transaction.atomic():
