@@ -182,12 +182,14 @@ def scrub(text: str) -> Recordable:
     return Recordable(text.encode(), orjson.dumps(marks))
 
 
-def publishing_needs_two(version: SchemaVersion | PolicyVersion) -> str:
+def publishing_needs_two(version: Version) -> str:
     """Why publishing this version takes two people; empty when one is enough."""
-    if isinstance(version, PolicyVersion) and version.mode == Mode.OBSERVE:
-        return TWO_TO_OBSERVE
-    owner = version.policy if isinstance(version, PolicyVersion) else version.schema
-    return TWO_TO_PUBLISH if owner.area.two_person_publish else ""
+    if isinstance(version, PolicyVersion):
+        if version.mode == Mode.OBSERVE:
+            return TWO_TO_OBSERVE
+        return TWO_TO_PUBLISH if version.policy.area.two_person_publish else ""
+    needed = isinstance(version, SchemaVersion) and version.schema.area.two_person_publish
+    return TWO_TO_PUBLISH if needed else ""
 
 
 def _require_two(version: SchemaVersion | PolicyVersion, kind: str, grant: Grant | None) -> None:
