@@ -5,7 +5,7 @@ data path, the playground, the preview and the tests all call it. It joins a wir
 the engine (what is it, what to do?).
 
     exchange = Exchange(policy, wire, keys)
-    verdict = exchange.request(head, body)   # exchange.outgoing, exchange.recorded
+    verdict = exchange.request(head, body, circumstances)   # exchange.outgoing, exchange.recorded
     piece = exchange.response(body)          # piece.sent to the client after piece.record is durable
     stream = StreamExchange(exchange)        # or, for a stream: stream.decode(chunk), …, stream.flush()
 """
@@ -35,8 +35,17 @@ from policies.engine.errors import MaskError
 from policies.engine.jsontext import JsonError
 from policies.engine.masker import MaskedDocument, Masker
 from policies.engine.policy import Policy
-from policies.engine.types import Direction, Finding, Gate, Level, MaskedBytes, Style, Verdict
-from policies.engine.verdict import decide
+from policies.engine.types import (
+    Circumstances,
+    Direction,
+    Finding,
+    Gate,
+    Level,
+    MaskedBytes,
+    Style,
+    Verdict,
+)
+from policies.engine.verdict import NOTHING_KNOWN, decide
 
 HINT_CHARACTERS: Final = 512
 """How much of each opening message tells one conversation from another; its length counts besides."""
@@ -118,6 +127,7 @@ class Exchange:
         self.policy = policy
         self.wire = wire
         self.keys = keys
+        self.circumstances = NOTHING_KNOWN
         self.shape = _UNREAD
         self.verdict = _UNDECIDED
         self.outgoing = MaskedBytes(b"")
@@ -131,8 +141,13 @@ class Exchange:
         self.response_gate = _ALLOW
         self.response_masked = False
 
-    def request(self, head: Head, body: bytes) -> Verdict:
-        """Inspect a request; raise `Unreadable` where that cannot be done."""
+    def request(self, head: Head, body: bytes, circumstances: Circumstances = NOTHING_KNOWN) -> Verdict:
+        """Inspect a request; raise `Unreadable` where that cannot be done.
+
+        `circumstances` hold for the whole call: an answer that comes after observing has ended is treated
+        as its request was.
+        """
+        self.circumstances = circumstances
         self.request_hmac = keyed(self.keys.request, head.method.encode(), head.path.encode(), body)
         tree = self._parse(body)
         shape = self._shape(tree)
@@ -147,7 +162,9 @@ class Exchange:
         self.fingerprints = tuple(
             [(name, keyed(key, value.encode())[:16]) for name, value in masked.fingerprints]
         )
-        self.verdict = decide(self.policy, _REQUEST, masked.findings, [part.finding() for part in opaque])
+        self.verdict = decide(
+            self.policy, _REQUEST, masked.findings, [part.finding() for part in opaque], circumstances
+        )
         return self.verdict
 
     def path_is_clean(self, path: str) -> bool:
@@ -172,7 +189,9 @@ class Exchange:
 
     def judge(self, findings: Sequence[Finding], opaque: Sequence[OpaquePart] = ()) -> Verdict:
         """The verdict over some of the response's findings, which are counted."""
-        verdict = decide(self.policy, _RESPONSE, findings, [part.finding() for part in opaque])
+        verdict = decide(
+            self.policy, _RESPONSE, findings, [part.finding() for part in opaque], self.circumstances
+        )
         for slug, count in verdict.counts.items():
             self.counts[slug] = self.counts.get(slug, 0) + count
         if verdict.gate > self.response_gate:
