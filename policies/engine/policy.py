@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from .conditions import Condition, conditions_of
 from .schema import Schema
@@ -37,6 +37,14 @@ class ClassPlan:
     meant: Style = Style.NONE  # as sent, once observing has ended
 
 
+class Score(NamedTuple):
+    """The risk of a call."""
+
+    risk: int
+    parts: tuple[RiskPart, ...]  # its lines, most points first
+    enforced: int  # the points that count although the policy may observe
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
     """One direction of a policy. What no rule asks for is empty, so that it costs a call nothing."""
@@ -52,7 +60,8 @@ class Side:
     scored: bool  # the risk is worked out
     hold_score: int | None
     block_score: int | None
-    points: dict[tuple[str, int], RiskPart]  # (class, count) -> its line of the score, as they come up
+    count_cap: int
+    scores: dict[tuple[tuple[str, int], ...], Score]  # of counts that came up
 
     @property
     def cumulates(self) -> bool:
@@ -116,7 +125,8 @@ def _side(spec: PolicySpec, schema: Schema, direction: Direction, observing: boo
         scored=asks or spec.block_score is not None,
         hold_score=spec.hold_score if asks else None,
         block_score=spec.block_score,
-        points={},
+        count_cap=spec.count_cap,
+        scores={},
     )
 
 

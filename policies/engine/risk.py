@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
-from .policy import ClassPlan, Policy, Side
+from .policy import ClassPlan, Score, Side
 from .types import Gate, Reason, RiskPart, Rule
 
 Applied = dict[str, tuple[Rule, bool]]
@@ -13,51 +14,57 @@ Applied = dict[str, tuple[Rule, bool]]
 Line = tuple[RiskPart, bool]
 """A line of the score and whether it is enforced."""
 
-
-def score_of(policy: Policy, side: Side, counts: Mapping[str, int], applied: Applied) -> list[Line]:
-    """The lines of the score, most points first."""
-    lines = [*_of_classes(policy.spec.count_cap, side, counts), *_of_rules(applied)]
-    if len(lines) > 1:
-        lines.sort(key=_order)
-    return lines
+REMEMBERED: Final = 1024
+"""Scores of one policy and direction that are kept: most calls find as much as some call before them."""
 
 
-def total(lines: list[Line]) -> int:
-    return sum([part.points for part, _ in lines])
+def score_of(side: Side, counts: Mapping[str, int], applied: Applied) -> Score:
+    """The risk and its lines, most points first."""
+    if applied:
+        return _score(side, counts, applied)
+    key = tuple(counts.items())
+    known = side.scores.get(key)
+    if known is None:
+        if len(side.scores) >= REMEMBERED:
+            side.scores.clear()
+        known = side.scores[key] = _score(side, counts, applied)
+    return known
 
 
-def gated(side: Side, lines: list[Line], risk: int) -> Iterator[Reason]:
+def _score(side: Side, counts: Mapping[str, int], applied: Applied) -> Score:
+    lines = sorted([*_of_classes(side, counts), *_of_rules(applied)], key=_order)
+    risk = sum([part.points for part, _ in lines])
+    return Score(
+        risk, tuple([part for part, _ in lines]), sum([part.points for part, holds in lines if holds])
+    )
+
+
+def gated(side: Side, score: Score) -> Iterator[Reason]:
     """The thresholds that the risk reaches, and those that what is enforced of it reaches alone."""
-    enforced = sum([part.points for part, holds in lines if holds])
-    for score, gate, does in (
+    for least, gate, does in (
         (side.block_score, Gate.BLOCK, "blocks"),
         (side.hold_score, Gate.HOLD, "holds"),
     ):
-        if score is None or risk < score:
+        if least is None or score.risk < least:
             continue
-        if enforced >= score:
-            yield Reason(gate, "", "", f"The risk is {risk}; from {score} on the policy {does} the call.")
+        text = f"The risk is {score.risk}; from {least} on the policy {does} the call"
+        if score.enforced >= least:
+            yield Reason(gate, "", "", f"{text}.")
             return
-        text = f"The risk is {risk}; from {score} on the policy {does} the call, but it is observing."
-        yield Reason(gate, "", "", text, enforced=False)
+        yield Reason(gate, "", "", f"{text}, but it is observing.", enforced=False)
 
 
-def _of_classes(cap: int, side: Side, counts: Mapping[str, int]) -> Iterator[Line]:
+def _of_classes(side: Side, counts: Mapping[str, int]) -> Iterator[Line]:
     for slug, count in counts.items():
         plan = side.by_slug.get(slug)
-        if plan is None or not plan.weight or not count:
-            continue
-        key = (slug, count if count <= cap else cap + 1)
-        part = side.points.get(key)
-        if part is None:
-            part = side.points[key] = _class_part(plan, key[1], cap)
-        yield part, plan.enforced
+        if plan is not None and plan.weight and count:
+            yield _class_part(plan, count, side.count_cap), plan.enforced
 
 
 def _class_part(plan: ClassPlan, count: int, cap: int) -> RiskPart:
     counted = min(count, cap)
-    note = f" (more than {cap} count as {cap})" if count > cap else ""
-    return RiskPart(plan.slug, plan.weight * counted, f"{plan.slug}: {counted} × {plan.weight}{note}")
+    note = f" (of {count})" if count > cap else ""
+    return RiskPart(plan.slug, plan.weight * counted, f"{plan.slug}: {counted}{note} × {plan.weight}")
 
 
 def _of_rules(applied: Applied) -> Iterator[Line]:

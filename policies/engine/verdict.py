@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from .conditions import Seen, above_level
-from .policy import ClassPlan, Policy, Side
-from .risk import Applied, gated, score_of, total
+from .policy import ClassPlan, Policy, Score, Side
+from .risk import Applied, gated, score_of
 from .types import (
     NOTHING,
     Circumstances,
@@ -21,7 +21,6 @@ from .types import (
     Level,
     Opaque,
     Reason,
-    RiskPart,
     Rule,
     Style,
     Verdict,
@@ -77,14 +76,13 @@ def decide(
     over = _ceiling_reason(policy, seen, circumstances) if direction is _REQUEST else None
     if over is not None:
         reasons.insert(0, over)
-    risk, parts = 0, _NO_PARTS
+    score = _UNSCORED
     if side.scored:
         if side.weighted:
             _weigh(side, seen, applied)
-        lines = score_of(policy, side, seen, applied)
-        risk, parts = total(lines), tuple([part for part, _ in lines])
+        score = score_of(side, seen, applied)
         if side.block_score is not None or side.hold_score is not None:
-            reasons += gated(side, lines, risk)
+            reasons += gated(side, score)
     reasons.sort(key=_strictest)
     return Verdict(
         gate=reasons[0].gate if reasons and reasons[0].enforced else _ALLOW,
@@ -93,8 +91,8 @@ def decide(
         counts=counts,
         masked=masked,
         highest=max([finding.level for finding in findings], default=None),
-        risk=risk,
-        risk_parts=parts,
+        risk=score.risk,
+        risk_parts=score.parts,
         observed=max([reason.gate for reason in reasons], default=_ALLOW) if policy.observing else None,
         spared=_spared(side, findings) if policy.observing else NOTHING,
         code="" if over is None else ABOVE_CEILING,
@@ -102,7 +100,7 @@ def decide(
 
 
 CLEAN: Final = Verdict(Gate.ALLOW)
-_NO_PARTS: Final[tuple[RiskPart, ...]] = ()
+_UNSCORED: Final = Score(0, (), 0)
 
 
 def _strictest(reason: Reason) -> tuple[bool, int]:
