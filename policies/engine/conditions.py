@@ -115,7 +115,7 @@ def _distinct(condition: Condition, seen: Seen) -> Match | None:
     least = condition.rule.at_least or 1
     if number < least:
         return None
-    return Match(f"{number} different values{_of(condition)} in this {window}, where {least} are many", found)
+    return Match(f"{number} different values{_of(condition)} in one {window}, where {least} are many", found)
 
 
 def _above_declared(condition: Condition, seen: Seen) -> Match | None:
