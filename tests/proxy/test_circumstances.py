@@ -111,7 +111,8 @@ def test_the_score_of_a_stream_grows_as_it_passes() -> None:
     call = exchange(block_score=3)
     sent, stopped = streamed(call, f"{EMAIL} , ", f"{EMAIL} , ", f"{EMAIL} , ", f"{SSN} , end")
     assert stopped
-    assert sent.count(b"***") == 2
+    assert 1 <= sent.count(b"***") < 3  # how much passed before depends on what was held back
+    assert SSN.encode() not in sent
 
 
 def test_different_values_add_up_over_requests_even_when_they_are_blocked() -> None:
