@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from datetime import datetime
 
-from policies.engine import types
-from policies.engine.policy import Policy, unknown_values
+from policies.engine import problems, types
+from policies.engine.policy import Policy
 from policies.engine.schema import Schema, SchemaError, check_detector
 from policies.library.recognisers import LIBRARY
 from policies.models import (
@@ -134,8 +135,20 @@ def schema_problems(spec: types.SchemaSpec) -> list[str]:
 
 
 def rule_problems(spec: types.PolicySpec, schema: types.SchemaSpec) -> list[str]:
-    """Rules that name what the schema does not have: they would pass silently what they should stop."""
-    return unknown_values(spec, {each.slug: each for each in schema.classes})
+    """What cannot be enforced with this schema: it would pass silently what it should stop."""
+    return problems.policy_problems(spec, {each.slug: each for each in schema.classes})
+
+
+def own_rule_problems(row: Rule) -> list[str]:
+    """What is wrong with one rule alone, in words for the form that edits it."""
+    return problems.rule_problems(rule(row))
+
+
+def observing_problems(version: PolicyVersion, now: datetime) -> list[str]:
+    """What is wrong with how long a version would observe, were it published now."""
+    spec = policy_spec(version)
+    begins = version.effective_at.timestamp() if version.effective_at else None
+    return problems.observing_problems(spec, now.timestamp(), begins)
 
 
 __all__ = [
@@ -143,6 +156,8 @@ __all__ = [
     "compile_policy",
     "compile_schema",
     "detector_problems",
+    "observing_problems",
+    "own_rule_problems",
     "policy_spec",
     "rule_problems",
     "schema_problems",

@@ -8,6 +8,7 @@ from uuid import UUID
 import orjson
 from django.contrib.auth.models import AbstractUser
 from django.db import transaction
+from django.utils import timezone
 
 from audit.records import Recordable
 from policies import compiler, publishing, store, versions
@@ -16,7 +17,7 @@ from policies.engine.masker import Masker
 from policies.grants import Grant, require
 from policies.history import attributed
 from policies.journal import note
-from policies.models import Mode, Policy, PolicyVersion, Schema, SchemaVersion, Version
+from policies.models import Policy, PolicyVersion, Schema, SchemaVersion, Version
 from policies.publishing import DraftChanged, PublishRefused, key_of
 
 TWO_TO_PUBLISH = "Publishing needs two people in this area."
@@ -108,7 +109,7 @@ def schema_version_rollback(
 
 def policy_version_check(*, version: PolicyVersion) -> list[str]:
     """Everything that speaks against publishing, at once; empty when it may be published."""
-    problems = [] if version.mode == Mode.ENFORCE else ["Only the mode Enforce can be published."]
+    problems = compiler.observing_problems(version, timezone.now())
     if version.schema.area_id != version.policy.area_id:
         problems.append(f"The schema {version.schema} lies in another area than the policy.")
     published = versions.published(SchemaVersion.objects.filter(schema_id=version.schema_id))

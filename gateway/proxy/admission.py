@@ -32,6 +32,7 @@ SINGLE: Final = frozenset(
         b"content-encoding",
         b"transfer-encoding",
         b"x-postern-session",
+        b"x-postern-classification",
     }
 )
 """Headers that must not come twice: two readers could each believe another one."""

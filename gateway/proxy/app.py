@@ -34,11 +34,11 @@ from gateway.proxy.errors import (
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, own_words
 from gateway.proxy.ledger import Headers, Ledger, action_of, refusal_action
 from gateway.proxy.patience import Patience
-from gateway.proxy.routes import Caller, Route, Snapshot
+from gateway.proxy.routes import Caller, Route, Snapshot, Target
 from gateway.proxy.snapshot import Snapshots
 from gateway.proxy.streaming import StreamExchange
 from gateway.proxy.upstream import Answer, Upstream
-from policies.engine.types import Gate, Verdict
+from policies.engine.types import Circumstances, Gate, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -121,13 +121,14 @@ class _Call:
         now = time.time()
         caller = ledger.caller = snapshot.caller(digest(_credential(head)), now)
         route = self._resolve(snapshot, caller, head, now)
+        circumstances = ledger.circumstances = _circumstances(head, caller, route.target, now)
         ledger.lap("auth")
         admission.check_content_type(head)
         body = await self._body(head, route.target.max_body)
         ledger.size = len(body)
         ledger.lap("body")
         call = ledger.exchange = Exchange(route.policy, route.wire, self.proxy.keys)
-        verdict = await self._inspect(call, route, head, body)
+        verdict = await self._inspect(call, route, head, body, circumstances)
         ledger.lap("scan")
         _enforce(verdict)
         await self.recorder.admit(ledger.admission(action_of(verdict)))
@@ -151,16 +152,18 @@ class _Call:
         except TimeoutError:
             raise BodyTimeout("body_timeout", "The request body took too long.") from None
 
-    async def _inspect(self, call: Exchange, route: Route, head: RequestHead, body: bytes) -> Verdict:
+    async def _inspect(
+        self, call: Exchange, route: Route, head: RequestHead, body: bytes, circumstances: Circumstances
+    ) -> Verdict:
         if not route.wire.fixed_path and not call.path_is_clean(route.path):
             raise BadRequest("sensitive_path", "The path holds data that must not travel in a URL.")
         self.ledger.path_is_clean = True
         request = Head(head.method, head.path, head.text(b"x-postern-session"))
         try:
             if len(body) > INLINE_BYTES:
-                verdict = await asyncio.to_thread(call.request, request, body)
+                verdict = await asyncio.to_thread(call.request, request, body, circumstances)
             else:
-                verdict = call.request(request, body)
+                verdict = call.request(request, body, circumstances)
         except Unreadable as error:
             raise BadRequest(error.code, str(error)) from None
         routes.check_model(route.access, call.shape.model)
@@ -308,8 +311,16 @@ def _credential(head: RequestHead) -> str:
     return presented.pop()
 
 
+def _circumstances(head: RequestHead, caller: Caller, target: Target, now: float) -> Circumstances:
+    """What the verdict depends on beside the payload."""
+    declared = routes.declared_level(head.text(b"x-postern-classification"), caller)
+    return Circumstances(now, declared, target.ceiling)
+
+
 def _enforce(verdict: Verdict) -> None:
     """Stop here what must not go on. A hold is closed until somebody can approve it, never open."""
+    if verdict.code:
+        raise PolicyBlocked(verdict.code, "This endpoint does not take this request: " + _because(verdict))
     if verdict.gate == Gate.BLOCK:
         raise PolicyBlocked("policy_blocked", "The policy blocks this request: " + _because(verdict))
     if verdict.gate == Gate.HOLD:
@@ -317,7 +328,7 @@ def _enforce(verdict: Verdict) -> None:
 
 
 def _because(verdict: Verdict) -> str:
-    reasons = [reason.text for reason in verdict.reasons if reason.gate == verdict.gate]
+    reasons = [reason.text for reason in verdict.reasons if reason.enforced and reason.gate == verdict.gate]
     return "; ".join(dict.fromkeys(reasons)) or "no reason was given."
 
 

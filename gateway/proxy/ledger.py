@@ -15,7 +15,7 @@ from gateway.proxy.admission import RequestHead
 from gateway.proxy.errors import ApprovalRequired, PolicyBlocked, ProxyError
 from gateway.proxy.exchange import Exchange, Outcome, sent_digest
 from gateway.proxy.routes import Caller, Route, Target
-from policies.engine.types import Gate, Level, Verdict
+from policies.engine.types import Circumstances, Gate, Level, Verdict
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -38,6 +38,7 @@ class Ledger:
         self.target: Target | None = None  # what was called, before it is known whether it may be
         self.route: Route | None = None
         self.exchange: Exchange | None = None
+        self.circumstances: Circumstances | None = None
         self.path_is_clean = False  # only then it may be recorded
         self.size = 0
         self.status = 0
@@ -85,7 +86,7 @@ class Ledger:
             call_id=self.id,
             who=self._who(),
             what=self._what(),
-            decision=_decision(action, code, verdict),
+            decision=_decision(action, code, verdict, self.circumstances),
             request_hmac=call.request_hmac if call else b"",
             sent_digest=sent_digest(call.outgoing) if call and verdict else b"",
             request_size=self.size,
@@ -162,10 +163,16 @@ def refusal_action(error: ProxyError) -> str:
     return "blocked" if isinstance(error, PolicyBlocked) else "refused"
 
 
-def _decision(action: str, code: str, verdict: Verdict | None) -> Decision:
+def _decision(
+    action: str, code: str, verdict: Verdict | None, circumstances: Circumstances | None
+) -> Decision:
+    declared = ceiling = ""
+    if circumstances is not None:
+        declared = LEVELS[circumstances.declared] if circumstances.declared is not None else ""
+        ceiling = LEVELS[circumstances.ceiling]
     if verdict is None:
-        return Decision(action=action, gate=GATES[Gate.BLOCK], code=code)
-    reasons, highest = verdict.reasons, verdict.highest
+        return Decision(action=action, gate=GATES[Gate.BLOCK], code=code, declared=declared, ceiling=ceiling)
+    reasons, highest, observed = verdict.reasons, verdict.highest, verdict.observed
     return Decision(
         action=action,
         gate=GATES[verdict.gate],
@@ -174,6 +181,12 @@ def _decision(action: str, code: str, verdict: Verdict | None) -> Decision:
         rules=tuple(dict.fromkeys([each.rule_id for each in reasons if each.rule_id])) if reasons else (),
         counts=verdict.counts,
         highest=LEVELS[highest] if highest is not None else "",
+        declared=declared,
+        ceiling=ceiling,
+        risk=verdict.risk,
+        score=tuple([(part.points, part.text) for part in verdict.risk_parts]),
+        observed=GATES[observed] if observed is not None else "",
+        spared=verdict.spared,
     )
 
 

@@ -12,16 +12,18 @@ from uuid import UUID
 
 from audit.records import What, Who
 from gateway.credentials.secret import Secret
-from gateway.proxy.errors import Forbidden, MethodNotAllowed, NotFound, Unauthenticated
+from gateway.proxy.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, Unauthenticated
 from gateway.proxy.wire.base import Wire
 from gateway.proxy.wire.openai import ChatCompletions
 from gateway.proxy.wire.plain import PlainJson
 from policies.engine.policy import Policy
+from policies.engine.types import Level
 
 PREFIX: Final = "/proxy/"
 
 OPENAI: Final[Mapping[str, Wire]] = {"/v1/chat/completions": ChatCompletions()}
 PLAIN: Final = PlainJson()
+LEVELS: Final[Mapping[str, Level]] = {level.name.lower(): level for level in Level}
 METHOD: Final = "POST"
 """The one method that any operation has."""
 
@@ -48,6 +50,7 @@ class Caller:
     groups: tuple[str, ...]
     group_ids: frozenset[int]
     expires_at: float  # Unix seconds
+    declared: Level | None = None  # the level that its calls carry, unless one says so itself
     refusal: str = ""  # why it may not call now: revoked, inactive, locked
     _seen: dict[str, Who] = field(default_factory=dict, compare=False, repr=False)
 
@@ -94,6 +97,7 @@ class Target:
     connect_timeout: float
     first_byte_timeout: float
     idle_timeout: float
+    ceiling: Level = Level.RESTRICTED  # the highest level of data that it takes
     refusal: str = ""  # why it takes no calls now: disabled, locked, credential not usable
 
 
@@ -215,6 +219,16 @@ def operation(target: Target, method: str, path: str) -> Wire:
     if method != METHOD:
         raise MethodNotAllowed("method_not_allowed", "Use POST.", allow=METHOD)
     return wire
+
+
+def declared_level(said: str, caller: Caller) -> Level | None:
+    """The level that a call declares: in its own header, else by its key."""
+    if not said:
+        return caller.declared
+    level = LEVELS.get(said.lower())
+    if level is None:
+        raise BadRequest("invalid_classification", f"Declare one of these levels: {', '.join(LEVELS)}.")
+    return level
 
 
 def policy_of(access: Access) -> Policy:

@@ -272,12 +272,16 @@ class DistinctValues(Protocol):
 
 
 class Circumstances(NamedTuple):
-    """What a verdict depends on beside the payload and the policy."""
+    """What a verdict depends on beside the payload and the policy.
 
-    now: float = 0.0  # Unix seconds
+    Who says nothing gets the strictest reading: no policy observes any more, nobody declared a level.
+    """
+
+    now: float = float("inf")  # Unix seconds
     declared: Level | None = None  # the level that the caller declared
+    ceiling: Level = Level.RESTRICTED  # the highest level that the endpoint takes
     distinct: DistinctValues | None = None  # None: only this request's own values count
-    fields: tuple[FieldSeen, ...] = ()  # structured fields that no data class claims
+    fields: tuple[FieldSeen, ...] = ()  # structured fields that no data class claims; the exchange adds them
 
 
 class RiskPart(NamedTuple):
@@ -295,6 +299,7 @@ class Reason(NamedTuple):
     rule_id: str
     rule_name: str
     text: str
+    enforced: bool = True  # False: the policy is observing, so this is what would have happened
 
 
 NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
@@ -312,3 +317,5 @@ class Verdict(NamedTuple):
     risk: int = 0  # the score of a request
     risk_parts: tuple[RiskPart, ...] = ()  # its breakdown; the points add up to `risk`
     observed: Gate | None = None  # the gate that would have applied, had the policy not been observing
+    spared: Mapping[str, int] = NOTHING  # findings that would have been masked, likewise
+    code: str = ""  # an error code of its own: `above_ceiling`
