@@ -319,8 +319,8 @@ def _circumstances(head: RequestHead, caller: Caller, target: Target, now: float
 
 def _enforce(verdict: Verdict) -> None:
     """Stop here what must not go on. A hold is closed until somebody can approve it, never open."""
-    if verdict.code:
-        raise PolicyBlocked(verdict.code, "This endpoint does not take this request: " + _because(verdict))
+    if verdict.above_ceiling:
+        raise PolicyBlocked("above_ceiling", "This endpoint does not take this request: " + _because(verdict))
     if verdict.gate == Gate.BLOCK:
         raise PolicyBlocked("policy_blocked", "The policy blocks this request: " + _because(verdict))
     if verdict.gate == Gate.HOLD:

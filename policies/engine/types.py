@@ -318,4 +318,4 @@ class Verdict(NamedTuple):
     risk_parts: tuple[RiskPart, ...] = ()  # its breakdown; the points add up to `risk`
     observed: Gate | None = None  # the gate that would have applied, had the policy not been observing
     spared: Mapping[str, int] = NOTHING  # findings that would have been masked, likewise
-    code: str = ""  # an error code of its own: `above_ceiling`
+    above_ceiling: bool = False  # more sensitive, as declared or as found, than the endpoint takes

@@ -27,7 +27,6 @@ from .types import (
 )
 
 NOTHING_KNOWN: Final = Circumstances()
-ABOVE_CEILING: Final = "above_ceiling"
 
 _ALLOW: Final = Gate.ALLOW  # a member costs a look-up in Python at each use
 _PASSED: Final = Style.NONE
@@ -95,7 +94,7 @@ def decide(
         risk_parts=score.parts,
         observed=max([reason.gate for reason in reasons], default=_ALLOW) if policy.observing else None,
         spared=_spared(side, findings) if policy.observing else NOTHING,
-        code="" if over is None else ABOVE_CEILING,
+        above_ceiling=over is not None,
     )
 
 
