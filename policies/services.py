@@ -17,7 +17,7 @@ from policies.engine.masker import Masker
 from policies.grants import Grant, require
 from policies.history import attributed
 from policies.journal import note
-from policies.models import Policy, PolicyVersion, Schema, SchemaVersion, Version
+from policies.models import Mode, Policy, PolicyVersion, Schema, SchemaVersion, Version
 from policies.publishing import DraftChanged, PublishRefused, key_of
 
 TWO_TO_PUBLISH = "Publishing needs two people in this area."

@@ -41,10 +41,20 @@ ROLES: Mapping[str, Role] = {
         ),
     ),
     "policy_editor": Role(
-        "Policy editor", (("policies", EDIT, POLICY_MODELS), ("policies", VIEW, ("proposal",)))
+        "Policy editor",
+        (
+            ("policies", EDIT, POLICY_MODELS),
+            ("policies", VIEW, ("proposal",)),
+            ("gateway", VIEW, ("membershipchange",)),
+        ),
     ),
     "publisher": Role(
-        "Publisher", (("policies", VIEW, ()), ("policies", ("publish",), ("schemaversion", "policyversion")))
+        "Publisher",
+        (
+            ("policies", VIEW, ()),
+            ("policies", ("publish",), ("schemaversion", "policyversion")),
+            ("gateway", VIEW, ("membershipchange",)),
+        ),
     ),
     "reviewer": Role("Reviewer", (("approvals", ("view", "change"), ("approval",)),)),
     "auditor": Role(
@@ -53,7 +63,11 @@ ROLES: Mapping[str, Role] = {
             ("audit", VIEW, ()),
             ("approvals", VIEW, ()),
             ("policies", VIEW, ()),
-            ("gateway", VIEW, ("area", "endpoint", "accessrule", "lock", "user", "serviceaccount")),
+            (
+                "gateway",
+                VIEW,
+                ("area", "endpoint", "accessrule", "lock", "user", "serviceaccount", "membershipchange"),
+            ),
         ),
     ),
 }
