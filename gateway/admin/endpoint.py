@@ -14,6 +14,11 @@ from gateway.models import Endpoint
 from policies.admin.base import ModelForm, NotedAdmin, badge
 
 TIMEOUTS = ("connect_timeout", "first_byte_timeout", "idle_timeout")
+CEILING = (
+    "The most sensitive data that may go here, whatever a policy says. A request that is declared above it, or "
+    "in which something above it is found, is refused; masking does not lower what was found. "
+    "Restricted: no limit."
+)
 
 
 class EndpointForm(ModelForm[Endpoint]):
@@ -49,6 +54,7 @@ class EndpointAdmin(NotedAdmin[Endpoint]):
     fieldsets: ClassVar = [
         (None, {"fields": ("name", "slug", "area", "kind", "enabled")}),
         ("Where it is", {"fields": (("origin", "base_path"), "allow_private", "credential")}),
+        ("What it takes", {"fields": ("ceiling",), "description": CEILING}),
         ("Limits", {"fields": ("max_body_bytes", TIMEOUTS)}),
     ]
 
