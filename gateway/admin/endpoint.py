@@ -17,6 +17,11 @@ from policies.admin.base import badge
 from policies.content import packed
 
 TIMEOUTS = ("connect_timeout", "first_byte_timeout", "idle_timeout")
+CEILING = (
+    "The most sensitive data that may go here, whatever a policy says. A request that is declared above it, or "
+    "in which something above it is found, is refused; masking does not lower what was found. "
+    "Restricted: no limit."
+)
 
 
 class EndpointForm(ReasonForm[Endpoint]):
@@ -71,6 +76,7 @@ class EndpointAdmin(ProposingAdmin[Endpoint]):
     fieldsets: ClassVar = [
         (None, {"fields": ("name", "slug", "area", "kind", "enabled")}),
         ("Where it is", {"fields": (("origin", "base_path"), "allow_private", "credential")}),
+        ("What it takes", {"fields": ("ceiling",), "description": CEILING}),
         ("Limits", {"fields": ("max_body_bytes", TIMEOUTS)}),
     ]
 

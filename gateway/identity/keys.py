@@ -51,6 +51,7 @@ def api_key_create(
     by: User | None,
     user: User | None = None,
     service_account: ServiceAccount | None = None,
+    declared_level: int | None = None,
 ) -> tuple[ApiKey, Secret]:
     """A new key for a person or a service account. The secret is returned here and nowhere again."""
     if (user is None) == (service_account is None):
@@ -67,8 +68,14 @@ def api_key_create(
             service_account=service_account,
             created_by=by,
             expires_at=expires_at,
+            declared_level=declared_level,
         )
-        facts = {"prefix": prefix, "owner": row.owner_name, "expires_at": expires_at.isoformat()}
+        facts = {
+            "prefix": prefix,
+            "owner": row.owner_name,
+            "expires_at": expires_at.isoformat(),
+            "declared_level": row.get_declared_level_display() or "",
+        }
         journal.note(action="api_key.created", by=by, target=row, facts=facts)
     return row, key
 
