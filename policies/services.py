@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.records import Recordable
-from policies import compiler, publishing, store, versions
+from policies import compiler, examples, publishing, store, versions
 from policies.engine import types
 from policies.engine.masker import Masker
 from policies.grants import Grant, require
@@ -54,9 +54,11 @@ def schema_version_check(*, version: SchemaVersion) -> list[str]:
     spec = compiler.schema_spec(version)
     problems = compiler.schema_problems(spec)
     try:
-        compiler.compile_schema(spec, store.database_cache())
+        schema = compiler.compile_schema(spec, store.database_cache())
     except compiler.SchemaError as error:
         problems += error.problems
+    else:
+        problems += examples.problems(examples.tried(schema))
     return problems + _policies_left_behind(version, spec)
 
 

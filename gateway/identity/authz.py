@@ -18,7 +18,16 @@ from policies.journal import note
 
 VIEW = ("view",)
 EDIT = ("view", "add", "change", "delete")
-POLICY_MODELS = ("schema", "schemaversion", "dataclass", "detector", "policy", "policyversion", "rule")
+POLICY_MODELS = (
+    "schema",
+    "schemaversion",
+    "dataclass",
+    "detector",
+    "example",
+    "policy",
+    "policyversion",
+    "rule",
+)
 
 
 @dataclass(frozen=True, slots=True)
