@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, Final, final
 from uuid import UUID
+
+NOT_KEPT: Final = b'{"not_kept":"the policy keeps findings only"}'
+"""Stands in the record for text that the policy does not keep."""
 
 
 @final
@@ -69,6 +72,12 @@ class Decision:
     rules: tuple[str, ...] = ()  # rule ids that decided
     counts: Mapping[str, int] = field(default_factory=dict)
     highest: str = ""  # level name
+    declared: str = ""  # level name that the caller declared
+    ceiling: str = ""  # level name that the endpoint takes at most
+    risk: int = 0
+    score: tuple[tuple[int, str], ...] = ()  # the risk's breakdown: points, what for
+    observed: str = ""  # the gate that would have applied, had the policy not been observing
+    spared: Mapping[str, int] = field(default_factory=dict)  # findings left in clear for the same reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,6 +158,11 @@ def _decision_key(decision: Decision) -> Hashable:
         decision.rules,
         decision.highest,
         tuple(decision.counts.items()),
+        decision.declared,
+        decision.ceiling,
+        decision.score,
+        decision.observed,
+        tuple(decision.spared.items()),
     )
 
 

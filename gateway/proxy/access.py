@@ -1,7 +1,7 @@
 """Which access rule decides a call. Pure: the data path asks here, and so does the page that explains.
 
-No rule, no call. Of the rules that fit a call the lowest priority number decides, ties go to the older. A rule
-that does not allow this model, path or address does not fit, so that the next one may.
+No rule, no call. Of the rules that fit a call the lowest priority number decides, ties go to the older. A
+rule that does not allow this model, path or address does not fit, so that the next one may.
 
 Path and address are known before the body, the model only after it. So `Candidates` are what is left for a
 caller at an endpoint, path and address; their model, and the time, pick the one. Where no candidate names

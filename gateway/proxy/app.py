@@ -18,22 +18,22 @@ from audit.recorder import Recorder, StoreUnavailable
 from gateway.identity.keys import digest
 from gateway.proxy import admission, routes
 from gateway.proxy.admission import ClientGone, RequestHead
+from gateway.proxy.distinct import Distinct
 from gateway.proxy.errors import (
-    ApprovalRequired,
     BadRequest,
     BodyTimeout,
     LimitReached,
     PolicyBlocked,
     ProxyError,
-    Unauthenticated,
     Unavailable,
     Unrecorded,
     UpstreamFailed,
     body_for,
     event_for,
+    headers_for,
 )
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, own_words
-from gateway.proxy.ledger import Headers, Ledger, action_of, refusal_action
+from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, joined, refusal_action
 from gateway.proxy.patience import Patience
 from gateway.proxy.routes import Access, Caller, Route, Snapshot, Target, Undecided
 from gateway.proxy.snapshot import Snapshots
@@ -42,7 +42,7 @@ from gateway.proxy.tally import Tally
 from gateway.proxy.upstream import Answer, Upstream
 from gateway.proxy.wire.base import Wire
 from policies.engine.policy import Policy
-from policies.engine.types import Gate, Verdict
+from policies.engine.types import Circumstances, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,7 @@ class _Call:
         self.ledger = Ledger()
         self.api = "openai"
         self.undecided: Undecided | None = None  # where the model has to decide the rule
+        self.distinct: Distinct | None = None  # where the policy asks for it, or might
         self.admitted = False  # the record has its admission and not yet its close
         self.started = False  # the client has a status line
 
@@ -129,8 +130,9 @@ class _Call:
         head = ledger.head = admission.check_head(self.scope)
         snapshot = self.proxy.snapshots.current()
         now = time.time()
-        caller = ledger.caller = snapshot.caller(digest(_credential(head)), now)
+        caller = ledger.caller = snapshot.caller(digest(admission.credential(head)), now)
         target, wire = self._resolve(snapshot, caller, head, now)
+        circumstances = ledger.circumstances = routes.circumstances(head, caller, target, now, self.distinct)
         ledger.lap("auth")
         admission.check_content_type(head)
         body = await self._body(head, target.max_body)
@@ -138,9 +140,9 @@ class _Call:
         ledger.lap("body")
         policy = ledger.route.policy if ledger.route is not None else self._policy_of
         call = ledger.exchange = Exchange(policy, wire, self.proxy.keys)
-        verdict = await self._inspect(call, head, body)
+        verdict = await self._inspect(call, head, body, circumstances)
         ledger.lap("scan")
-        _enforce(verdict)
+        enforce(verdict)
         await self.recorder.admit(ledger.admission(action_of(verdict)))
         self.admitted = True
         ledger.lap("admit")
@@ -158,16 +160,26 @@ class _Call:
         candidates, first = snapshot.candidates(caller, target, path, head.network, now)
         if candidates.settled:
             ledger.route = Route(target, wire, path, first, routes.policy_of(first))
+            self._count_values(caller, ledger.route.policy)
             self._enter(caller, first)
         else:
             self.undecided = Undecided(candidates, target, wire, path, now)
+            self.distinct = self.proxy.tally.values.of(caller.account)
         return target, wire
 
     def _policy_of(self, model: str) -> Policy:
         """The rule is decided by the model: the body is read, and not yet inspected."""
         assert self.undecided is not None  # noqa: S101  else the rule is known
         route = self.ledger.route = self.undecided.under(model)
+        if self.distinct is not None:
+            self.distinct.schema = routes.schema_of(route.policy)
         return route.policy
+
+    def _count_values(self, caller: Caller, policy: Policy) -> None:
+        """Different values are counted where the policy asks for it."""
+        if policy.asks_for_distinct:
+            self.distinct = self.proxy.tally.values.of(caller.account)
+            self.distinct.schema = routes.schema_of(policy)
 
     def _enter(self, caller: Caller, access: Access) -> None:
         """Count the call where its rule has limits, or refuse it."""
@@ -187,15 +199,17 @@ class _Call:
         except TimeoutError:
             raise BodyTimeout("body_timeout", "The request body took too long.") from None
 
-    async def _inspect(self, call: Exchange, head: RequestHead, body: bytes) -> Verdict:
+    async def _inspect(
+        self, call: Exchange, head: RequestHead, body: bytes, circumstances: Circumstances
+    ) -> Verdict:
         if self.undecided is None:
             self._check_path(call)
         request = Head(head.method, head.path, head.text(b"x-postern-session"))
         try:
             if len(body) > INLINE_BYTES:
-                verdict = await asyncio.to_thread(call.request, request, body)
+                verdict = await asyncio.to_thread(call.request, request, body, circumstances)
             else:
-                verdict = call.request(request, body)
+                verdict = call.request(request, body, circumstances)
         except Unreadable as error:
             raise BadRequest(error.code, str(error)) from None
         if self.undecided is not None:
@@ -291,7 +305,7 @@ class _Call:
 
     async def _start(self, status: int, headers: Headers) -> None:
         self.started, self.ledger.status = True, status
-        headers = _joined(headers, self.ledger.headers())
+        headers = joined(headers, self.ledger.headers())
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def _send(self, body: bytes, *, more: bool) -> None:
@@ -313,7 +327,7 @@ class _Call:
         body = shape(self.api, error)
         if not self.started:
             with suppress(Exception):  # the client may be gone; the record has it already
-                await self._respond(error.status, body, _error_headers(error))
+                await self._respond(error.status, body, headers_for(error))
             return
         if not isinstance(error, Unrecorded):
             with suppress(Exception):
@@ -351,34 +365,6 @@ class _Call:
             self.recorder.close(self.ledger.id, self.ledger.close(code, complete=complete, status=status))
 
 
-def _credential(head: RequestHead) -> str:
-    """The one credential that was presented; two different ones are two identities."""
-    presented = {value for name in (b"x-api-key", b"api-key") if (value := head.text(name))}
-    if bearer := head.text(b"authorization"):
-        scheme, _, value = bearer.partition(" ")
-        if scheme.lower() != "bearer" or not value.strip():
-            raise Unauthenticated("unsupported_credential", "Send 'Authorization: Bearer <key>'.")
-        presented.add(value.strip())
-    if not presented:
-        raise Unauthenticated("missing_credential", "Send a Postern API key as a bearer token.")
-    if len(presented) > 1:
-        raise BadRequest("conflicting_credentials", "The request carries two different credentials.")
-    return presented.pop()
-
-
-def _enforce(verdict: Verdict) -> None:
-    """Stop here what must not go on. A hold is closed until somebody can approve it, never open."""
-    if verdict.gate == Gate.BLOCK:
-        raise PolicyBlocked("policy_blocked", "The policy blocks this request: " + _because(verdict))
-    if verdict.gate == Gate.HOLD:
-        raise ApprovalRequired("approval_required", "This request needs an approval: " + _because(verdict))
-
-
-def _because(verdict: Verdict) -> str:
-    reasons = [reason.text for reason in verdict.reasons if reason.gate == verdict.gate]
-    return "; ".join(dict.fromkeys(reasons)) or "no reason was given."
-
-
 def _check_answer(answer: Answer) -> None:
     if 300 <= answer.status < 400:
         raise UpstreamFailed("upstream_redirect", "The model's service answered with a redirect.")
@@ -398,19 +384,6 @@ def _stopped() -> PolicyBlocked:
 
 def _unrecorded() -> Unrecorded:
     return Unrecorded("record_unavailable", "The gateway cannot record calls now. Try again shortly.")
-
-
-def _error_headers(error: ProxyError) -> Headers:
-    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
-    if error.retry is not None:
-        headers.append((b"x-should-retry", b"true" if error.retry else b"false"))
-    return headers
-
-
-def _joined(headers: Headers, ours: Headers) -> Headers:
-    """What we say of a limit replaces what the model's service says of its own: the caller can act on ours."""
-    said = {name for name, _ in ours}
-    return [*[pair for pair in headers if pair[0] not in said], *ours]
 
 
 def _where(error: BaseException) -> str:

@@ -154,3 +154,10 @@ def body_for(api: str, error: ProxyError) -> bytes:
 def event_for(api: str, error: ProxyError) -> bytes:
     """The error inside a stream that has already begun. No `[DONE]` may follow it."""
     return b"data: " + body_for(api, error) + b"\n\n"
+
+
+def headers_for(error: ProxyError) -> list[tuple[bytes, bytes]]:
+    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    if error.retry is not None:
+        headers.append((b"x-should-retry", b"true" if error.retry else b"false"))
+    return headers

@@ -5,7 +5,7 @@ data path, the playground, the preview and the tests all call it. It joins a wir
 the engine (what is it, what to do?).
 
     exchange = Exchange(policy, wire, keys)
-    verdict = exchange.request(head, body)   # exchange.outgoing, exchange.recorded
+    verdict = exchange.request(head, body, circumstances)   # exchange.outgoing, exchange.recorded
     piece = exchange.response(body)          # piece.sent to the client after piece.record is durable
     stream = StreamExchange(exchange)        # or, for a stream: stream.decode(chunk), …, stream.flush()
 """
@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from audit.records import Recordable
+from audit.records import NOT_KEPT, Recordable
 from gateway.proxy.wire.base import (
     ChunkShape,
     Json,
@@ -35,8 +35,18 @@ from policies.engine.errors import MaskError
 from policies.engine.jsontext import JsonError
 from policies.engine.masker import MaskedDocument, Masker
 from policies.engine.policy import Policy
-from policies.engine.types import Direction, Finding, Gate, Level, MaskedBytes, Style, Verdict
-from policies.engine.verdict import decide
+from policies.engine.sketch import OneRequest
+from policies.engine.types import (
+    Circumstances,
+    Direction,
+    Finding,
+    Gate,
+    Level,
+    MaskedBytes,
+    Style,
+    Verdict,
+)
+from policies.engine.verdict import NOTHING_KNOWN, decide
 
 HINT_CHARACTERS: Final = 512
 """How much of each opening message tells one conversation from another; its length counts besides."""
@@ -124,6 +134,7 @@ class Exchange:
             self._policy_of = policy
         self.wire = wire
         self.keys = keys
+        self.circumstances = NOTHING_KNOWN
         self.shape = _UNREAD
         self.verdict = _UNDECIDED
         self.outgoing = MaskedBytes(b"")
@@ -134,18 +145,25 @@ class Exchange:
         self.fingerprints: tuple[tuple[str, bytes], ...] = ()
         self.outcome = Outcome()
         self.counts: dict[str, int] = {}  # findings of the response by class
+        self._seen: dict[str, int] = {}  # the same where rules count over the whole response
         self.response_gate = _ALLOW
         self.response_masked = False
 
-    def request(self, head: Head, body: bytes) -> Verdict:
-        """Inspect a request; raise `Unreadable` where that cannot be done."""
+    def request(self, head: Head, body: bytes, circumstances: Circumstances = NOTHING_KNOWN) -> Verdict:
+        """Inspect a request; raise `Unreadable` where that cannot be done.
+
+        `circumstances` hold for the whole call: an answer that comes after observing has ended is treated
+        as its request was.
+        """
+        self.circumstances = circumstances
         self.request_hmac = keyed(self.keys.request, head.method.encode(), head.path.encode(), body)
         tree = self._parse(body)
         shape = self._shape(tree)
         if self._policy_of is not None:
             self.policy = self._policy_of(shape.model)
+        self.policy = policy = self.policy.at(circumstances.now)
         opaque = _opaque(shape.opaque, tree)
-        masked = mask_document(Masker(self.policy, _REQUEST), tree, shape.embedded)
+        masked = mask_document(Masker(policy, _REQUEST), tree, shape.embedded)
         self.shape = shape
         self.outgoing = masked.sent
         self.recorded = self._recordable(masked, tree, shape.embedded, opaque, _REQUEST)
@@ -155,8 +173,18 @@ class Exchange:
         self.fingerprints = tuple(
             [(name, keyed(key, value.encode())[:16]) for name, value in masked.fingerprints]
         )
-        self.verdict = decide(self.policy, _REQUEST, masked.findings, [part.finding() for part in opaque])
+        if policy.asks_for_distinct:
+            circumstances = self._counted(circumstances)
+        self.verdict = decide(
+            policy, _REQUEST, masked.findings, [part.finding() for part in opaque], circumstances
+        )
         return self.verdict
+
+    def _counted(self, circumstances: Circumstances) -> Circumstances:
+        """This request's values are counted first, whatever becomes of it: trying is counted too."""
+        distinct = OneRequest() if circumstances.distinct is None else circumstances.distinct
+        distinct.add(self.fingerprints)
+        return circumstances._replace(distinct=distinct)
 
     def path_is_clean(self, path: str) -> bool:
         """Whether a URL path may travel: it is not masked, so it must hold nothing to mask."""
@@ -180,7 +208,20 @@ class Exchange:
 
     def judge(self, findings: Sequence[Finding], opaque: Sequence[OpaquePart] = ()) -> Verdict:
         """The verdict over some of the response's findings, which are counted."""
-        verdict = decide(self.policy, _RESPONSE, findings, [part.finding() for part in opaque])
+        side = self.policy.side(_RESPONSE)
+        verdict = decide(
+            self.policy,
+            _RESPONSE,
+            findings,
+            [part.finding() for part in opaque],
+            self.circumstances,
+            self._seen,
+        )
+        if side.cumulates:
+            for finding in findings:
+                self._seen.setdefault(finding.data_class, 0)
+            for slug, count in verdict.counts.items():
+                self._seen[slug] += count
         for slug, count in verdict.counts.items():
             self.counts[slug] = self.counts.get(slug, 0) + count
         if verdict.gate > self.response_gate:
@@ -218,6 +259,8 @@ class Exchange:
         direction: Direction,
     ) -> Recordable:
         """The record's copy. Opaque parts are not kept: nobody could say what they would give away."""
+        if not self.policy.spec.keeps_text:
+            return Recordable(NOT_KEPT, marks_of(masked.findings))
         if opaque:
             for part in opaque:
                 tree = _without(tree, part)

@@ -16,7 +16,7 @@ from gateway.proxy.errors import ApprovalRequired, PolicyBlocked, ProxyError
 from gateway.proxy.exchange import Exchange, Outcome, sent_digest
 from gateway.proxy.meter import BYTES_PER_TOKEN, Account
 from gateway.proxy.routes import Caller, Route, Target
-from policies.engine.types import Gate, Level, Verdict
+from policies.engine.types import Circumstances, Gate, Level, Verdict
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -41,6 +41,7 @@ class Ledger:
         self.exchange: Exchange | None = None
         self.account: Account | None = None  # where the call is counted, if its rule has limits
         self.answering = False  # the model's service has the request and has not refused it
+        self.circumstances: Circumstances | None = None
         self.path_is_clean = False  # only then it may be recorded
         self.size = 0
         self.status = 0
@@ -102,7 +103,7 @@ class Ledger:
             call_id=self.id,
             who=self._who(),
             what=self._what(),
-            decision=_decision(action, code, verdict),
+            decision=_decision(action, code, verdict, self.circumstances),
             request_hmac=call.request_hmac if call else b"",
             sent_digest=sent_digest(call.outgoing) if call and verdict else b"",
             request_size=self.size,
@@ -179,10 +180,16 @@ def refusal_action(error: ProxyError) -> str:
     return "blocked" if isinstance(error, PolicyBlocked) else "refused"
 
 
-def _decision(action: str, code: str, verdict: Verdict | None) -> Decision:
+def _decision(
+    action: str, code: str, verdict: Verdict | None, circumstances: Circumstances | None
+) -> Decision:
+    declared = ceiling = ""
+    if circumstances is not None:
+        declared = LEVELS[circumstances.declared] if circumstances.declared is not None else ""
+        ceiling = LEVELS[circumstances.ceiling]
     if verdict is None:
-        return Decision(action=action, gate=GATES[Gate.BLOCK], code=code)
-    reasons, highest = verdict.reasons, verdict.highest
+        return Decision(action=action, gate=GATES[Gate.BLOCK], code=code, declared=declared, ceiling=ceiling)
+    reasons, highest, observed = verdict.reasons, verdict.highest, verdict.observed
     return Decision(
         action=action,
         gate=GATES[verdict.gate],
@@ -191,8 +198,35 @@ def _decision(action: str, code: str, verdict: Verdict | None) -> Decision:
         rules=tuple(dict.fromkeys([each.rule_id for each in reasons if each.rule_id])) if reasons else (),
         counts=verdict.counts,
         highest=LEVELS[highest] if highest is not None else "",
+        declared=declared,
+        ceiling=ceiling,
+        risk=verdict.risk,
+        score=tuple([(part.points, part.text) for part in verdict.risk_parts]),
+        observed=GATES[observed] if observed is not None else "",
+        spared=verdict.spared,
     )
 
 
 def _counted(counts: Mapping[str, int]) -> bytes:
     return ",".join(f"{name}={count}" for name, count in sorted(counts.items())).encode()
+
+
+def enforce(verdict: Verdict) -> None:
+    """Stop here what must not go on. A hold is closed until somebody can approve it, never open."""
+    if verdict.above_ceiling:
+        raise PolicyBlocked("above_ceiling", "This endpoint does not take this request: " + _because(verdict))
+    if verdict.gate == Gate.BLOCK:
+        raise PolicyBlocked("policy_blocked", "The policy blocks this request: " + _because(verdict))
+    if verdict.gate == Gate.HOLD:
+        raise ApprovalRequired("approval_required", "This request needs an approval: " + _because(verdict))
+
+
+def _because(verdict: Verdict) -> str:
+    reasons = [reason.text for reason in verdict.reasons if reason.enforced and reason.gate == verdict.gate]
+    return "; ".join(dict.fromkeys(reasons)) or "no reason was given."
+
+
+def joined(headers: Headers, ours: Headers) -> Headers:
+    """What we say of a limit replaces what the model's service says of its own: ours can be acted on."""
+    said = {name for name, _ in ours}
+    return [*[pair for pair in headers if pair[0] not in said], *ours]

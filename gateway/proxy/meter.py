@@ -1,8 +1,8 @@
 """How much each caller has used of a rule's limits: what one process knows, without a lock or a wait.
 
 Pure; the clock is handed in. Windows are whole minutes, days and months of UTC: their counts of several
-processes add up exactly, a refusal knows when it ends, and the number a person sees on the explain page is the
-number that decides. The price: around a full minute two minutes' worth may pass close together.
+processes add up exactly, a refusal knows when it ends, and the number that a person is shown is
+the number that decides. The price: around a full minute two minutes' worth may pass close together.
 
 Each number has one writer. The event loop writes what this process let in (`calls`, `tokens`, `running`), the
 tally's thread what it told the store (`told_…`) and what the store says of the others (`others_…`).
@@ -73,9 +73,9 @@ class Count:
         "others_calls",
         "others_tokens",
         "starts",
+        "tokens",
         "told_calls",
         "told_tokens",
-        "tokens",
         "window",
     )
 

@@ -14,16 +14,20 @@ from audit.records import What, Who
 from gateway.credentials.secret import Secret
 from gateway.proxy.access import Access as Access  # part of a snapshot
 from gateway.proxy.access import Candidates, Ladder, ladder
-from gateway.proxy.errors import Forbidden, MethodNotAllowed, NotFound, Unauthenticated
+from gateway.proxy.admission import RequestHead
+from gateway.proxy.distinct import Distinct
+from gateway.proxy.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, Unauthenticated
 from gateway.proxy.wire.base import Wire
 from gateway.proxy.wire.openai import ChatCompletions
 from gateway.proxy.wire.plain import PlainJson
 from policies.engine.policy import Policy
+from policies.engine.types import Circumstances, Level
 
 PREFIX: Final = "/proxy/"
 
 OPENAI: Final[Mapping[str, Wire]] = {"/v1/chat/completions": ChatCompletions()}
 PLAIN: Final = PlainJson()
+LEVELS: Final[Mapping[str, Level]] = {level.name.lower(): level for level in Level}
 METHOD: Final = "POST"
 """The one method that any operation has."""
 
@@ -50,6 +54,7 @@ class Caller:
     groups: tuple[str, ...]
     group_ids: frozenset[int]
     expires_at: float  # Unix seconds
+    declared: Level | None = None  # the level that its calls carry, unless one says so itself
     refusal: str = ""  # why it may not call now: revoked, inactive, locked
     account: str = ""  # whose limits its calls use up: one for all keys of a person
     _seen: dict[str, Who] = field(default_factory=dict, compare=False, repr=False)
@@ -97,6 +102,7 @@ class Target:
     connect_timeout: float
     first_byte_timeout: float
     idle_timeout: float
+    ceiling: Level = Level.RESTRICTED  # the highest level of data that it takes
     refusal: str = ""  # why it takes no calls now: disabled, locked, credential not usable
 
 
@@ -237,7 +243,29 @@ def operation(target: Target, method: str, path: str) -> Wire:
     return wire
 
 
+def declared_level(said: str, caller: Caller) -> Level | None:
+    """The level that a call declares: in its own header, else by its key."""
+    if not said:
+        return caller.declared
+    level = LEVELS.get(said.lower())
+    if level is None:
+        raise BadRequest("invalid_classification", f"Declare one of these levels: {', '.join(LEVELS)}.")
+    return level
+
+
 def policy_of(access: Access) -> Policy:
     if access.policy is None:
         raise Forbidden("no_policy", "The policy for this endpoint has no published version.")
     return access.policy
+
+
+def schema_of(policy: Policy) -> UUID:
+    return UUID(policy.schema.spec.schema_id)
+
+
+def circumstances(
+    head: RequestHead, caller: Caller, target: Target, now: float, distinct: Distinct | None
+) -> Circumstances:
+    """What the verdict depends on beside the payload."""
+    declared = declared_level(head.text(b"x-postern-classification"), caller)
+    return Circumstances(now, declared, target.ceiling, distinct)

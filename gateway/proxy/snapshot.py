@@ -27,6 +27,7 @@ from gateway.proxy.errors import Unavailable
 from gateway.proxy.meter import Limits
 from gateway.proxy.routes import Access, Caller, Snapshot, Target, UpstreamCredential
 from policies.engine.policy import Policy
+from policies.engine.types import Level
 from policies.store import NotInForce, load_policy
 from policies.versions import next_change_at
 
@@ -149,6 +150,7 @@ def _caller(key: ApiKey, locks: _Locks) -> Caller:
         groups=tuple(sorted(group.name for group in groups)),
         group_ids=frozenset(group.id for group in groups),
         expires_at=key.expires_at.timestamp(),
+        declared=None if key.declared_level is None else Level(key.declared_level),
         refusal=_caller_refusal(key, locks),
         account=str(holder.id) if holder else "",
     )
@@ -189,6 +191,7 @@ def _target(endpoint: Endpoint, locks: _Locks) -> Target:
         connect_timeout=endpoint.connect_timeout,
         first_byte_timeout=endpoint.first_byte_timeout,
         idle_timeout=endpoint.idle_timeout,
+        ceiling=Level(endpoint.ceiling),
         refusal=refusal,
     )
 

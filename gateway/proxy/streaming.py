@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from audit.records import Recordable
+from audit.records import NOT_KEPT, Recordable
 from gateway.proxy.exchange import Exchange, Piece, Unreadable, marks_of, mask_document
 from gateway.proxy.wire import sse
 from gateway.proxy.wire.base import ChunkShape, Json, Path, ShapeError, Slot, dotted
@@ -99,10 +99,20 @@ class StreamExchange:
                 verdict = self._exchange.judge(found)
                 if verdict.gate >= Gate.HOLD:
                     self._over = True
-                    return _piece(out, findings, verdict, stop=True)
+                    return self._piece(out, findings, verdict, stop=True)
             out += data
             findings += found
-        return _piece(out, findings, verdict)
+        return self._piece(out, findings, verdict)
+
+    def _piece(
+        self, out: Sequence[Data], findings: Sequence[Finding], verdict: Verdict | None, *, stop: bool = False
+    ) -> Piece:
+        sent = b"".join(sse.encode(data) for data, _ in out)
+        if not self._exchange.policy.spec.keeps_text:
+            return Piece(sent, Recordable(NOT_KEPT, marks_of(findings)), verdict, stop)
+        same = all(data is kept for data, kept in out)
+        recorded = sent if same else b"".join(sse.encode(kept) for _, kept in out)
+        return Piece(sent, Recordable(recorded, marks_of(findings)), verdict, stop)
 
     def _take_findings(self) -> list[Finding]:
         found, self._findings = self._findings, []
@@ -244,15 +254,6 @@ class StreamExchange:
             return self._wire.chunk(tree)
         except ShapeError as error:
             raise Unreadable(error.code, str(error)) from None
-
-
-def _piece(
-    out: Sequence[Data], findings: Sequence[Finding], verdict: Verdict | None, *, stop: bool = False
-) -> Piece:
-    sent = b"".join(sse.encode(data) for data, _ in out)
-    same = all(data is kept for data, kept in out)
-    recorded = sent if same else b"".join(sse.encode(kept) for _, kept in out)
-    return Piece(sent, Recordable(recorded, marks_of(findings)), verdict, stop)
 
 
 def _set(slots: Sequence[Slot], texts: Iterable[str]) -> None:

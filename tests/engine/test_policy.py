@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from policies.engine.policy import Policy, unknown_values
+from policies.engine.policy import Policy
+from policies.engine.problems import policy_problems
 from policies.engine.types import (
     Direction,
     Finding,
@@ -120,8 +121,8 @@ def test_rules_about_what_the_schema_does_not_have_are_named() -> None:
         a_rule("a", Matcher.CLASS, "NOPE"),
         a_rule("b", Matcher.TAG, "pci"),
         a_rule("c", Matcher.LEVEL, "secret"),
-        a_rule("d", Matcher.OPAQUE, "anything"),
+        a_rule("d", Matcher.OPAQUE, "image"),
     )
     spec = PolicySpec(version_id="1", number=1, name="p", rules=rules)
-    problems = unknown_values(spec, a_schema(CARD, NOTE).classes)
+    problems = policy_problems(spec, a_schema(CARD, NOTE).classes)
     assert [problem.split("”")[0] for problem in problems] == ["Rule “a", "Rule “c"]
