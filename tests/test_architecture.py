@@ -40,6 +40,7 @@ ROOMS = {
     **dict.fromkeys(
         (
             "gateway.admin",
+            "gateway.api",
             "gateway.apps",
             "gateway.asgi",
             "gateway.celery",
