@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -27,6 +27,8 @@ KINDS: Final = {str(model._meta.model_name): model for model in _KEPT}
 EXTRA: Final = {MEMBERSHIP: "Group membership", PERMISSIONS: "Permissions"}
 """What is kept in tables of its own."""
 
+_TITLES: Final = {**EXTRA, "apikey": "API key"}
+
 _WORDS: Final = {
     ADDED: ("added", "published"),
     CHANGED: ("changed", "draft"),
@@ -37,7 +39,10 @@ _UNSHOWN: Final = frozenset({"id", "created_at", "updated_at"})
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One change. `rows`: (field, before, after) for people; `badge` colours the `word`."""
+    """One change. `rows`: (field, before, after) for people; `badge` colours the `word`.
+
+    `within` is what the object is a part of, if anything: a rule's version, a detector's class and version.
+    """
 
     id: UUID
     at: datetime
@@ -49,11 +54,12 @@ class Line:
     by: str
     reason: str
     rows: tuple[tuple[str, str, str], ...]
+    within: str = ""
 
 
 def title(kind: str) -> str:
     """A kind of object, for people."""
-    return EXTRA.get(kind) or str(KINDS[kind]._meta.verbose_name).capitalize()
+    return _TITLES.get(kind) or str(KINDS[kind]._meta.verbose_name).capitalize()
 
 
 def lines_of(rows: Iterable[Any]) -> list[Line]:
@@ -70,7 +76,7 @@ class _Reader:
         wanted = {_who(row) for row in rows} - {None}
         people = User.objects.filter(pk__in=wanted)
         self._people: dict[UUID | None, str] = {user.pk: user.get_username() for user in people}
-        self._names: dict[tuple[type[models.Model], object], str] = {}
+        self._targets: dict[tuple[type[models.Model], object], models.Model | None] = {}
 
     def line(self, row: Any) -> Line:
         if isinstance(row, MembershipChange):
@@ -91,6 +97,7 @@ class _Reader:
             by=self._by(row),
             reason=row.history_change_reason or "",
             rows=tuple(self._differences(row, now, before)),
+            within=", ".join(self._within(now)),
         )
 
     def _membership(self, row: MembershipChange) -> Line:
@@ -150,15 +157,30 @@ class _Reader:
         if not field.is_relation:
             return value_text(row, name)
         key = getattr(row, field.attname)
-        return NOTHING if key is None else self._target(field.related_model, key)
+        if key is None:
+            return NOTHING
+        target = self._target(field.related_model, key)
+        return f"{key} (no longer there)" if target is None else plain(str(target))
 
-    def _target(self, model: type[models.Model], key: object) -> str:
-        if (model, key) not in self._names:
-            found = model._default_manager.filter(pk=key).first()
-            self._names[model, key] = f"{key} (no longer there)" if found is None else plain(str(found))
-        return self._names[model, key]
+    def _target(self, model: type[models.Model], key: object) -> models.Model | None:
+        if (model, key) not in self._targets:
+            self._targets[model, key] = model._default_manager.filter(pk=key).first()
+        return self._targets[model, key]
+
+    def _within(self, row: models.Model) -> Iterator[str]:
+        for name in ("data_class", "version"):
+            key = getattr(row, f"{name}_id", None)
+            if key is not None and (
+                target := self._target(cast(Any, row._meta.get_field(name).related_model), key)
+            ):
+                yield str(target)
+                yield from self._within(target)
 
     def _name(self, row: models.Model) -> str:
+        for field in row._meta.concrete_fields:
+            key = getattr(row, field.attname) if field.is_relation else None
+            if key is not None and (target := self._target(cast(Any, field.related_model), key)):
+                setattr(row, field.name, target)
         try:
             return str(row)
         except (ObjectDoesNotExist, AttributeError):  # it names what is gone by now
@@ -173,6 +195,8 @@ def _who(row: Any) -> UUID | None:
 
 def _before(row: Any) -> models.Model | None:
     """The same object before this row; None if this is its first."""
+    if row.history_type == ADDED:
+        return None
     key = row.instance_type._meta.pk.name
     same = history_of(row.instance_type).filter(**{key: getattr(row, key)})
     earlier = same.filter(history_id__lt=row.history_id).order_by("-history_id").first()

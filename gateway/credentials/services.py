@@ -166,11 +166,11 @@ def endpoint_save(*, endpoint: Endpoint, by: User | None, grant: Grant | None = 
             origin, path = endpoint.origin, endpoint.base_path
             endpoint_move(endpoint=stored, origin=origin, base_path=path, by=by, grant=grant)
         fields = changed(stored, endpoint)
+        if stored is not None and not fields:
+            return endpoint
         endpoint.save()
-        if fields:
-            facts: dict[str, object] = {"endpoint": endpoint.slug, "fields": fields}
-            action = "endpoint.changed" if stored else "endpoint.added"
-            note(action=action, by=by, target=endpoint, facts=facts)
+        action = "endpoint.changed" if stored else "endpoint.added"
+        note(action=action, by=by, target=endpoint, facts={"endpoint": endpoint.slug, "fields": fields})
     return endpoint
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from audit.models import Entry
 from gateway.access_rules import access_rule_save
@@ -27,6 +29,7 @@ from gateway.models import (
 from policies.grants import NeedsSecondPerson
 from policies.history import history_of
 from policies.models import PolicyVersion, Proposal, SchemaVersion, State
+from policies.proposals import propose
 from policies.services import schema_version_clone_to_draft, schema_version_publish
 from tests.gateway import two, world
 from tests.gateway.test_admin import form_of
@@ -306,3 +309,21 @@ def test_a_rule_that_one_person_may_change_is_changed(client: Client) -> None:
     assert AccessRule.objects.get().priority == 7
     access_rule_save(rule=AccessRule.objects.get(), by=None)
     assert not Proposal.objects.exists()
+
+
+def test_a_draft_that_says_when_takes_effect_then(ada: User) -> None:
+    draft, moment = world.draft_schema(), timezone.now() + timedelta(days=3)
+    SchemaVersion.objects.filter(pk=draft.pk).update(effective_at=moment)
+    two.guarded()
+    proposal = propose(kind="schema.publish", target_id=draft.pk, payload={}, by=ada, reason="x")
+    assert ["Takes effect", "–", f"{moment:%d %b %Y %H:%M} UTC"] in proposal.shown
+    two.confirm(proposal, two.official("bob"))
+    draft.refresh_from_db()
+    assert (draft.state, draft.effective_at) == (State.PUBLISHED, moment)
+
+
+def test_an_endpoint_saved_as_it_was_is_no_line_of_the_timeline(client: Client) -> None:
+    endpoint = world.endpoint()
+    page = gateway("endpoint", "change", endpoint.pk)
+    client.post(page, form_of(client.get(page).content.decode()))
+    assert history_of(Endpoint).filter(id=endpoint.pk).count() == 1
