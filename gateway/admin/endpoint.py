@@ -15,8 +15,8 @@ from policies.admin.base import ModelForm, NotedAdmin, badge
 
 TIMEOUTS = ("connect_timeout", "first_byte_timeout", "idle_timeout")
 CEILING = (
-    "The most sensitive data that may go here, whatever a policy says. A request that is declared above it, or "
-    "in which something above it is found, is refused; masking does not lower what was found. "
+    "The most sensitive data that may go here, whatever a policy says. A request that is declared above it, "
+    "or in which something above it is found, is refused; masking does not lower what was found. "
     "Restricted: no limit."
 )
 
