@@ -1,7 +1,7 @@
-"""What the admission says of its verdict beside the reasons: levels, risk, what observing left undone. Pure.
+"""What the admission says of its verdict beside the reasons: levels, risk, what observing left undone.
 
-Read from the entry's own metadata, which the chain covers. An entry that somebody changed may hold anything:
-what does not read as it should is left out.
+Pure. Read from the entry's own metadata, which the chain covers. An entry that somebody changed may hold
+anything: what does not read as it should is left out.
 """
 
 from __future__ import annotations
@@ -41,6 +41,27 @@ class Judgement:
 
     def __bool__(self) -> bool:
         return bool(self.declared or self.ceiling or self.highest or self.risk or self.observing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The same of the response, as the close says it."""
+
+    reasons: tuple[str, ...] = ()
+    would: str = ""
+    spared: tuple[Found, ...] = ()
+
+
+def answered(extra: object) -> Answered:
+    """Of a close's further facts."""
+    if not isinstance(extra, dict):
+        return Answered()
+    reasons = extra.get("response_reasons")
+    return Answered(
+        reasons=tuple(str(each) for each in reasons) if isinstance(reasons, list) else (),
+        would=_DONE.get(_word(extra, "response_observed", GATES), ""),
+        spared=found_of(_counts(extra.get("response_spared"))),
+    )
 
 
 def judgement(meta: Mapping[str, Any]) -> Judgement:

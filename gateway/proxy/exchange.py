@@ -37,6 +37,7 @@ from policies.engine.masker import MaskedDocument, Masker
 from policies.engine.policy import Policy
 from policies.engine.sketch import OneRequest
 from policies.engine.types import (
+    NOTHING,
     Circumstances,
     Direction,
     Finding,
@@ -51,6 +52,9 @@ from policies.engine.verdict import NOTHING_KNOWN, decide
 HINT_CHARACTERS: Final = 512
 """How much of each opening message tells one conversation from another; its length counts besides."""
 
+
+MAX_REASONS: Final = 32
+"""Reasons for what became of a response that are told: a stream may have one for each of its pieces."""
 
 SLICE: Final = 2046
 """Bytes that are hashed at a time: from 2 KB on, the library lets another thread run, which costs more."""
@@ -142,6 +146,9 @@ class Exchange:
         self._seen: dict[str, int] = {}  # the same where rules count over the whole response
         self.response_gate = _ALLOW
         self.response_masked = False
+        self.response_reasons: tuple[str, ...] = ()  # in words, each once
+        self.response_observed: Gate | None = None  # what would have happened, had the policy not observed
+        self.response_spared = NOTHING
 
     def request(self, head: Head, body: bytes, circumstances: Circumstances = NOTHING_KNOWN) -> Verdict:
         """Inspect a request; raise `Unreadable` where that cannot be done.
@@ -219,7 +226,20 @@ class Exchange:
         if verdict.gate > self.response_gate:
             self.response_gate = verdict.gate
         self.response_masked |= bool(verdict.masked)
+        if verdict.reasons or verdict.observed is not None:
+            self._remember(verdict)
         return verdict
+
+    def _remember(self, verdict: Verdict) -> None:
+        """Why the response is treated as it is, and what observing leaves undone, over all its pieces."""
+        texts = [*self.response_reasons, *[reason.text for reason in verdict.reasons]]
+        self.response_reasons = tuple(dict.fromkeys(texts))[:MAX_REASONS]
+        if verdict.observed is not None:
+            known, spared = self.response_observed, dict(self.response_spared)
+            self.response_observed = verdict.observed if known is None else max(known, verdict.observed)
+            for slug, count in verdict.spared.items():
+                spared[slug] = spared.get(slug, 0) + count
+            self.response_spared = spared
 
     def _document(
         self, tree: Json, embedded: Sequence[tuple[str | int, ...]], opaque: list[OpaquePart]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from audit import replay
-from audit.judgement import Judgement, Points, judgement
+from audit.judgement import Answered, Judgement, Points, answered, judgement
 from audit.listing import Found
 from audit.records import NOT_KEPT
 
@@ -60,6 +60,13 @@ def test_only_what_would_have_been_stricter_is_told(gate: str, observed: str, wo
 )
 def test_metadata_that_somebody_changed_is_left_out(meta: Any) -> None:
     assert judgement(meta) == Judgement()
+
+
+def test_the_close_tells_the_same_of_the_response() -> None:
+    extra = {"response_reasons": ["MAIL found"], "response_observed": "block", "response_spared": {"MAIL": 2}}
+    assert answered(extra) == Answered(reasons=("MAIL found",), would="blocked", spared=(Found("MAIL", 2),))
+    for odd in (None, [], {"response_reasons": 3, "response_observed": 4, "response_spared": 5}):
+        assert answered(odd) == Answered()
 
 
 def test_text_that_is_not_kept_is_a_state_of_its_own_with_its_findings() -> None:
