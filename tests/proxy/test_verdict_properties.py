@@ -128,8 +128,8 @@ def specs(draw: st.DrawFn, *, transforms: bool = True) -> PolicySpec:
         rules=tuple(draw(rules(number, transforms=transforms)) for number in range(count)),
         default_transform=draw(st.sampled_from(Style)) if transforms else Style.REDACT,
         opaque_gate=draw(gates),
-        hold_score=draw(st.none() | st.integers(1, 60)),
-        block_score=draw(st.none() | st.integers(1, 90)),
+        hold_score=draw(st.sampled_from([None, None, None, 5, 20, 60])),
+        block_score=draw(st.sampled_from([None, None, None, 25, 40, 90])),
         count_cap=draw(st.sampled_from([1, 3, 10])),
     )
 
@@ -138,7 +138,7 @@ circumstances = st.builds(
     Circumstances,
     now=st.just(NOW),
     declared=st.none() | levels,
-    ceiling=levels,
+    ceiling=st.sampled_from([*[Level.RESTRICTED] * 4, Level.CONFIDENTIAL, Level.INTERNAL]),  # mostly none
     distinct=st.none(),
     fields=st.lists(st.sampled_from(["a", "a.b", "b.c[0]"]), max_size=2).map(
         lambda paths: tuple(FieldSeen(path, "string") for path in paths)
