@@ -128,11 +128,16 @@ class Outcome:
 class Exchange:
     """All state of one call's payloads, born and dead with the call."""
 
+    # What few calls set costs the others nothing here.
+    circumstances = NOTHING_KNOWN
+    response_reasons: tuple[str, ...] = ()  # in words, each once
+    response_observed: Gate | None = None  # what would have happened, had the policy not observed
+    response_spared = NOTHING
+
     def __init__(self, policy: Policy, wire: Wire, keys: DigestKeys) -> None:
         self.policy = policy
         self.wire = wire
         self.keys = keys
-        self.circumstances = NOTHING_KNOWN
         self.shape = _UNREAD
         self.verdict = _UNDECIDED
         self.outgoing = MaskedBytes(b"")
@@ -146,9 +151,6 @@ class Exchange:
         self._seen: dict[str, int] = {}  # the same where rules count over the whole response
         self.response_gate = _ALLOW
         self.response_masked = False
-        self.response_reasons: tuple[str, ...] = ()  # in words, each once
-        self.response_observed: Gate | None = None  # what would have happened, had the policy not observed
-        self.response_spared = NOTHING
 
     def request(self, head: Head, body: bytes, circumstances: Circumstances = NOTHING_KNOWN) -> Verdict:
         """Inspect a request; raise `Unreadable` where that cannot be done.
@@ -232,8 +234,10 @@ class Exchange:
 
     def _remember(self, verdict: Verdict) -> None:
         """Why the response is treated as it is, and what observing leaves undone, over all its pieces."""
-        texts = [*self.response_reasons, *[reason.text for reason in verdict.reasons]]
-        self.response_reasons = tuple(dict.fromkeys(texts))[:MAX_REASONS]
+        texts = tuple([reason.text for reason in verdict.reasons])
+        if self.response_reasons and texts:
+            texts = tuple(dict.fromkeys(self.response_reasons + texts))
+        self.response_reasons = texts[:MAX_REASONS] or self.response_reasons
         if verdict.observed is not None:
             known, spared = self.response_observed, dict(self.response_spared)
             self.response_observed = verdict.observed if known is None else max(known, verdict.observed)

@@ -50,8 +50,8 @@ def decide(
     stream, by class; it counts for rules about the whole call and for the risk.
     """
     side = policy.side(direction)
-    asks = direction is _REQUEST
-    if not (findings or opaque or side.unprompted or (asks and _declared_above(circumstances))):
+    bounded = direction is _REQUEST and circumstances.ceiling is not _RESTRICTED
+    if not (findings or opaque or side.unprompted or (bounded and _declared_above(circumstances))):
         return CLEAN
     counts: dict[str, int] = {}
     masked: dict[str, int] = {}
@@ -71,7 +71,7 @@ def decide(
     if side.conditions:
         about = Seen(seen, policy.schema.classes, circumstances)
         reasons += _call_reasons(policy, side, about, applied)
-    over = _ceiling_reason(policy, seen, circumstances) if asks else None
+    over = _ceiling_reason(policy, seen, circumstances) if bounded else None
     if over is not None:
         reasons.insert(0, over)
     score = _UNSCORED
@@ -193,8 +193,6 @@ def _declared_above(circumstances: Circumstances) -> bool:
 def _ceiling_reason(policy: Policy, seen: Mapping[str, int], circumstances: Circumstances) -> Reason | None:
     """Whether the call is more sensitive than its endpoint may take, as declared or as found."""
     ceiling, declared = circumstances.ceiling, circumstances.declared
-    if ceiling is _RESTRICTED:
-        return None
     most = f"this endpoint takes {ceiling.name.lower()} at most."
     if declared is not None and _declared_above(circumstances):
         return Reason(Gate.BLOCK, "", "", f"The call is declared {declared.name.lower()}; {most}")
