@@ -14,6 +14,7 @@ from django.utils import timezone
 from gateway.credentials.secret import Secret
 from gateway.models import ApiKey, ServiceAccount, User
 from policies import journal
+from policies.history import attributed, record
 
 ALPHABET = string.digits + string.ascii_letters
 SECRET_LENGTH = 43  # 256 bits in base 62
@@ -42,6 +43,7 @@ def check_expiry(expires_at: datetime) -> None:
         raise KeyRefused(f"A key must expire within {MAX_AGE.days} days.")
 
 
+@attributed
 def api_key_create(
     *,
     name: str,
@@ -78,11 +80,13 @@ def api_key_create(
     return row, key
 
 
+@attributed
 def api_key_revoke(*, key: ApiKey, by: User | None) -> bool:
     """End a key now and for good; False when it had ended before."""
     with transaction.atomic():
         updated = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
         if updated:
+            record(ApiKey.objects.filter(pk=key.pk))
             journal.note(
                 action="api_key.revoked",
                 by=by,

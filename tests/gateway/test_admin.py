@@ -207,7 +207,7 @@ def test_every_change_is_an_event_that_names_fields_and_no_values(client: Client
     client.post(url("endpoint", "change", endpoint.pk), {**form_of(page), "name": "Renamed"})
     event = latest_event()
     assert (event["event"], event["by"]["subject"]) == ("endpoint.changed", "local:ada")
-    assert event["detail"]["fields"] == ["Name"]
+    assert event["detail"]["fields"] == ["name"]
 
 
 def test_an_access_rule_is_added(client: Client) -> None:

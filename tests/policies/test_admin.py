@@ -14,8 +14,9 @@ from django.utils import timezone
 from gateway.identity.authz import role_grant
 from policies import services
 from policies.models import DataClass, Detector, Policy, PolicyVersion, Rule, Schema, SchemaVersion, State
+from policies.proposals import propose
 from policies.publishing import PublishRefused
-from tests.gateway import world
+from tests.gateway import two, world
 
 pytestmark = pytest.mark.django_db
 
@@ -254,8 +255,9 @@ def test_every_kind_of_rule_and_every_setting_is_saved(client: Client) -> None:
     page = client.get(url("policyversion", "change", draft.pk)).content.decode()
     assert 'value="Privacy, Legal"' in page
     assert '<option value="BADGE">' in page, "the browser offers what the schema knows"
-    published = services.policy_version_publish(version=draft, by=None)
-    page = client.get(url("policyversion", "change", published.pk)).content.decode()
+    alice, bob = two.official("alice"), two.official("bob")
+    two.confirm(propose(kind="policy.publish", target_id=draft.pk, payload={}, by=alice, reason="try"), bob)
+    page = client.get(url("policyversion", "change", draft.pk)).content.decode()
     assert "EMAIL, at least 9 in one day" in page and "Privacy, Legal" in page
 
 
