@@ -73,10 +73,10 @@ class PlayForm(forms.Form):
     caller = KeyChoice(ApiKey.objects.none(), required=False, empty_label="Nobody in particular")
     endpoint = forms.ModelChoiceField(Endpoint.objects.none(), required=False, empty_label="None")
     declared = forms.ChoiceField(
-        label="Declared level", choices=[("", "As the key says, else none"), *LEVELS], required=False
+        label="Declared level", choices=[("", "As the key says"), *LEVELS], required=False
     )
     ceiling = forms.ChoiceField(
-        label="Ceiling", choices=[("", "As the endpoint says, else none"), *LEVELS], required=False
+        label="Ceiling", choices=[("", "As the endpoint says"), *LEVELS], required=False
     )
     against = _versions()
     against_schema = _schemas("The one in force")
@@ -84,9 +84,9 @@ class PlayForm(forms.Form):
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.label_suffix = ""
-        self._label("version", "Policy version", "The one that the caller gets")
+        self._label("version", "Policy version", "The caller’s own")
         self._label("schema", "Schema version")
-        self._label("against", "Compare with policy version", "The same, or nothing")
+        self._label("against", "Compare with policy version", "None")
         self._label("against_schema", "Compare with schema version")
         self._offer("caller", _keys(), shown=user.has_perm("gateway.view_apikey"))
         self._offer(

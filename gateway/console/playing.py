@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -99,7 +100,7 @@ class Outcome:
             "action": self.action,
             "code": self.code,
             "verdict": _verdict_json(self.verdict) if self.verdict else None,
-            "findings": [{name: getattr(each, name) for name in Found.__slots__} for each in self.found],
+            "findings": [_found_json(each) for each in self.found],
             "places": orjson.loads(self.marks),
             "masked": _text(self.masked),
             "leaves": bool(self.sent),
@@ -113,6 +114,7 @@ class Changes:
 
     added: tuple[Found, ...]
     removed: tuple[Found, ...]
+    restyled: tuple[tuple[Found, Found], ...]  # the same finding, masked in another way or of another level
     action: tuple[str, str] | None  # from, to
     reasons_added: tuple[str, ...]
     reasons_removed: tuple[str, ...]
@@ -124,8 +126,9 @@ class Changes:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "findings_added": [{n: getattr(each, n) for n in Found.__slots__} for each in self.added],
-            "findings_removed": [{n: getattr(each, n) for n in Found.__slots__} for each in self.removed],
+            "findings_added": [_found_json(each) for each in self.added],
+            "findings_removed": [_found_json(each) for each in self.removed],
+            "findings_restyled": [[_found_json(each) for each in pair] for pair in self.restyled],
             "action": list(self.action) if self.action else None,
             "reasons_added": list(self.reasons_added),
             "reasons_removed": list(self.reasons_removed),
@@ -185,11 +188,12 @@ def changes_between(one: Outcome, other: Outcome) -> Changes:
     """From the first outcome to the second."""
     before, after = [each.text for each in one.reasons], [each.text for each in other.reasons]
     risks = (one.verdict.risk if one.verdict else 0, other.verdict.risk if other.verdict else 0)
-    words = (one.action, other.action)
+    removed, added, restyled = _compared(one.found, other.found)
     return Changes(
-        added=_missing(other.found, one.found),
-        removed=_missing(one.found, other.found),
-        action=words if words != (one.action, one.action) else None,
+        added=added,
+        removed=removed,
+        restyled=restyled,
+        action=(one.action, other.action) if one.action != other.action else None,
         reasons_added=tuple(text for text in after if text not in before),
         reasons_removed=tuple(text for text in before if text not in after),
         risk=risks if risks[0] != risks[1] else None,
@@ -197,17 +201,21 @@ def changes_between(one: Outcome, other: Outcome) -> Changes:
     )
 
 
-def _missing(these: Sequence[Found], those: Sequence[Found]) -> tuple[Found, ...]:
-    """Findings of the first that the second has not; a rule's name alone is no difference."""
-    left = [replace(each, rule="") for each in those]
-    missing = []
+def _compared(
+    these: Sequence[Found], those: Sequence[Found]
+) -> tuple[tuple[Found, ...], tuple[Found, ...], tuple[tuple[Found, Found], ...]]:
+    """What only the first has, what only the second has, and what both have but treat differently."""
+    left: dict[tuple[str, str, str], deque[Found]] = {}
+    for each in those:
+        left.setdefault((each.data_class, each.detector, each.path), deque()).append(each)
+    removed, restyled = [], []
     for each in these:
-        bare = replace(each, rule="")
-        if bare in left:
-            left.remove(bare)
-        else:
-            missing.append(each)
-    return tuple(missing)
+        same = left.get((each.data_class, each.detector, each.path))
+        if not same:
+            removed.append(each)
+        elif replace(other := same.popleft(), rule=each.rule) != each:  # another rule is no difference
+            restyled.append((each, other))
+    return tuple(removed), tuple(each for group in left.values() for each in group), tuple(restyled)
 
 
 def _outcome(policy: Policy, body: bytes, setting: Setting, now: float) -> Outcome:
@@ -316,6 +324,10 @@ def _wrapped(text: str, setting: Setting) -> bytes:
         return json.dumps({"model": "playground", "messages": [turn]}).encode()
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     return json.dumps({"object": "chat.completion", "choices": [choice]}).encode()
+
+
+def _found_json(found: Found) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in Found.__slots__}
 
 
 def _verdict_json(verdict: Verdict) -> dict[str, Any]:
