@@ -11,6 +11,7 @@ from audit.models import Call
 from gateway.console.rejudging import Rejudged
 
 EXAMPLES: Final = 20
+ALIKE: Final = 8  # of these, with the same verdicts before and after
 REASONS: Final = 12  # different reasons for leaving calls out, and versions, that are told apart
 
 
@@ -93,7 +94,10 @@ def _count(counter: Counter[str], name: str) -> None:
 
 
 def _show(examples: list[dict[str, Any]], call: Call, result: Rejudged) -> None:
-    if len(examples) >= EXAMPLES:
+    """Keep a call as an example, unless there are enough of its kind."""
+    kind = (result.before.action, result.after.action)
+    alike = sum((each["before"]["action"], each["after"]["action"]) == kind for each in examples)
+    if len(examples) >= EXAMPLES or alike >= ALIKE:
         return
     examples.append(
         {

@@ -77,17 +77,13 @@ def test_nothing_is_stored_and_nothing_is_logged(eve: Client, caplog: pytest.Log
     draft = trials.draft_of(version)
     before = trials.rows()
     caplog.set_level(logging.DEBUG)
-    logging.getLogger("django.db.backends").setLevel(logging.INFO)
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    caplog.set_level(logging.INFO, logger="django.db.backends")
+    with CaptureQueriesContext(connection) as queries:
         for payload in (chat(f"{CANARY} {EMAIL}"), f"{CANARY} no json", "{" + CANARY):
             eve.post("/playground/", fields(version, against=draft.pk, payload=payload))
     assert trials.rows() == before
-    writes = [
-        q["sql"] for q in queries if not q["sql"].startswith(("SELECT", "BEGIN", "SAVEPOINT", "RELEASE"))
-    ]
-    assert writes == []
+    reads = ("SELECT", "BEGIN", "SAVEPOINT", "RELEASE", "DECLARE", "FETCH", "CLOSE")
+    assert [q["sql"] for q in queries if not q["sql"].startswith(reads)] == []
     assert not [q for q in queries if CANARY in q["sql"] or EMAIL in q["sql"]]
     said = [record.getMessage() for record in caplog.records]
     assert not [line for line in said if CANARY in line or EMAIL in line]
