@@ -21,6 +21,7 @@ from .detectors import (
     tag_problems,
     where,
 )
+from .effort import MAX_CLASSES, too_much
 from .errors import EngineError
 from .frontier import groups_of
 from .jsonpath import Step, parse_path
@@ -66,6 +67,8 @@ class Schema:
         self.spec = spec
         self.classes: Mapping[str, DataClass] = {one.slug: one for one in spec.classes}
         self.patterns, self.labels = _with_labels(_patterns(spec, library))
+        if too_big := too_much(self.patterns):
+            raise SchemaError((too_big,))
         self.keys = _keys(spec, library)
         self.paths = tuple(_paths(spec))
         self.groups = groups_of((pattern.alphabet, pattern.max_len) for pattern in self.patterns)
@@ -130,6 +133,9 @@ def _scanner(
 
 
 def _problems(spec: SchemaSpec, library: Mapping[str, Recogniser]) -> Iterator[str]:
+    if len(spec.classes) > MAX_CLASSES:
+        yield f"A schema has at most {MAX_CLASSES} data classes; this one has {len(spec.classes)}."
+        return
     seen: set[str] = set()
     for data_class in spec.classes:
         if not _SLUG.fullmatch(data_class.slug):
