@@ -31,7 +31,7 @@ MAX_PATTERN = 2_000
 MAX_TERM = 200
 MAX_SPACED = 2_000
 """Letters of a list's phrases up to which any blank may separate their words. In longer lists it is a space,
-or one line break in all: with the free choice a thousand phrases that end alike take half a minute to compile.
+or one line break in all: with the free choice a thousand phrases that end alike compile for half a minute.
 """
 
 MAX_CONTEXT = 100

@@ -7,7 +7,6 @@ what to do about it, instead of taking minutes. Measured on two shared cores: 1,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from .detectors import Pattern
@@ -24,23 +23,14 @@ _TERM: Final = 0.3
 _LETTERS: Final = 1 / 400
 
 
-def effort_of(patterns: Iterable[Pattern]) -> int:
+TOO_MUCH: Final = (
+    "The schema would take too long to compile: it holds more patterns and word lists than one schema may. "
+    "Shorten word lists, join patterns, or split the schema."
+)
+
+
+def effort_of(pattern: Pattern) -> float:
     """Half a millisecond each, roughly."""
-    return round(sum(map(_of, patterns)))
-
-
-def _of(pattern: Pattern) -> float:
     if pattern.detector == "terms":
         return _TERM + _LETTERS * pattern.max_len**2
     return _PATTERN if pattern.tried else _PATTERN + size_of(pattern.expression) ** 2 / 100
-
-
-def too_much(patterns: Iterable[Pattern]) -> str:
-    """Why the patterns are too many to be compiled together; empty when they are not."""
-    share = 100 * effort_of(patterns) // MAX_EFFORT
-    if share <= 100:
-        return ""
-    return (
-        f"The schema would take too long to compile: its patterns and word lists are {share} % of what one "
-        "schema may hold. Shorten word lists, join patterns, or split the schema."
-    )
