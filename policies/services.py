@@ -15,20 +15,30 @@ from policies import compiler, examples, publishing, store, versions
 from policies.engine import types
 from policies.engine.masker import Masker
 from policies.journal import note
+from policies.library.templates import TEMPLATES
 from policies.models import Policy, PolicyVersion, Schema, SchemaVersion, Version
 from policies.publishing import DraftChanged, PublishRefused, key_of
+from policies.writing import write_classes
 
 EDITED = "The draft was edited meanwhile. Look at it again and publish again."
 
 
 def schema_create(
-    *, area_id: UUID, slug: str, name: str, by: AbstractUser | None, description: str = ""
+    *,
+    area_id: UUID,
+    slug: str,
+    name: str,
+    by: AbstractUser | None,
+    description: str = "",
+    template: str = "",
 ) -> SchemaVersion:
-    """A schema; returns its empty first draft."""
+    """A schema; returns its first draft: empty, or with the data classes of a template."""
     with transaction.atomic():
         schema = Schema.objects.create(area_id=area_id, slug=slug, name=name, description=description)
         draft = SchemaVersion.objects.create(schema=schema, number=1, author_id=key_of(by))
-        note(action="schema.created", by=by, target=schema, facts={"name": name})
+        if template:
+            write_classes(draft, TEMPLATES[template].classes)
+        note(action="schema.created", by=by, target=schema, facts={"name": name, "template": template})
     return draft
 
 

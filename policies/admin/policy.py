@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from policies import services
 from policies.admin.base import ModelForm, NotedAdmin, TabularInline, actor, badge
+from policies.admin.compare import ComparedAdmin
 from policies.admin.versions import DraftInline, VersionAdmin, change_url
 from policies.engine.types import Gate
 from policies.models import Policy, PolicyVersion, Rule, Schema, Version
@@ -135,7 +136,7 @@ class RulesInline(DraftInline[Rule, PolicyVersion]):
 
 
 @admin.register(PolicyVersion)
-class PolicyVersionAdmin(VersionAdmin[PolicyVersion]):
+class PolicyVersionAdmin(ComparedAdmin[PolicyVersion], VersionAdmin[PolicyVersion]):
     list_display = ("policy", "number", "state_badge", "schema", "note", "published_by", "effective_at")
     list_display_links = ("policy", "number")
     list_select_related = ("policy", "schema", "published_by")
