@@ -14,7 +14,10 @@ from django.urls import URLPattern, path, reverse
 
 from policies import compiler, examples, store
 from policies.admin.base import ModelAdmin
+from policies.admin.versions import change_url
+from policies.examples import ExampleProblem
 from policies.models import SchemaVersion
+from policies.publishing import PublishRefused
 
 
 class TriedAdmin(ModelAdmin[SchemaVersion]):
@@ -30,8 +33,14 @@ class TriedAdmin(ModelAdmin[SchemaVersion]):
     ) -> Any:
         version = kwargs.get("obj")
         if version is not None:
-            context["examples_url"] = reverse("admin:policies_schemaversion_examples", args=[version.pk])
+            context["examples_url"] = examples_url(version)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def refused_at(self, version: SchemaVersion, refusal: PublishRefused) -> str:
+        """Failing examples are shown with their text there, and only there."""
+        if any(isinstance(problem, ExampleProblem) for problem in refusal.problems):
+            return examples_url(version)
+        return change_url(version)
 
     def examples_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         version = get_object_or_404(self.get_queryset(request), pk=object_id)
@@ -45,6 +54,10 @@ class TriedAdmin(ModelAdmin[SchemaVersion]):
             **_tried(version),
         }
         return TemplateResponse(request, "admin/policies/examples.html", context)
+
+
+def examples_url(version: SchemaVersion) -> str:
+    return reverse("admin:policies_schemaversion_examples", args=[version.pk])
 
 
 def _tried(version: SchemaVersion) -> dict[str, Any]:
