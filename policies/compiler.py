@@ -40,6 +40,7 @@ def schema_spec(version: SchemaVersion) -> types.SchemaSpec:
         number=version.number,
         name=version.schema.name,
         classes=tuple(data_class(row) for row in rows),
+        schema_id=str(version.schema_id),
     )
 
 

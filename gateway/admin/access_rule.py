@@ -48,10 +48,27 @@ class AccessRuleAdmin(ProposingAdmin[AccessRule]):
     list_filter = ("endpoint", "group", "enabled")
     list_select_related = ("endpoint", "group", "policy")
     search_fields = ("endpoint__slug", "group__name", "policy__name", "note")
-    fields = ("group", "endpoint", "policy", "priority", "allowed_models", "enabled", "expires_at", "note")
+    fieldsets: ClassVar = [
+        (None, {"fields": ("group", "endpoint", "policy", "priority", "enabled", "expires_at", "note")}),
+        ("Only for", {"fields": ("allowed_models", "allowed_paths", "networks")}),
+        (
+            "Limits of one caller",
+            {
+                "fields": (
+                    "requests_per_minute",
+                    "tokens_per_minute",
+                    "tokens_per_day",
+                    "tokens_per_month",
+                    "max_concurrent",
+                ),
+                "description": "Counted per person or service account, whatever key they use, over all "
+                "gateway processes. Who reaches one is answered 429.",
+            },
+        ),
+    ]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "allowed_models":
+        if db_field.name in ("allowed_models", "allowed_paths", "networks"):
             return words_field(db_field)
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
