@@ -149,7 +149,9 @@ def endpoint_move(
 
 @attributed
 def endpoint_save(*, endpoint: Endpoint, by: User | None, grant: Grant | None = None) -> Endpoint:
-    """Add an endpoint, or store what was edited of one. Raises `ValidationError` and `NeedsSecondPerson`.
+    """Add an endpoint, or store what was edited of one.
+
+    Raises `ValidationError`, `OriginMismatch` and `NeedsSecondPerson`.
 
     Where an area wants two people for origins, adding one takes two as well: its address could be the one of
     an endpoint that was deleted a moment ago. For the same reason an endpoint keeps its area, whose
@@ -157,6 +159,8 @@ def endpoint_save(*, endpoint: Endpoint, by: User | None, grant: Grant | None = 
     """
     endpoint.full_clean()
     with transaction.atomic():
+        if endpoint.credential_id:
+            check_fit(endpoint, Credential.objects.select_for_update().get(pk=endpoint.credential_id))
         stored = Endpoint.objects.filter(pk=endpoint.pk).first()
         if stored is None:
             needed = Area.objects.get(pk=endpoint.area_id).two_person_origin

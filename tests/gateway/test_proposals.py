@@ -16,7 +16,8 @@ from django.utils import timezone
 from audit.models import Entry
 from gateway.access_rules import FIELDS, access_rule_delete, access_rule_save
 from gateway.areas import area_save
-from gateway.credentials.services import endpoint_attach, endpoint_move, endpoint_save
+from gateway.credentials.services import credential_move, endpoint_attach, endpoint_move, endpoint_save
+from gateway.kinds import ENDPOINT_FIELDS
 from gateway.models import AccessRule, Area, Endpoint, User
 from policies import proposals, services
 from policies.content import packed
@@ -297,6 +298,24 @@ def test_an_origin_is_moved_by_two_and_the_credential_let_go(alice: User, bob: U
     two.confirm(proposal, bob)
     endpoint.refresh_from_db()
     assert (endpoint.origin, endpoint.credential) == ("https://new.example.com", None)
+
+
+def test_a_new_endpoint_whose_credential_was_moved_meanwhile_is_refused_in_words(
+    alice: User, bob: User
+) -> None:
+    two.guarded()
+    credential = world.credential()
+    values = {"slug": "new", "name": "New", "origin": world.ORIGIN}
+    endpoint = Endpoint(area=world.area(), credential=credential, **values)
+    payload = packed(endpoint, ENDPOINT_FIELDS)
+    proposal = proposals.propose(
+        kind="endpoint.add", target_id=None, payload=payload, by=alice, reason="One more"
+    )
+    credential_move(credential=credential, origin="https://new.example.com", by=bob)
+    with pytest.raises(proposals.CannotApply, match="is sealed for https"):
+        two.confirm(proposal, bob)
+    proposal.refresh_from_db()
+    assert proposal.state == ProposalState.OPEN and not Endpoint.objects.exists()
 
 
 def test_letting_go_of_the_requirement_takes_two_and_asking_for_it_one(alice: User, bob: User) -> None:
