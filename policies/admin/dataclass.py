@@ -43,6 +43,7 @@ class DetectorForm(ModelForm[Detector]):
         model = Detector
         fields = COLUMNS
         widgets: ClassVar = {"value": forms.Textarea(attrs={"rows": 3, "cols": 60})}
+        labels: ClassVar = {"max_len": "Longest match"}
         help_texts: ClassVar = {
             "value": (
                 "A pattern, a JSON path, a word or key name per line, or the name of a built-in recogniser: "
@@ -98,9 +99,9 @@ class DetectorsInline(DraftInline[Detector, DataClass]):
     model = Detector
     form = DetectorForm
     template = "admin/edit_inline/stacked.html"
-    verbose_name = "way to find it"
+    verbose_name = "detector"
     verbose_name_plural = "how it is found"
-    fields = (("kind", "ignore_case"), "value", "upload", ("threshold", "max_len", "position"))
+    fields = (("kind", "ignore_case"), "value", "upload", ("threshold", "max_len"), "position")
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         return 0 if obj else 1
