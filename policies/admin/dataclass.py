@@ -199,11 +199,18 @@ class DataClassAdmin(NotedAdmin[DataClass]):
         form_url: str = "",
         extra_context: Any = None,
     ) -> Any:
-        draft = None if object_id else self._draft(request)
+        draft = self._draft(request)
         title = f"New attribute of {draft}" if draft else "Attribute"
-        return super().changeform_view(
-            request, object_id, form_url, {"title": title, **(extra_context or {})}
-        )
+        context = {"title": title, "draft": draft, **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        data_class: DataClass | None = kwargs.get("obj")
+        if data_class is not None:
+            context["draft"] = data_class.version
+        return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.display(description="level")
     def level_badge(self, data_class: DataClass) -> SafeString:
