@@ -170,6 +170,11 @@ class DataClassAdmin(NotedAdmin[DataClass]):
         ("Place in the schema", {"fields": ("position",), "classes": ("collapse",)}),
     )
 
+    shown = (
+        (None, {"fields": ("version", ("slug", "name"), "description", ("level", "weight"), "tags_shown")}),
+        ("Context words", {"fields": ("context_shown", "context_needed")}),
+    )
+
     def get_form(
         self, request: HttpRequest, obj: DataClass | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
@@ -178,14 +183,16 @@ class DataClassAdmin(NotedAdmin[DataClass]):
 
     def get_fieldsets(self, request: HttpRequest, obj: DataClass | None = None) -> Any:
         if obj:
-            return self.fieldsets
+            return self.fieldsets if self.has_change_permission(request, obj) else self.shown
         first, *others = self.fieldsets
         names = tuple(name for name in first[1]["fields"] if name != "version")
         return [(None, {"fields": names}), *others]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in ("tags", "context"):
-            return words_field(db_field)
+            field = words_field(db_field)
+            field.widget.attrs["class"] = "vTextField"
+            return field
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -211,6 +218,14 @@ class DataClassAdmin(NotedAdmin[DataClass]):
         if data_class is not None:
             context["draft"] = data_class.version
         return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description="tags")
+    def tags_shown(self, data_class: DataClass) -> str:
+        return ", ".join(data_class.tags) or "–"
+
+    @admin.display(description="context")
+    def context_shown(self, data_class: DataClass) -> str:
+        return ", ".join(data_class.context) or "–"
 
     @admin.display(description="level")
     def level_badge(self, data_class: DataClass) -> SafeString:
