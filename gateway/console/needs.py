@@ -14,7 +14,8 @@ from approvals.models import Approval, Status
 from audit.models import Instance
 from gateway.console.overview import Today
 from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Lock, User
-from policies.models import PolicyVersion, SchemaVersion, State
+from policies.models import PolicyVersion, Proposal, SchemaVersion, State
+from policies.proposals import waiting_for
 
 SOON: Final = timedelta(days=14)
 SILENT: Final = timedelta(seconds=90)
@@ -64,6 +65,7 @@ def needs_of(user: User, now: datetime, today: Today | None, recorder: Recorder)
         needs += _locks(now)
     if user.has_perm("policies.view_policyversion"):
         needs += _drafts()
+    needs += _proposals(user)
     return sorted(needs, key=lambda need: _ORDER[need.tone])
 
 
@@ -93,6 +95,15 @@ def _stopped(today: Today) -> Iterator[Need]:
     if today.incomplete:
         title = f"{_count(today.incomplete, 'answer', 'answers')} ended early today."
         yield Need("warn", title, "The client left, or the model's service broke off.", calls, "Look")
+
+
+def _proposals(user: User) -> Iterator[Need]:
+    waiting = Proposal.objects.filter(waiting_for(user)).count()
+    if waiting:
+        title = f"{_count(waiting, 'proposal waits', 'proposals wait')} for you."
+        yield Need(
+            "hold", title, "Nothing changes until a second person confirms.", _url("proposals"), "Decide"
+        )
 
 
 def _keys(now: datetime) -> Iterator[Need]:

@@ -5,10 +5,17 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from gateway.console import views
+from gateway.console import proposing, timeline, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("history/", timeline.history, name="history"),
+    path("proposals/", proposing.proposal_list, name="proposals"),
+    path("proposals/<uuid:proposal_id>/", proposing.proposal_page, name="proposal"),
+    path("proposals/<uuid:proposal_id>/confirm/", proposing.proposal_confirm, name="proposal_confirm"),
+    path("proposals/<uuid:proposal_id>/reject/", proposing.proposal_reject, name="proposal_reject"),
+    path("proposals/<uuid:proposal_id>/withdraw/", proposing.proposal_withdraw, name="proposal_withdraw"),
+    path("propose/<str:kind>/<uuid:target_id>/", proposing.proposal_new, name="proposal_new"),
 ]

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from gateway.models import User
+from policies.history import attributed
 from policies.journal import note
 
 VIEW = ("view",)
@@ -40,11 +41,29 @@ class Role:
 ROLES: Mapping[str, Role] = {
     "admin": Role(
         "Administrator",
-        (("gateway", EDIT, ()), ("policies", VIEW, ()), ("auth", EDIT, ("group",)), ("approvals", VIEW, ())),
+        (
+            ("gateway", EDIT, ()),
+            ("policies", VIEW, ()),
+            ("policies", ("confirm",), ("proposal",)),
+            ("auth", EDIT, ("group",)),
+            ("approvals", VIEW, ()),
+        ),
     ),
-    "policy_editor": Role("Policy editor", (("policies", EDIT, POLICY_MODELS),)),
+    "policy_editor": Role(
+        "Policy editor",
+        (
+            ("policies", EDIT, POLICY_MODELS),
+            ("policies", VIEW, ("proposal",)),
+            ("gateway", VIEW, ("membershipchange",)),
+        ),
+    ),
     "publisher": Role(
-        "Publisher", (("policies", VIEW, ()), ("policies", ("publish",), ("schemaversion", "policyversion")))
+        "Publisher",
+        (
+            ("policies", VIEW, ()),
+            ("policies", ("publish",), ("schemaversion", "policyversion")),
+            ("gateway", VIEW, ("membershipchange",)),
+        ),
     ),
     "reviewer": Role("Reviewer", (("approvals", ("view", "change"), ("approval",)),)),
     "auditor": Role(
@@ -53,12 +72,17 @@ ROLES: Mapping[str, Role] = {
             ("audit", VIEW, ()),
             ("approvals", VIEW, ()),
             ("policies", VIEW, ()),
-            ("gateway", VIEW, ("area", "endpoint", "accessrule", "lock", "user", "serviceaccount")),
+            (
+                "gateway",
+                VIEW,
+                ("area", "endpoint", "accessrule", "lock", "user", "serviceaccount", "membershipchange"),
+            ),
         ),
     ),
 }
 
 
+@attributed
 def role_grant(*, group: Group, role: str, by: User | None) -> None:
     """Give a group everything that the role may do; what it has already stays."""
     with transaction.atomic():

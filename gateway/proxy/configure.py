@@ -9,6 +9,7 @@ from audit.recorder import Recorder
 from gateway.proxy.app import Proxy
 from gateway.proxy.exchange import DigestKeys
 from gateway.proxy.snapshot import Snapshots
+from gateway.proxy.tally import Tally
 
 
 def build() -> Proxy:
@@ -19,4 +20,4 @@ def build() -> Proxy:
         fingerprint=keys.lasting("fingerprints"),
         session=keys.lasting("sessions"),
     )
-    return Proxy(recorder=Recorder(keys=keys), snapshots=Snapshots(), keys=digests)
+    return Proxy(recorder=Recorder(keys=keys), snapshots=Snapshots(), tally=Tally(), keys=digests)

@@ -145,6 +145,7 @@ class SchemaSpec:
     number: int
     name: str
     classes: tuple[DataClass, ...]
+    schema_id: str = ""  # the same for all versions of the schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
