@@ -43,6 +43,7 @@ class DetectorForm(ModelForm[Detector]):
         model = Detector
         fields = COLUMNS
         widgets: ClassVar = {"value": forms.Textarea(attrs={"rows": 3, "cols": 60})}
+        labels: ClassVar = {"max_len": "Longest match"}
         help_texts: ClassVar = {
             "value": (
                 "A pattern, a JSON path, a word or key name per line, or the name of a built-in recogniser: "
@@ -98,9 +99,9 @@ class DetectorsInline(DraftInline[Detector, DataClass]):
     model = Detector
     form = DetectorForm
     template = "admin/edit_inline/stacked.html"
-    verbose_name = "way to find it"
+    verbose_name = "detector"
     verbose_name_plural = "how it is found"
-    fields = (("kind", "ignore_case"), "value", "upload", ("threshold", "max_len", "position"))
+    fields = (("kind", "ignore_case"), "value", "upload", ("threshold", "max_len"), "position")
 
     def get_extra(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> int:
         return 0 if obj else 1
@@ -169,6 +170,11 @@ class DataClassAdmin(NotedAdmin[DataClass]):
         ("Place in the schema", {"fields": ("position",), "classes": ("collapse",)}),
     )
 
+    shown = (
+        (None, {"fields": ("version", ("slug", "name"), "description", ("level", "weight"), "tags_shown")}),
+        ("Context words", {"fields": ("context_shown", "context_needed")}),
+    )
+
     def get_form(
         self, request: HttpRequest, obj: DataClass | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
@@ -177,14 +183,16 @@ class DataClassAdmin(NotedAdmin[DataClass]):
 
     def get_fieldsets(self, request: HttpRequest, obj: DataClass | None = None) -> Any:
         if obj:
-            return self.fieldsets
+            return self.fieldsets if self.has_change_permission(request, obj) else self.shown
         first, *others = self.fieldsets
         names = tuple(name for name in first[1]["fields"] if name != "version")
         return [(None, {"fields": names}), *others]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in ("tags", "context"):
-            return words_field(db_field)
+            field = words_field(db_field)
+            field.widget.attrs["class"] = "vTextField"
+            return field
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -198,11 +206,26 @@ class DataClassAdmin(NotedAdmin[DataClass]):
         form_url: str = "",
         extra_context: Any = None,
     ) -> Any:
-        draft = None if object_id else self._draft(request)
+        draft = self._draft(request)
         title = f"New attribute of {draft}" if draft else "Attribute"
-        return super().changeform_view(
-            request, object_id, form_url, {"title": title, **(extra_context or {})}
-        )
+        context = {"title": title, "draft": draft, **(extra_context or {})}
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        data_class: DataClass | None = kwargs.get("obj")
+        if data_class is not None:
+            context["draft"] = data_class.version
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description="tags")
+    def tags_shown(self, data_class: DataClass) -> str:
+        return ", ".join(data_class.tags) or "–"
+
+    @admin.display(description="context")
+    def context_shown(self, data_class: DataClass) -> str:
+        return ", ".join(data_class.context) or "–"
 
     @admin.display(description="level")
     def level_badge(self, data_class: DataClass) -> SafeString:

@@ -154,7 +154,16 @@ class PolicyVersionForm(ModelForm[PolicyVersion]):
 
 @admin.register(PolicyVersion)
 class PolicyVersionAdmin(ComparedAdmin[PolicyVersion], VersionAdmin[PolicyVersion]):
-    list_display = ("policy", "number", "state_badge", "schema", "note", "published_by", "effective_at")
+    list_display = (
+        "policy",
+        "number",
+        "state_badge",
+        "compare",
+        "schema",
+        "note",
+        "published_by",
+        "effective_at",
+    )
     list_display_links = ("policy", "number")
     list_select_related = ("policy", "schema", "published_by")
     form = PolicyVersionForm

@@ -160,7 +160,7 @@ class DataClassesInline(DraftInline[DataClass, SchemaVersion]):
 
 @admin.register(SchemaVersion)
 class SchemaVersionAdmin(ComparedAdmin[SchemaVersion], TriedAdmin, VersionAdmin[SchemaVersion]):
-    list_display = ("schema", "number", "state_badge", "note", "published_by", "effective_at", "compare")
+    list_display = ("schema", "number", "state_badge", "compare", "note", "published_by", "effective_at")
     list_display_links = ("schema", "number")
     list_select_related = ("schema", "published_by")
     fields = (

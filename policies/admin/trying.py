@@ -70,7 +70,10 @@ def _tried(version: SchemaVersion) -> dict[str, Any]:
     by_class = {slug: list(found) for slug, found in groupby(outcomes, lambda one: one.data_class)}
     pages = _pages(version)
     return {
-        "classes": [(slug, pages[slug], found) for slug, found in by_class.items()],
+        "classes": sorted(
+            ((slug, pages[slug], found) for slug, found in by_class.items()),
+            key=lambda each: all(one.passed for one in each[2]),  # what fails comes first
+        ),
         "total": len(outcomes),
         "failed": sum(not one.passed for one in outcomes),
         "without": [one.slug for one in spec.classes if one.slug not in by_class],
