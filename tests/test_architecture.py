@@ -44,6 +44,7 @@ ROOMS = {
             "gateway.asgi",
             "gateway.celery",
             "gateway.checks",
+            "gateway.code",
             "gateway.console",
             "gateway.environment",
             "gateway.formats",
