@@ -14,7 +14,7 @@ from policies.engine.schema import Schema
 from policies.models import PolicyVersion, SchemaVersion
 from policies.versions import schema_version_in_force
 
-KEPT = 16
+KEPT = 8
 """Compiled schemas, and policies, that are remembered; a draft that is being edited makes one per save."""
 
 

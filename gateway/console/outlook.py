@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import QuerySet
 
+from audit import jobs
 from audit.models import Job
 from gateway.console.tally import EXAMPLES, Tally
 
+LATE: Final = timedelta(seconds=60)
 ACTIONS: Final = ("passed", "masked", "flagged", "held", "blocked")
 
 
@@ -59,6 +61,7 @@ class Outlook:
 
     state: str  # waiting | running | done | failed | cancelled
     problem: str
+    late: bool  # due for longer than a worker that runs would let it lie
     sums: Tally
     percent: int
     columns: tuple[str, ...]
@@ -85,6 +88,7 @@ def outlook(job: Job) -> Outlook:
     return Outlook(
         state=result.get("ended") or {"pending": "waiting"}.get(job.state, job.state),
         problem=result.get("problem", ""),
+        late=_is_late(job),
         sums=sums,
         percent=100 * sums.seen // sums.total if sums.total else 100,
         columns=ACTIONS,
@@ -103,9 +107,15 @@ def outlook(job: Job) -> Outlook:
     )
 
 
-def earlier(jobs: QuerySet[Job], limit: int) -> list[tuple[Job, Outlook]]:
+def _is_late(job: Job) -> bool:
+    now = jobs.now()
+    waits = job.leased_until is None or job.leased_until < now
+    return job.finished_at is None and waits and job.created_at < now - LATE
+
+
+def earlier(found: QuerySet[Job], limit: int) -> list[tuple[Job, Outlook]]:
     """The latest previews of one version, newest first."""
-    return [(job, outlook(job)) for job in jobs.order_by("-created_at", "-id")[:limit]]
+    return [(job, outlook(job)) for job in found.order_by("-created_at", "-id")[:limit]]
 
 
 def _matrix(sums: Tally) -> Iterable[Line]:

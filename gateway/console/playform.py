@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,11 +12,13 @@ from django import forms
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from gateway.console.playing import MAX_BYTES, Setting
-from gateway.models import AccessRule, ApiKey, Endpoint, User
+from gateway.console.playing import CHAT_PATH, MAX_BYTES, Setting
+from gateway.models import AccessRule, ApiKey, Endpoint, EndpointKind, User
+from gateway.proxy import access
+from gateway.proxy.snapshot import in_deciding_order
 from policies import drafts
 from policies.engine.types import Direction, Level
-from policies.models import PolicyVersion, SchemaVersion
+from policies.models import Policy, PolicyVersion, SchemaVersion
 from policies.models.choices import LEVELS
 from policies.versions import policy_version_in_force
 
@@ -30,8 +34,8 @@ class Access:
 
     caller: str
     groups: tuple[str, ...]
-    rule: str  # empty: no caller and endpoint were chosen, or no rule fits
-    policy: str = ""
+    rule: str = ""  # empty: no endpoint was chosen, or no rule fits
+    policy: Policy | None = None
 
 
 class KeyChoice(forms.ModelChoiceField):  # type: ignore[type-arg]  # none at run time
@@ -109,22 +113,29 @@ class PlayForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
-        cleaned["access"] = access = _access(cleaned.get("caller"), cleaned.get("endpoint"))
+        model = _model(cleaned.get("payload", ""))
+        cleaned["access"] = given = _access(cleaned.get("caller"), cleaned.get("endpoint"), model)
+        self._check_family(cleaned)
         version: PolicyVersion | None = cleaned.get("version")
         if version is None and "version" not in self.errors:
-            version = self._version_of(cleaned, access)
+            version = self._version_of(cleaned, given)
         cleaned["pair"] = self._pair("schema", version, cleaned.get("schema"))
         cleaned["against_pair"] = self._against(version, cleaned)
         return cleaned
 
-    def _version_of(self, cleaned: dict[str, Any], access: Access | None) -> PolicyVersion | None:
-        if access is None or not cleaned.get("endpoint"):
+    def _check_family(self, cleaned: dict[str, Any]) -> None:
+        endpoint = cleaned.get("endpoint")
+        if endpoint and cleaned.get("family") != endpoint.kind:
+            self.add_error("family", f"This endpoint speaks {endpoint.get_kind_display()}.")
+
+    def _version_of(self, cleaned: dict[str, Any], given: Access | None) -> PolicyVersion | None:
+        """The version in force of the policy that the caller gets at the endpoint."""
+        if given is None or not cleaned.get("endpoint"):
             self.add_error("version", "Choose a version, or a caller and an endpoint.")
-        elif not access.rule:
-            self.add_error("version", "No access rule lets this caller use this endpoint.")
+        elif given.policy is None:
+            self.add_error("version", "No access rule lets this caller use this model at this endpoint.")
         else:
-            rule = _rule(cleaned["caller"], cleaned["endpoint"])
-            found = policy_version_in_force(rule.policy_id) if rule else None
+            found = policy_version_in_force(given.policy.pk)
             if found is None:
                 self.add_error("version", "The policy has no published version.")
             return found
@@ -178,18 +189,49 @@ def _groups(key: ApiKey) -> Iterable[Any]:
     return holder.groups.order_by("name") if holder else ()
 
 
-def _access(key: ApiKey | None, endpoint: Endpoint | None) -> Access | None:
+def _access(key: ApiKey | None, endpoint: Endpoint | None, model: str) -> Access | None:
     if key is None:
         return None
-    rule = _rule(key, endpoint) if endpoint else None
     holder = key.service_account.name if key.service_account else str(key.user)
-    groups = tuple(str(group) for group in _groups(key))
-    return Access(holder, groups, str(rule.group), str(rule.policy)) if rule else Access(holder, groups, "")
+    groups = list(_groups(key))
+    names = tuple(str(group) for group in groups)
+    rule = _rule(groups, endpoint, model) if endpoint else None
+    if rule is None:
+        return Access(holder, names)
+    return Access(holder, names, str(rule.group), rule.policy)
 
 
-def _rule(key: ApiKey, endpoint: Endpoint) -> AccessRule | None:
-    """The rule that decides, as in the data path: by priority, the first that is active."""
-    rules = AccessRule.objects.filter(group__in=list(_groups(key)), endpoint=endpoint)
-    now = timezone.now()
-    ordered = rules.select_related("group", "policy").order_by("priority", "id")
-    return next((rule for rule in ordered if rule.is_active_at(now)), None)
+def _rule(groups: Iterable[Any], endpoint: Endpoint, model: str) -> AccessRule | None:
+    """The rule that decides, as the data path chooses it; from which address nobody asks here."""
+    chat = endpoint.kind == EndpointKind.OPENAI
+    rows = {
+        row.pk: row
+        for row in in_deciding_order(
+            AccessRule.objects.filter(endpoint=endpoint).select_related("group", "policy")
+        )
+    }
+    rules = [
+        access.Access(
+            id=row.pk,
+            group_id=row.group_id,
+            enabled=row.enabled,
+            models=frozenset(row.allowed_models),
+            paths=tuple(row.allowed_paths) if chat else (),
+            expires_at=row.expires_at.timestamp() if row.expires_at else None,
+            policy=None,
+        )
+        for row in rows.values()
+    ]
+    ladder = access.ladder(rules, frozenset(group.pk for group in groups))
+    found = ladder.at(CHAT_PATH, "").choose(model, time.time())
+    return rows[found.id] if found else None
+
+
+def _model(payload: str) -> str:
+    """The model that a payload names, if it can be read."""
+    try:
+        tree = json.loads(payload)
+    except (ValueError, RecursionError):
+        return ""
+    model = tree.get("model") if isinstance(tree, dict) else None
+    return model if isinstance(model, str) else ""

@@ -17,8 +17,9 @@ from typing import Any, Final
 import orjson
 
 from audit.records import Recordable
+from gateway.proxy.errors import ProxyError
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, marks_of
-from gateway.proxy.ledger import ACTIONS, GATES, LEVELS, action_of
+from gateway.proxy.ledger import ACTIONS, GATES, LEVELS, action_of, enforce
 from gateway.proxy.routes import OPENAI, PLAIN
 from gateway.proxy.wire.base import Wire
 from policies import drafts
@@ -33,7 +34,6 @@ MAX_BYTES: Final = 256 * 1024
 
 CHAT_PATH: Final = "/v1/chat/completions"
 WIRES: Final[Mapping[str, Wire]] = {"openai": OPENAI[CHAT_PATH], "json": PLAIN}
-_CODES: Final = {Gate.BLOCK: "policy_blocked", Gate.HOLD: "approval_required"}
 
 
 class TooLarge(ValueError):
@@ -76,7 +76,7 @@ class Outcome:
     schema: str
     problems: tuple[str, ...]  # what keeps the pair from being published
     error: str = ""  # code of the refusal, where the payload cannot be read; nothing else is known then
-    message: str = ""
+    message: str = ""  # of the error that the client would get
     action: str = "refused"  # as the record would name it
     code: str = ""  # of the error that the client would get
     verdict: Verdict | None = None
@@ -99,6 +99,7 @@ class Outcome:
             "error": {"code": self.error, "message": self.message} if self.error else None,
             "action": self.action,
             "code": self.code,
+            "message": self.message,
             "verdict": _verdict_json(self.verdict) if self.verdict else None,
             "findings": [_found_json(each) for each in self.found],
             "places": orjson.loads(self.marks),
@@ -240,17 +241,27 @@ def _outcome(policy: Policy, body: bytes, setting: Setting, now: float) -> Outco
 
 def _asked(known: Outcome, exchange: Exchange, body: bytes, circumstances: Circumstances) -> Outcome:
     verdict = exchange.request(Head("POST", ""), body, circumstances)
-    code = "above_ceiling" if verdict.above_ceiling else _CODES.get(verdict.gate, "")
+    code, message = _refusal(verdict)
     return replace(
         known,
         action=action_of(verdict),
         code=code,
+        message=message,
         verdict=verdict,
         found=_found(exchange.policy, verdict),
         sent=b"" if code else exchange.outgoing,
         masked=exchange.outgoing,
         recorded=exchange.recorded,
     )
+
+
+def _refusal(verdict: Verdict) -> tuple[str, str]:
+    """Code and words of the error that the client would get; empty when it gets none."""
+    try:
+        enforce(verdict)
+    except ProxyError as error:
+        return error.code, error.message
+    return "", ""
 
 
 def _answered(known: Outcome, exchange: Exchange, body: bytes, circumstances: Circumstances) -> Outcome:

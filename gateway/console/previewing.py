@@ -199,6 +199,10 @@ class _Judge:
             sums.add(call, rejudging.rejudge(record, then, self._draft(call)))
         except Unusable as error:
             sums.skip(str(error))
+        except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+            if isinstance(error, drafts.NotCompilable):
+                raise
+            sums.skip(f"its record is not as expected ({type(error).__name__})")
 
     def _judged_by(self, call: Call) -> Policy:
         """The two versions that judged a call."""

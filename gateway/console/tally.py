@@ -41,10 +41,10 @@ class Tally:
 
     @classmethod
     def of(cls, data: dict[str, Any]) -> Tally:
-        """From `as_json`."""
+        """From `as_json`, perhaps an earlier release's."""
         made = cls()
         for each in fields(cls):
-            value = data[each.name]
+            value = data.get(each.name, getattr(made, each.name))
             if isinstance(getattr(made, each.name), Counter):
                 value = Counter(value)
             elif each.name == "cursor":

@@ -167,7 +167,27 @@ def test_no_access_rule_is_said(client: Client) -> None:
     _, key, endpoint = house()
     AccessRule.objects.update(enabled=False)
     page = tried(client, status=422, caller=key.pk, endpoint=endpoint.pk)
-    assert "No access rule lets this caller use this endpoint." in page
+    assert "No access rule lets this caller use this model at this endpoint." in page
+
+
+def test_the_model_chooses_among_rules_as_in_the_data_path(client: Client) -> None:
+    client.force_login(world.admin())
+    version, key, endpoint = house()
+    other = world.published_policy(version.schema, "special")
+    group = key.user.groups.get() if key.user else None
+    AccessRule.objects.create(
+        group=group, endpoint=endpoint, policy=other, priority=1, allowed_models=["big"]
+    )
+    chosen = {"caller": key.pk, "endpoint": endpoint.pk}
+    assert "with the policy House" in tried(client, **chosen)
+    assert "with the policy Special" in tried(client, **chosen, payload=chat("hi", model="big"))
+
+
+def test_another_api_than_the_endpoints_is_refused(client: Client) -> None:
+    client.force_login(world.admin())
+    version, key, endpoint = house()
+    page = tried(client, version, status=422, caller=key.pk, endpoint=endpoint.pk, family="json")
+    assert "This endpoint speaks OpenAI API." in page
 
 
 def test_nothing_chosen_says_what_is_missing(eve: Client) -> None:

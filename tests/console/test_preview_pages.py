@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.test import Client
 
+from audit import jobs
 from audit.models import Job
 from audit.recorder import Recorder
 from gateway.console.previewing import Span, as_json, preview_start, sweep
@@ -66,6 +68,9 @@ def test_a_preview_is_asked_for_watched_and_read(eve: Client, recorder: Recorder
     waiting = eve.get(address)
     assert waiting.headers["Refresh"] == "2"
     assert "Waiting for the worker" in waiting.content.decode()
+    assert "is one running?" not in waiting.content.decode()
+    Job.objects.update(created_at=jobs.now() - timedelta(minutes=5))
+    assert "is one running?" in page(eve, address)
     sweep()
     done = eve.get(address)
     assert "Refresh" not in done.headers
