@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import tracemalloc
 
 import pytest
@@ -16,6 +17,7 @@ from policies.admin.dataclass import LONG
 from policies.engine.masker import Masker
 from policies.engine.types import Direction
 from policies.models import DataClass, Detector, DetectorKind, Example, Schema, SchemaVersion, State
+from policies.publishing import PublishRefused
 from policies.termlists import MAX_BYTES, TermListError, read_terms
 from tests.gateway import world
 from tests.policies.test_admin import client, rows, url
@@ -344,8 +346,75 @@ def test_rolling_back_a_policy_to_a_class_that_is_gone_is_refused_and_leaves_not
     draft = services.schema_version_clone_to_draft(version=schema.versions.get(), by=None)
     DataClass.objects.get(version=draft, slug="BADGE").delete()
     services.schema_version_publish(version=draft, by=None)
-    with pytest.raises(services.PublishRefused, match="the schema has no class “BADGE”"):
+    with pytest.raises(PublishRefused, match="the schema has no class “BADGE”"):
         services.policy_version_rollback(version=first, by=None)
     assert first.policy.versions.count() == 2
     loaded = store.load_policy(first.policy_id)
     assert Masker(loaded, Direction.REQUEST).text("B-123456", "x").findings == ()
+
+
+@db
+def test_five_thousand_classes_are_refused_at_once_and_leave_the_draft_as_it_was() -> None:
+    draft = bare()
+    DataClass.objects.bulk_create(
+        DataClass(version=draft, slug=f"C{number}", name="x", position=number) for number in range(5_000)
+    )
+    Detector.objects.bulk_create(
+        Detector(data_class=row, kind="regex", value=rf"\b{row.slug}-[0-9]{{6}}\b")
+        for row in DataClass.objects.all()
+    )
+    began = time.monotonic()
+    assert services.schema_version_check(version=draft) == [
+        "A schema has at most 1000 data classes; this one has 5000."
+    ]
+    with pytest.raises(PublishRefused):
+        services.schema_version_publish(version=draft, by=None)
+    assert time.monotonic() - began < 30
+    draft.refresh_from_db()
+    assert draft.is_draft
+
+
+@db
+@pytest.mark.parametrize(
+    ("pattern", "max_len", "says"),
+    (
+        ("(a+)+$", "", "any length"),
+        ("(a+)+$", "40", ""),
+        (".{1,4096}x.{1,4096}", "4096", "too large"),
+        ("(?:a?){2000}a{2000}", "4096", "too large"),
+        (r"(?<=patient )\d+", "20", "cannot be compiled"),
+        ("x*", "", "matches empty text"),
+        ("[0-9]+", "", "any length"),
+    ),
+)
+def test_a_pattern_that_hurts_is_refused_in_the_form_at_once(
+    client: Client, pattern: str, max_len: str, says: str
+) -> None:
+    began = time.monotonic()
+    detector = {"kind": "regex", "value": pattern, "max_len": max_len}
+    answer = new_attribute(client, bare(), **attribute(), **found_by(detector), **examples())
+    assert time.monotonic() - began < 5
+    if says:
+        assert says.encode() in answer.content  # type: ignore[attr-defined]
+        assert not DataClass.objects.exists()
+    else:
+        assert Detector.objects.get().value == pattern
+
+
+@db
+def test_a_policy_whose_schema_has_only_retired_or_draft_versions_is_refused() -> None:
+    schema = world.published_schema()
+    draft = world.draft_policy(schema)
+    SchemaVersion.objects.filter(schema=schema).update(state=State.RETIRED)
+    with pytest.raises(PublishRefused, match="has no published version"):
+        services.policy_version_publish(version=draft, by=None)
+    draft.refresh_from_db()
+    assert draft.is_draft
+
+
+@db
+def test_keys_of_any_script_are_written_in_the_editor(client: Client) -> None:
+    detector = {"kind": "key", "value": "🔑 code\nמספר_תיק\n"}
+    posted = {"examples": examples(("positive", '{"מספר תיק": 7, "x": 1}'), ("positive", '{"🔑code": "y"}'))}
+    new_attribute(client, draft := bare(), **attribute(), **found_by(detector), **posted["examples"])
+    assert services.schema_version_check(version=draft) == []
