@@ -90,7 +90,7 @@ def outlook(job: Job) -> Outlook:
         problem=result.get("problem", ""),
         late=_is_late(job),
         sums=sums,
-        percent=100 * sums.seen // sums.total if sums.total else 100,
+        percent=100 * sums.seen // sums.total if sums.total else 0,
         columns=ACTIONS,
         matrix=tuple(_matrix(sums)),
         days=days,

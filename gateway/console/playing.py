@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from bisect import bisect
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
@@ -24,6 +25,7 @@ from gateway.proxy.routes import OPENAI, PLAIN
 from gateway.proxy.wire.base import Wire
 from policies import drafts
 from policies.engine import jsontext
+from policies.engine.errors import EngineError
 from policies.engine.places import places
 from policies.engine.policy import Policy
 from policies.engine.types import Circumstances, Direction, Finding, Gate, Level, Reason, Verdict
@@ -82,8 +84,8 @@ class Outcome:
     verdict: Verdict | None = None
     found: tuple[Found, ...] = ()
     marks: bytes = b"[]"  # places of the findings in the payload as it was pasted
-    sent: bytes = b""  # empty when nothing may leave
-    masked: bytes = b""  # the payload masked, whether or not it may leave
+    sent: bytes = field(default=b"", repr=False)  # empty when nothing may leave
+    masked: bytes = field(default=b"", repr=False)  # the payload masked, whether or not it may leave
     recorded: Recordable | None = None
 
     @property
@@ -91,7 +93,7 @@ class Outcome:
         return self.verdict.reasons if self.verdict else ()
 
     def as_json(self) -> dict[str, Any]:
-        """For an API; the pasted payload is not repeated."""
+        """For an API. The payload is not repeated, but for the names of keys in the places of findings."""
         return {
             "policy": self.policy,
             "schema": self.schema,
@@ -233,10 +235,9 @@ def _outcome(policy: Policy, body: bytes, setting: Setting, now: float) -> Outco
             done = _asked(known, exchange, body, circumstances)
         else:
             done = _answered(known, exchange, body, circumstances)
-        marks = marks_of(_strongest(_places(exchange.policy, body, setting)))
     except Unreadable as error:
         return replace(known, error=error.code, code=error.code, message=str(error))
-    return replace(done, marks=marks)
+    return replace(done, marks=marks_of(_strongest(_places(exchange.policy, body, setting))))
 
 
 def _asked(known: Outcome, exchange: Exchange, body: bytes, circumstances: Circumstances) -> Outcome:
@@ -309,21 +310,26 @@ def _found(policy: Policy, verdict: Verdict) -> tuple[Found, ...]:
 def _places(policy: Policy, body: bytes, setting: Setting) -> tuple[Finding, ...]:
     """Where the findings lie in the payload itself, which the exchange does not tell."""
     tree = jsontext.loads(body)
-    shape = (
-        setting.wire.request(tree) if setting.direction is Direction.REQUEST else setting.wire.response(tree)
-    )
-    return places(policy, setting.direction, tree, shape.embedded)
+    asked = setting.direction is Direction.REQUEST
+    shape = setting.wire.request(tree) if asked else setting.wire.response(tree)
+    try:
+        return places(policy, setting.direction, tree, shape.embedded)
+    except EngineError:  # more than a page could point at: those that overlap are counted one by one here
+        return ()
 
 
 def _strongest(found: Sequence[Finding]) -> list[Finding]:
     """Of findings that overlap the one that is shown: the highest level, then the longest."""
-    chosen: dict[str, list[Finding]] = {}
+    taken: dict[str, list[tuple[int, int]]] = {}  # by path: where what is shown begins and ends, in order
+    chosen: list[Finding] = []
     for each in sorted(found, key=lambda one: (-one.level, -one.length, one.start)):
-        beside = chosen.setdefault(each.path, [])
-        end = each.start + each.length
-        if all(end <= one.start or one.start + one.length <= each.start for one in beside):
-            beside.append(each)
-    return [each for group in chosen.values() for each in group]
+        beside, span = taken.setdefault(each.path, []), (each.start, each.start + each.length)
+        at = bisect(beside, span)
+        clear = (not at or beside[at - 1][1] <= span[0]) and (at == len(beside) or span[1] <= beside[at][0])
+        if clear:
+            beside.insert(at, span)
+            chosen.append(each)
+    return chosen
 
 
 def _wrapped(text: str, setting: Setting) -> bytes:

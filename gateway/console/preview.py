@@ -44,7 +44,7 @@ class PreviewForm(forms.Form):
         initial=1000,
         min_value=1,
         max_value=MAX_CALLS,
-        help_text=f"Up to {MAX_CALLS:,} calls, or {MAX_DAYS} days of at most as many.",
+        help_text=f"Up to {MAX_CALLS:,} calls of the last {MAX_DAYS} days.",
     )
     schema = VersionChoice(
         SchemaVersion.objects.none(),

@@ -19,7 +19,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.db.utils import Error as DatabaseError
 
@@ -59,7 +59,7 @@ class Edited(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The latest calls: so many, or of so many days, and never more than `MAX_CALLS`."""
+    """The latest calls: so many, or of so many days; never more than `MAX_CALLS`, none before `MAX_DAYS`."""
 
     calls: int | None = None
     days: int | None = None
@@ -86,7 +86,7 @@ def preview_start(
         running = Job.objects.filter(kind=KIND, finished_at=None, options__version=str(version.pk)).first()
         if running is not None:
             return running
-        begun = {"tally": Tally(total=_calls(options).count()).as_json()}
+        begun = {"tally": Tally().as_json()}
         job = jobs.begin(kind=KIND, options=options, asked_by=who(by).subject, result=begun)
         facts = {"job": str(job.pk), "calls": span.calls, "days": span.days}
         note(action="preview.started", by=by, target=version, facts=facts)
@@ -131,6 +131,8 @@ def _work(job: Job, ends: float) -> int:
         return 0
     judge = _Judge(job.options)
     sums, done = Tally.of(result["tally"]), 0
+    if sums.total is None:
+        sums.total = _calls(job.options).count()
     while True:
         calls = list(_calls(job.options, before=sums.cursor)[: min(STEP, sums.total - sums.seen)])
         if not calls:
@@ -288,24 +290,29 @@ def _digest(policy: PolicyVersion | None, schema: SchemaVersion) -> str:
 def calls_for(version: Version) -> QuerySet[Call]:
     """The calls that a preview of a version can be over."""
     if isinstance(version, PolicyVersion):
-        return _calls_of("policy", version.policy_id)
-    return _calls_of("schema", version.schema_id)
-
-
-def _calls_of(kind: str, subject: UUID | str) -> QuerySet[Call]:
-    if kind == "policy":
-        policies = PolicyVersion.objects.filter(policy_id=subject).values_list("pk", flat=True)
-        return Call.objects.filter(policy_version_id__in=list(policies))
-    schemas = SchemaVersion.objects.filter(schema_id=subject).values_list("pk", flat=True)
-    return Call.objects.filter(schema_version_id__in=list(schemas))
+        return _calls_of("policy", version.policy_id, ids.new(), MAX_DAYS)
+    return _calls_of("schema", version.schema_id, ids.new(), MAX_DAYS)
 
 
 def _calls(options: Mapping[str, Any], before: UUID | None = None) -> QuerySet[Call]:
     """The calls of a preview, newest first; `before`: those that are left."""
     until = UUID(options["until"])
-    last = before or until
-    calls = _calls_of(options["of"], options["subject"])
-    calls = calls.filter(id__lt=last, started_at__lte=ids.time_of(last))
-    if options["days"]:
-        calls = calls.filter(started_at__gte=ids.time_of(until) - timedelta(days=options["days"]))
-    return calls.order_by("-started_at", "-id")[: min(options["calls"] or MAX_CALLS, MAX_CALLS)]
+    calls = _calls_of(options["of"], options["subject"], until, options["days"] or MAX_DAYS)
+    if before is not None:
+        calls = calls.filter(id__lt=before, started_at__lte=ids.time_of(before))
+    # An id begins with its time, so both orders are one; each database has an index for its own.
+    order = ("-id",) if connection.vendor == "sqlite" else ("-started_at", "-id")
+    return calls.order_by(*order)[: options["calls"] or MAX_CALLS]
+
+
+def _calls_of(kind: str, subject: UUID | str, until: UUID, days: int) -> QuerySet[Call]:
+    """The calls of the days before `until` that the versions of a policy, or schema, had a part in."""
+    ends = ids.time_of(until)
+    begins = ends - timedelta(days=days)
+    floor = ids.uuid7(int(begins.timestamp() * 1000), 0)
+    calls = Call.objects.filter(id__lt=until, id__gte=floor, started_at__lte=ends, started_at__gte=begins)
+    if kind == "policy":
+        policies = PolicyVersion.objects.filter(policy_id=subject).values_list("pk", flat=True)
+        return calls.filter(policy_version_id__in=list(policies))
+    schemas = SchemaVersion.objects.filter(schema_id=subject).values_list("pk", flat=True)
+    return calls.filter(schema_version_id__in=list(schemas))

@@ -19,7 +19,7 @@ REASONS: Final = 12  # different reasons for leaving calls out, and versions, th
 class Tally:
     """Sums over the calls looked at. `cursor` is the last of them; the walk goes back in time."""
 
-    total: int = 0
+    total: int | None = None  # None: not counted yet
     seen: int = 0
     cursor: UUID | None = None
     newest: str = ""

@@ -18,7 +18,7 @@ from policies.engine import jsontext
 from policies.engine.masker import Masker
 from policies.engine.places import places
 from policies.engine.types import Circumstances, Direction, Gate, Level, Matcher, Style
-from policies.models import DetectorKind
+from policies.models import Detector, DetectorKind
 from tests.console import world as trials
 from tests.console.world import BADGE, EMAIL, answer, chat
 from tests.gateway import world
@@ -104,6 +104,15 @@ def test_places_are_those_of_the_payload_itself() -> None:
     played = play(version=trials.published(), payload=chat(text), setting=Setting())
     found = {text[m["start"] : m["start"] + m["length"]] for m in json.loads(played.one.marks)}
     assert found == {BADGE, EMAIL}
+
+
+def test_more_findings_than_a_page_can_point_at_are_no_error() -> None:
+    version, schema = trials.published()
+    draft = world.services.schema_version_clone_to_draft(version=schema, by=None)
+    twice = world.data_class(draft, "TWICE", DetectorKind.REGEX, r"\bx[0-9]\b")
+    Detector.objects.create(data_class=twice, kind=DetectorKind.TERMS, value="x1")
+    played = play(version=(version, draft), payload=chat("x1 " * 6000), setting=Setting()).one
+    assert played.action == "masked" and played.marks == b"[]"
 
 
 def test_a_draft_and_the_published_version_are_compared() -> None:
