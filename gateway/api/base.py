@@ -66,13 +66,14 @@ class Pages(CursorPagination):
 
 
 class BodyParser(BaseParser):
-    """A small JSON body."""
+    """A small JSON body: at most `most` bytes."""
 
     media_type = "application/json"
+    most = SMALL
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         try:
-            return parse_json(_read(stream, SMALL))
+            return parse_json(_read(stream, self.most))
         except DocumentError as error:
             raise ParseError(" ".join(error.problems)) from None
 
@@ -132,10 +133,9 @@ class ApiView(APIView):
 
 
 class Question(ApiView):
-    """A question that is answered and changes nothing. A subclass says what is asked and how it is answered:
+    """A question that changes nothing: `asks` says what is asked, `answer` returns plain JSON.
 
-    `asks` names the serializer of the query (GET) or of the body (POST, `method = "post"`);
-    `answer(asked, request)` returns plain JSON.
+    Asked by GET in the query; a subclass with another `http_method_names` is asked by POST in the body.
     """
 
     asks: ClassVar[type[Serializer[Any]]]

@@ -236,22 +236,23 @@ def _endpoint(change: Change, slug: str, by: User | None) -> None:
 
 
 def _access(change: Change, slug: str, by: User | None) -> None:
-    held = {_key(row): row for row in AccessRule.objects.filter(endpoint__area__slug=slug)}
-    row = held.get(change.key)
+    said = change.wanted
+    row = AccessRule.objects.filter(
+        endpoint__area__slug=slug,
+        endpoint__slug=said["endpoint"],
+        group__name=said["group"],
+        priority=said["priority"],
+    ).first()
     if change.sign == REMOVE:
         if row is not None:
             access_rule_delete(rule=row, by=by)
         return
     row = row or AccessRule()
-    put(row, ACCESS, change.wanted)
+    put(row, ACCESS, said)
     row.group = Group.objects.get(name=change.wanted["group"])
     row.endpoint = Endpoint.objects.get(area__slug=slug, slug=change.wanted["endpoint"])
     row.policy = Policy.objects.get(area__slug=slug, slug=change.wanted["policy"])
     access_rule_save(rule=row, by=by)
-
-
-def _key(row: AccessRule) -> str:
-    return f"{row.group.name} → {row.endpoint.slug} #{row.priority}"
 
 
 _APPLY: dict[str, Callable[[Change, str, User | None], None]] = {

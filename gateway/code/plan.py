@@ -46,7 +46,7 @@ SHOWN: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One object that differs. `wanted` is its normal form in the document; empty if it goes."""
+    """One object that differs. `wanted` is its normal form in the document; that of now if it goes."""
 
     sign: str
     kind: str
@@ -117,7 +117,9 @@ def plan(document: Mapped, *, prune: bool = False) -> Plan:
         mine, theirs = _by_key(name, wanted[name]), _by_key(name, held[name])
         changes += [each for key in mine if (each := _change(name, part, key, mine[key], theirs.get(key)))]
         gone = [
-            Change(REMOVE, name, key) for key in theirs if key not in mine and _is_there(name, theirs[key])
+            Change(REMOVE, name, key, wanted=held)
+            for key, held in theirs.items()
+            if key not in mine and _is_there(name, held)
         ]
         if prune and name in PRUNABLE:
             changes += gone
