@@ -14,6 +14,7 @@ import hashlib
 import struct
 import threading
 from collections.abc import MutableMapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import hyperscan
@@ -163,11 +164,17 @@ class _Stream:
 def compile_problem(expression: str, ignore_case: bool) -> str:
     """Why the scanner refuses an expression, in its own words; empty when it takes it."""
     try:
-        for mode in (_STREAM, _PIECES):
-            _compile([(0, Expression(expression, ignore_case, False))], mode)
+        _take(expression, ignore_case)
     except hyperscan.HyperscanError as error:
         return str(error).rstrip(".")
     return ""
+
+
+@lru_cache(maxsize=4096)
+def _take(expression: str, ignore_case: bool) -> None:
+    """Compile it alone. What was taken is remembered: a schema is checked several times on its way."""
+    for mode in (_STREAM, _PIECES):
+        _compile([(0, Expression(expression, ignore_case, False))], mode)
 
 
 def _split(data: bytes) -> list[bytes]:
