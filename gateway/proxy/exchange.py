@@ -32,6 +32,7 @@ from gateway.proxy.wire.base import (
 from gateway.proxy.wire.opaque import blobs
 from policies.engine import jsontext
 from policies.engine.errors import MaskError
+from policies.engine.fields import unclassified
 from policies.engine.jsontext import JsonError
 from policies.engine.masker import MaskedDocument, Masker
 from policies.engine.policy import Policy
@@ -39,6 +40,7 @@ from policies.engine.sketch import OneRequest
 from policies.engine.types import (
     Circumstances,
     Direction,
+    FieldSeen,
     Finding,
     Gate,
     Level,
@@ -124,7 +126,8 @@ class Outcome:
 class Exchange:
     """All state of one call's payloads, born and dead with the call."""
 
-    def __init__(self, policy: Policy, wire: Wire, keys: DigestKeys) -> None:
+    def __init__(self, policy: Policy, wire: Wire, keys: DigestKeys, *, lists_fields: bool = False) -> None:
+        """`lists_fields`: fill `fields` even if no rule of the policy asks for them."""
         self.policy = policy
         self.wire = wire
         self.keys = keys
@@ -137,6 +140,8 @@ class Exchange:
         self.request_hmac = b""
         self.session_hint = b""
         self.fingerprints: tuple[tuple[str, bytes], ...] = ()
+        self.lists_fields = lists_fields
+        self.fields: tuple[FieldSeen, ...] = ()  # of the request, no data class claims them
         self.outcome = Outcome()
         self.counts: dict[str, int] = {}  # findings of the response by class
         self._seen: dict[str, int] = {}  # the same where rules count over the whole response
@@ -155,7 +160,8 @@ class Exchange:
         shape = self._shape(tree)
         self.policy = policy = self.policy.at(circumstances.now)
         opaque = _opaque(shape.opaque, tree)
-        masked = mask_document(Masker(policy, _REQUEST), tree, shape.embedded)
+        masker = Masker(policy, _REQUEST)
+        masked = mask_document(masker, tree, shape.embedded)
         self.shape = shape
         self.outgoing = masked.sent
         self.recorded = self._recordable(masked, tree, shape.embedded, opaque, _REQUEST)
@@ -167,6 +173,9 @@ class Exchange:
         )
         if policy.asks_for_distinct:
             circumstances = self._counted(circumstances)
+        if policy.asks_for_fields or self.lists_fields:
+            self.fields = self._unclassified(masker, tree)
+            circumstances = circumstances._replace(fields=self.fields)
         self.verdict = decide(
             policy, _REQUEST, masked.findings, [part.finding() for part in opaque], circumstances
         )
@@ -177,6 +186,12 @@ class Exchange:
         distinct = OneRequest() if circumstances.distinct is None else circumstances.distinct
         distinct.add(self.fingerprints)
         return circumstances._replace(distinct=distinct)
+
+    def _unclassified(self, masker: Masker, tree: Json) -> tuple[FieldSeen, ...]:
+        try:
+            return unclassified(masker, tree, self.wire.structured(tree))
+        except MaskError as error:
+            raise Unreadable(error.code, str(error)) from None
 
     def path_is_clean(self, path: str) -> bool:
         """Whether a URL path may travel: it is not masked, so it must hold nothing to mask."""
