@@ -18,6 +18,7 @@ from audit.recorder import Recorder, StoreUnavailable
 from gateway.identity.keys import digest
 from gateway.proxy import admission, routes
 from gateway.proxy.admission import ClientGone, RequestHead
+from gateway.proxy.drift import FieldLog
 from gateway.proxy.errors import (
     ApprovalRequired,
     BadRequest,
@@ -62,19 +63,24 @@ class StreamCut(Exception):
 class Proxy:
     """One per process. `startup` and `shutdown` belong to the server's lifespan."""
 
-    def __init__(self, *, recorder: Recorder, snapshots: Snapshots, keys: DigestKeys) -> None:
+    def __init__(
+        self, *, recorder: Recorder, snapshots: Snapshots, keys: DigestKeys, fields: FieldLog
+    ) -> None:
         self.recorder = recorder
         self.snapshots = snapshots
+        self.fields = fields
         self.keys = keys
         self.upstream = Upstream()
 
     async def startup(self) -> None:
         await asyncio.to_thread(self.recorder.start)
         await asyncio.to_thread(self.snapshots.start)
+        self.fields.start()
 
     async def shutdown(self) -> None:
         await self.upstream.close()
         await asyncio.to_thread(self.snapshots.stop)
+        await asyncio.to_thread(self.fields.stop)
         await asyncio.to_thread(self.recorder.stop, 5.0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,8 +133,11 @@ class _Call:
         body = await self._body(head, route.target.max_body)
         ledger.size = len(body)
         ledger.lap("body")
-        call = ledger.exchange = Exchange(route.policy, route.wire, self.proxy.keys)
+        listed = self.proxy.fields.looks_at(route.target.id)
+        call = ledger.exchange = Exchange(route.policy, route.wire, self.proxy.keys, lists_fields=listed)
         verdict = await self._inspect(call, route, head, body, circumstances)
+        if listed and call.fields:
+            self.proxy.fields.saw(route.target.id, call.fields, now)
         ledger.lap("scan")
         _enforce(verdict)
         await self.recorder.admit(ledger.admission(action_of(verdict)))

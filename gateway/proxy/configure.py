@@ -7,6 +7,7 @@ from django.conf import settings
 from audit.keys import KeyDirectory
 from audit.recorder import Recorder
 from gateway.proxy.app import Proxy
+from gateway.proxy.drift import FieldLog
 from gateway.proxy.exchange import DigestKeys
 from gateway.proxy.snapshot import Snapshots
 
@@ -19,4 +20,4 @@ def build() -> Proxy:
         fingerprint=keys.lasting("fingerprints"),
         session=keys.lasting("sessions"),
     )
-    return Proxy(recorder=Recorder(keys=keys), snapshots=Snapshots(), keys=digests)
+    return Proxy(recorder=Recorder(keys=keys), snapshots=Snapshots(), keys=digests, fields=FieldLog())
