@@ -33,7 +33,10 @@ ROLES: Mapping[str, Role] = {
         "Administrator",
         (("gateway", EDIT, ()), ("policies", VIEW, ()), ("auth", EDIT, ("group",)), ("approvals", VIEW, ())),
     ),
-    "policy_editor": Role("Policy editor", (("policies", EDIT, POLICY_MODELS),)),
+    "policy_editor": Role(
+        "Policy editor",
+        (("policies", EDIT, POLICY_MODELS), ("gateway", ("view", "change"), ("structuredfield",))),
+    ),
     "publisher": Role(
         "Publisher", (("policies", VIEW, ()), ("policies", ("publish",), ("schemaversion", "policyversion")))
     ),
@@ -44,7 +47,11 @@ ROLES: Mapping[str, Role] = {
             ("audit", VIEW, ()),
             ("approvals", VIEW, ()),
             ("policies", VIEW, ()),
-            ("gateway", VIEW, ("area", "endpoint", "accessrule", "lock", "user", "serviceaccount")),
+            (
+                "gateway",
+                VIEW,
+                ("area", "endpoint", "accessrule", "lock", "user", "serviceaccount", "structuredfield"),
+            ),
         ),
     ),
 }

@@ -75,6 +75,7 @@ def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     """What this person may open. A link that would only answer 403 is not shown."""
     items = [("Home", "home", True)]
     items.append(("Audit", "audit:sessions", user.has_perm("audit.view_call")))
+    items.append(("Drift", "drift", user.has_perm("gateway.view_structuredfield")))
     items.append(("Admin", "admin:index", user.is_staff))
     return [_item(label, url, path) for label, name, shown in items if shown and (url := _url(name))]
 
