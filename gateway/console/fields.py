@@ -59,6 +59,11 @@ class Field:
     def head(self) -> str:
         return self.path[: self.path.rfind(".") + 1]
 
+    @property
+    def steps(self) -> list[str]:
+        """The steps before the last, each with its dot: a long path is broken between them."""
+        return [f"{step}." for step in self.head.split(".")[:-1]]
+
 
 @dataclass(frozen=True, slots=True)
 class Drift:
