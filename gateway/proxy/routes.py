@@ -12,7 +12,14 @@ from uuid import UUID
 
 from audit.records import What, Who
 from gateway.credentials.secret import Secret
-from gateway.proxy.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, Unauthenticated
+from gateway.proxy.errors import (
+    BadRequest,
+    Forbidden,
+    MethodNotAllowed,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from gateway.proxy.wire.base import Wire
 from gateway.proxy.wire.openai import ChatCompletions
 from gateway.proxy.wire.plain import PlainJson
@@ -110,6 +117,7 @@ class Access:
     models: frozenset[str]
     expires_at: float | None
     policy: Policy | None
+    late: bool = False  # the policy has versions in force, which are still being compiled
     policy_version_id: UUID | None = None
     policy_label: str = ""
     schema_version_id: UUID | None = None
@@ -232,6 +240,10 @@ def declared_level(said: str, caller: Caller) -> Level | None:
 
 
 def policy_of(access: Access) -> Policy:
+    if access.late:
+        raise Unavailable(
+            "configuration_stale", "The gateway is still preparing a policy. Try again shortly."
+        )
     if access.policy is None:
         raise Forbidden("no_policy", "The policy for this endpoint has no published version.")
     return access.policy
