@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 BRIEF: Final = 0.3
 """Seconds that a rebuild waits for all that is being compiled: small schemas are ready by then."""
 
-LATE: Final = 5.0
+LATE: Final = 30.0
+"""Seconds. Less would turn a large schema on a busy machine into an outage; a lock stops calls at once."""
 
 
 class NotReady(LookupError):
