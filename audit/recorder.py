@@ -92,9 +92,10 @@ class Recorder:
         else:
             self._desks.of(loop).drop(item)
 
-    def count_refusal(self, *, code: str, network: str) -> bool:
-        """Count an unauthenticated refusal; True if this one should also become a row."""
-        sampled = self._refusals.count(code=code, network=network)
+    def count_refusal(self, *, code: str, network: str, caller: str = "") -> bool:
+        """Count a refusal of which there may be very many: of nobody known, or of a caller beyond their
+        limits. True if this one should also become a row."""
+        sampled = self._refusals.count(code=code, network=network, caller=caller)
         if self._refusals.due():
             self._flush_refusals()
         return sampled

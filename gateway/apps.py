@@ -8,4 +8,6 @@ class GatewayConfig(AppConfig):
     verbose_name = "Gateway"
 
     def ready(self) -> None:
-        from gateway import celery, checks  # noqa: F401  registered by being imported
+        from gateway import celery, checks, kinds  # noqa: F401  registered by being imported
+
+        kinds.register_all()

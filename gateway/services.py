@@ -8,10 +8,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from gateway.models import Area, Endpoint, Lock, ServiceAccount, User
+from policies.history import attributed, record
 from policies.journal import note
 from policies.services import scrub
 
 
+@attributed
 def lock_set(
     *,
     by: User | None,
@@ -38,6 +40,7 @@ def lock_set(
     return lock
 
 
+@attributed
 def lock_lift(*, lock: Lock, by: User | None) -> bool:
     """End a lock; False when it had been lifted before."""
     with transaction.atomic():
@@ -45,5 +48,6 @@ def lock_lift(*, lock: Lock, by: User | None) -> bool:
             lifted_at=timezone.now(), lifted_by=by
         )
         if updated:
+            record(Lock.objects.filter(pk=lock.pk))
             note(action="lock.lifted", by=by, target=lock, facts={"on": lock.target_name})
     return bool(updated)

@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -79,6 +80,7 @@ TEMPLATES: list[dict[str, Any]] = [
         },
     }
 ]
+SIMPLE_HISTORY_DATE_INDEX = False  # ids sort by time already
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- where it remembers -----------------------------------------------------------------------------

@@ -8,3 +8,8 @@ from django.apps import AppConfig
 class PoliciesConfig(AppConfig):
     name = "policies"
     verbose_name = "Policies"
+
+    def ready(self) -> None:
+        from policies import kinds
+
+        kinds.register_all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from datetime import datetime
 
 from policies.engine import problems, types
@@ -40,6 +40,7 @@ def schema_spec(version: SchemaVersion) -> types.SchemaSpec:
         number=version.number,
         name=version.schema.name,
         classes=tuple(data_class(row) for row in rows),
+        schema_id=str(version.schema_id),
     )
 
 
@@ -79,6 +80,11 @@ def detector(row: Detector) -> types.Detector:
 def policy_spec(version: PolicyVersion) -> types.PolicySpec:
     """The version as data, read in one query."""
     rows = Rule.objects.filter(version=version).order_by("position", "pk")
+    return policy_spec_of(version, rows)
+
+
+def policy_spec_of(version: PolicyVersion, rows: Iterable[Rule]) -> types.PolicySpec:
+    """A version with these rules, saved or not, as data."""
     return types.PolicySpec(
         version_id=str(version.pk),
         number=version.number,
@@ -139,14 +145,19 @@ def rule_problems(spec: types.PolicySpec, schema: types.SchemaSpec) -> list[str]
     return problems.policy_problems(spec, {each.slug: each for each in schema.classes})
 
 
-def own_rule_problems(row: Rule) -> list[str]:
-    """What is wrong with one rule alone, in words for the form that edits it."""
-    return problems.rule_problems(rule(row))
+def rule_faults(spec: types.PolicySpec, schema: types.SchemaSpec) -> list[problems.Fault]:
+    """The same, each with the field that says it, for the form that edits it."""
+    return problems.policy_faults(spec, {each.slug: each for each in schema.classes})
+
+
+def own_rule_faults(row: Rule) -> list[problems.Fault]:
+    """What is wrong with one rule alone."""
+    return problems.rule_faults(rule(row))
 
 
 def observing_problems(version: PolicyVersion, now: datetime) -> list[str]:
     """What is wrong with how long a version would observe, were it published now."""
-    spec = policy_spec(version)
+    spec = policy_spec_of(version, ())
     begins = version.effective_at.timestamp() if version.effective_at else None
     return problems.observing_problems(spec, now.timestamp(), begins)
 
@@ -157,8 +168,10 @@ __all__ = [
     "compile_schema",
     "detector_problems",
     "observing_problems",
-    "own_rule_problems",
+    "own_rule_faults",
     "policy_spec",
+    "policy_spec_of",
+    "rule_faults",
     "rule_problems",
     "schema_problems",
     "schema_spec",

@@ -19,6 +19,7 @@ from django.db import models
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
+from policies.history import ADDED, COPIED, record
 from policies.models import DataClass, Detector, Example, PolicyVersion, Rule, SchemaVersion, State, Version
 
 V = TypeVar("V", bound=Version)
@@ -90,7 +91,9 @@ def freeze(
     draft.effective_at = max(now, effective_at or now)
     draft.save(update_fields=("state", "published_by_id", "published_at", "effective_at"))
     if draft.effective_at == now:
-        siblings.filter(state=State.PUBLISHED).exclude(pk=draft.pk).update(state=State.RETIRED)
+        replaced = [row.pk for row in siblings.filter(state=State.PUBLISHED).exclude(pk=draft.pk)]
+        siblings.filter(pk__in=replaced).update(state=State.RETIRED)
+        record(siblings.filter(pk__in=replaced))
 
 
 def next_number(siblings: QuerySet[V]) -> int:
@@ -105,21 +108,25 @@ def refuse_second_draft(siblings: QuerySet[V]) -> None:
 
 
 def copy_classes(source: SchemaVersion, target: SchemaVersion) -> None:
-    """Data classes, detectors and examples of one version into another, in three inserts."""
+    """Data classes, detectors and examples of one version into another, in six inserts: rows and history."""
     classes = list(DataClass.objects.filter(version=source))
     copies = {row.pk: _copy(row, version_id=target.pk) for row in classes}
     detectors = Detector.objects.filter(data_class__version=source)
     children = [_copy(row, data_class_id=copies[row.data_class_id].pk) for row in detectors]
     tried = Example.objects.filter(data_class__version=source)
     examples = [_copy(row, data_class_id=copies[row.data_class_id].pk) for row in tried]
-    DataClass.objects.bulk_create(copies.values())
-    Detector.objects.bulk_create(children)
-    Example.objects.bulk_create(examples)
+    for rows in (
+        DataClass.objects.bulk_create(copies.values()),
+        Detector.objects.bulk_create(children),
+        Example.objects.bulk_create(examples),
+    ):
+        record(rows, change=ADDED, reason=COPIED)
 
 
 def copy_rules(source: PolicyVersion, target: PolicyVersion) -> None:
     """Rules of one version into another."""
-    Rule.objects.bulk_create(_copy(row, version_id=target.pk) for row in Rule.objects.filter(version=source))
+    rows = [_copy(row, version_id=target.pk) for row in Rule.objects.filter(version=source)]
+    record(Rule.objects.bulk_create(rows), change=ADDED, reason=COPIED)
 
 
 def _copy(row: M, **parent: object) -> M:

@@ -11,16 +11,21 @@ from django.db import transaction
 from django.utils import timezone
 
 from audit.records import Recordable
-from policies import compiler, publishing, store, versions
+from policies import compiler, examples, publishing, store, versions
 from policies.engine import types
 from policies.engine.masker import Masker
+from policies.grants import Grant, require
+from policies.history import attributed
 from policies.journal import note
-from policies.models import Policy, PolicyVersion, Schema, SchemaVersion, Version
+from policies.models import Mode, Policy, PolicyVersion, Schema, SchemaVersion, Version
 from policies.publishing import DraftChanged, PublishRefused, key_of
 
+TWO_TO_PUBLISH = "Publishing needs two people in this area."
+TWO_TO_OBSERVE = "A policy that only observes needs two people, whatever its area says."
 EDITED = "The draft was edited meanwhile. Look at it again and publish again."
 
 
+@attributed
 def schema_create(
     *, area_id: UUID, slug: str, name: str, by: AbstractUser | None, description: str = ""
 ) -> SchemaVersion:
@@ -32,6 +37,7 @@ def schema_create(
     return draft
 
 
+@attributed
 def policy_create(
     *, area_id: UUID, slug: str, name: str, schema: Schema, by: AbstractUser | None, description: str = ""
 ) -> PolicyVersion:
@@ -48,16 +54,23 @@ def schema_version_check(*, version: SchemaVersion) -> list[str]:
     spec = compiler.schema_spec(version)
     problems = compiler.schema_problems(spec)
     try:
-        compiler.compile_schema(spec, store.database_cache())
+        schema = compiler.compile_schema(spec, store.database_cache())
     except compiler.SchemaError as error:
         problems += error.problems
+    else:
+        problems += examples.problems(examples.tried(schema))
     return problems + _policies_left_behind(version, spec)
 
 
+@attributed
 def schema_version_publish(
-    *, version: SchemaVersion, by: AbstractUser | None, effective_at: datetime | None = None
+    *,
+    version: SchemaVersion,
+    by: AbstractUser | None,
+    effective_at: datetime | None = None,
+    grant: Grant | None = None,
 ) -> SchemaVersion:
-    """Check and freeze; in force at once or at `effective_at`."""
+    """Check and freeze; in force at once or at `effective_at`. Raises `NeedsSecondPerson`."""
     spec = compiler.schema_spec(version)
     if problems := schema_version_check(version=version):
         raise PublishRefused(problems)
@@ -65,12 +78,14 @@ def schema_version_publish(
         draft = publishing.lock_draft(SchemaVersion.objects.select_related("schema"), version)
         if compiler.schema_spec(draft) != spec:
             raise DraftChanged(EDITED)
+        _require_two(draft, "schema.publish", grant)
         siblings = SchemaVersion.objects.filter(schema_id=draft.schema_id)
         publishing.freeze(siblings, draft, by=by, effective_at=effective_at)
         note(action="schema.published", by=by, target=draft.schema, facts=_facts(draft))
     return draft
 
 
+@attributed
 def schema_version_clone_to_draft(*, version: SchemaVersion, by: AbstractUser | None) -> SchemaVersion:
     """A new draft with the same content. Refused while there is another draft."""
     with transaction.atomic():
@@ -79,14 +94,19 @@ def schema_version_clone_to_draft(*, version: SchemaVersion, by: AbstractUser | 
         return _schema_draft(version, by, text="")
 
 
-def schema_version_rollback(*, version: SchemaVersion, by: AbstractUser | None) -> SchemaVersion:
+@attributed
+def schema_version_rollback(
+    *, version: SchemaVersion, by: AbstractUser | None, grant: Grant | None = None
+) -> SchemaVersion:
     """Put an earlier version's content in force again, as a new version: history is never rewritten."""
     if problems := schema_version_check(version=version):
         raise PublishRefused(problems)
     with transaction.atomic():
         Schema.objects.select_for_update().get(pk=version.schema_id)
+        _require_two(version, "schema.rollback", grant)
         draft = _schema_draft(version, by, text=f"Back to v{version.number}")
-        return schema_version_publish(version=draft, by=by)
+        onward = grant.onto("schema.publish", draft.pk) if grant else None
+        return schema_version_publish(version=draft, by=by, grant=onward)
 
 
 def policy_version_check(*, version: PolicyVersion) -> list[str]:
@@ -103,10 +123,15 @@ def policy_version_check(*, version: PolicyVersion) -> list[str]:
     return problems
 
 
+@attributed
 def policy_version_publish(
-    *, version: PolicyVersion, by: AbstractUser | None, effective_at: datetime | None = None
+    *,
+    version: PolicyVersion,
+    by: AbstractUser | None,
+    effective_at: datetime | None = None,
+    grant: Grant | None = None,
 ) -> PolicyVersion:
-    """Check and freeze; in force at once or at `effective_at`."""
+    """Check and freeze; in force at once or at `effective_at`. Raises `NeedsSecondPerson`."""
     spec = compiler.policy_spec(version)
     if problems := policy_version_check(version=version):
         raise PublishRefused(problems)
@@ -114,12 +139,14 @@ def policy_version_publish(
         draft = publishing.lock_draft(PolicyVersion.objects.select_related("policy", "schema"), version)
         if (compiler.policy_spec(draft), draft.schema_id) != (spec, version.schema_id):
             raise DraftChanged(EDITED)
+        _require_two(draft, "policy.publish", grant)
         siblings = PolicyVersion.objects.filter(policy_id=draft.policy_id)
         publishing.freeze(siblings, draft, by=by, effective_at=effective_at)
         note(action="policy.published", by=by, target=draft.policy, facts=_facts(draft))
     return draft
 
 
+@attributed
 def policy_version_clone_to_draft(*, version: PolicyVersion, by: AbstractUser | None) -> PolicyVersion:
     """A new draft with the same content. Refused while there is another draft."""
     with transaction.atomic():
@@ -128,14 +155,19 @@ def policy_version_clone_to_draft(*, version: PolicyVersion, by: AbstractUser | 
         return _policy_draft(version, by, text="")
 
 
-def policy_version_rollback(*, version: PolicyVersion, by: AbstractUser | None) -> PolicyVersion:
+@attributed
+def policy_version_rollback(
+    *, version: PolicyVersion, by: AbstractUser | None, grant: Grant | None = None
+) -> PolicyVersion:
     """Put an earlier version's content in force again, as a new version: history is never rewritten."""
     if problems := policy_version_check(version=version):
         raise PublishRefused(problems)
     with transaction.atomic():
         Policy.objects.select_for_update().get(pk=version.policy_id)
+        _require_two(version, "policy.rollback", grant)
         draft = _policy_draft(version, by, text=f"Back to v{version.number}")
-        return policy_version_publish(version=draft, by=by)
+        onward = grant.onto("policy.publish", draft.pk) if grant else None
+        return policy_version_publish(version=draft, by=by, grant=onward)
 
 
 def scrub(text: str) -> Recordable:
@@ -151,6 +183,23 @@ def scrub(text: str) -> Recordable:
     # Offsets of one pass do not hold after the next, so only the classes are kept.
     marks = [{"class": each.data_class, "level": each.level.name.lower()} for each in findings]
     return Recordable(text.encode(), orjson.dumps(marks))
+
+
+def publishing_needs_two(version: Version) -> str:
+    """Why publishing this version takes two people; empty when one is enough."""
+    if isinstance(version, PolicyVersion):
+        if version.mode == Mode.OBSERVE:
+            return TWO_TO_OBSERVE
+        return TWO_TO_PUBLISH if version.policy.area.two_person_publish else ""
+    needed = isinstance(version, SchemaVersion) and version.schema.area.two_person_publish
+    return TWO_TO_PUBLISH if needed else ""
+
+
+def _require_two(version: SchemaVersion | PolicyVersion, kind: str, grant: Grant | None) -> None:
+    """Asked in the transaction that publishes, of rows that were read in it."""
+    fresh = type(version)._default_manager.get(pk=version.pk)
+    why = publishing_needs_two(fresh)
+    require(grant, kind=kind, target_id=version.pk, needed=bool(why), why=why)
 
 
 def _policies_left_behind(version: SchemaVersion, spec: types.SchemaSpec) -> list[str]:

@@ -29,6 +29,10 @@ ROOMS = {
     "gateway.migrations": "base",
     "gateway.triggers": "base",
     "gateway.services": "base",
+    "gateway.access_rules": "base",
+    "gateway.history_triggers": "base",
+    "gateway.areas": "base",
+    "gateway.kinds": "base",
     "gateway.identity": "base",
     "gateway.credentials": "base",
     "gateway.proxy.wire": "wire",
@@ -40,6 +44,7 @@ ROOMS = {
             "gateway.asgi",
             "gateway.celery",
             "gateway.checks",
+            "gateway.code",
             "gateway.console",
             "gateway.environment",
             "gateway.formats",
@@ -262,6 +267,13 @@ def test_nothing_becomes_recordable_outside_the_exchange_and_the_scrubber() -> N
     }
     makers.discard(("audit.reader", "_payload"))  # what it unseals was recordable when it was sealed
     assert {m for m in makers if not (within(m[0], "policies.services") and m[1] == "scrub")} == set()
+
+
+def test_only_a_confirmed_proposal_becomes_a_grant() -> None:
+    makers = {(name, scope) for name in modules() for scope in calls(name, "Grant")}
+    assert makers == {("policies.proposals", "_confirm")}
+    steps = {(name, scope) for name in modules() for scope in calls(name, "onto")}
+    assert {name for name, _ in steps} <= {"policies.services"}
 
 
 def test_text_is_declared_masked_by_the_masker_alone() -> None:

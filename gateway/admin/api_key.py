@@ -24,7 +24,7 @@ DEFAULT_AGE = timedelta(days=90)
 class ApiKeyForm(ModelForm[ApiKey]):
     class Meta:
         model = ApiKey
-        fields = ("name", "user", "service_account", "expires_at")
+        fields = ("name", "user", "service_account", "declared_level", "expires_at")
 
     def clean_expires_at(self) -> Any:
         expires_at = self.cleaned_data["expires_at"]
@@ -46,7 +46,7 @@ class ApiKeyAdmin(ToolsAdmin[ApiKey]):
     search_fields = ("prefix", "name", "user__username", "service_account__name")
     date_hierarchy = None
     autocomplete_fields = ("user", "service_account")
-    fields = ("name", "user", "service_account", "expires_at")
+    fields = ("name", "user", "service_account", "declared_level", "expires_at")
 
     @admin.display(description="state")
     def state_badge(self, key: ApiKey) -> SafeString:
@@ -62,7 +62,7 @@ class ApiKeyAdmin(ToolsAdmin[ApiKey]):
     def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         if obj is None:
             return self.fields
-        return (*self.list_display, "created_by", "revoked_at")
+        return (*self.list_display, "declared_level", "created_by", "revoked_at")
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         return {"expires_at": timezone.now() + DEFAULT_AGE, **super().get_changeform_initial_data(request)}
@@ -82,6 +82,7 @@ class ApiKeyAdmin(ToolsAdmin[ApiKey]):
             user=obj.user,
             service_account=obj.service_account,
             expires_at=obj.expires_at,
+            declared_level=obj.declared_level,
             by=person(request),
         )
         obj.pk, obj.prefix = row.pk, row.prefix

@@ -9,24 +9,33 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from gateway.admin.person import person
-from gateway.credentials.services import OriginMismatch, check_fit, endpoint_move
+from gateway.admin.proposing import ProposingAdmin, ReasonForm
+from gateway.credentials.services import OriginMismatch, check_fit, endpoint_save
+from gateway.kinds import ENDPOINT_FIELDS, PLACE
 from gateway.models import Endpoint
-from policies.admin.base import ModelForm, NotedAdmin, badge
+from policies.admin.base import badge
+from policies.content import packed
 
 TIMEOUTS = ("connect_timeout", "first_byte_timeout", "idle_timeout")
+CEILING = (
+    "The most sensitive data that may go here, whatever a policy says. A request that is declared above it, "
+    "or in which something above it is found, is refused; masking does not lower what was found. "
+    "Restricted: no limit."
+)
 
 
-class EndpointForm(ModelForm[Endpoint]):
+class EndpointForm(ReasonForm[Endpoint]):
     class Meta:
         model = Endpoint
         fields = "__all__"
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
+        self._leave_the_place(cleaned)
         credential = cleaned.get("credential")
         if credential is None or self.errors:
             return cleaned
-        moved = not self.instance._state.adding and "origin" in self.changed_data
+        moved = not self.instance._state.adding and cleaned["origin"] != self.instance.origin
         if moved and "credential" not in self.changed_data and credential.origin != cleaned["origin"]:
             cleaned["credential"] = None
             return cleaned
@@ -37,10 +46,28 @@ class EndpointForm(ModelForm[Endpoint]):
             self.add_error("credential", str(mismatch))
         return cleaned
 
+    def _leave_the_place(self, cleaned: dict[str, Any]) -> None:
+        """Where two people are needed, where its calls go stays as it is until it is confirmed."""
+        if self.instance._state.adding or not self.instance.area.two_person_origin:
+            return
+        new = {name: cleaned[name] for name in PLACE if name in cleaned}
+        stored = {name: getattr(self.instance, name) for name in new}
+        if new != stored and not self.errors:
+            self.want("endpoint.origin", self.instance.pk, new)
+            cleaned |= stored
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]  # Django's own hook, absent from the stubs
+        area = self.cleaned_data.get("area")
+        if self.instance._state.adding and not self.errors and area and area.two_person_origin:
+            self.want("endpoint.add", None, packed(self.instance, ENDPOINT_FIELDS))
+
 
 @admin.register(Endpoint)
-class EndpointAdmin(NotedAdmin[Endpoint]):
+class EndpointAdmin(ProposingAdmin[Endpoint]):
     form = EndpointForm
+    flag = "two_person_origin"
+    noted_by_services: ClassVar = frozenset({"added", "changed"})
     list_display = ("name", "slug", "kind_badge", "origin", "state_badge")
     list_filter = ("area", "kind", "enabled")
     list_select_related = ("area",)
@@ -49,6 +76,7 @@ class EndpointAdmin(NotedAdmin[Endpoint]):
     fieldsets: ClassVar = [
         (None, {"fields": ("name", "slug", "area", "kind", "enabled")}),
         ("Where it is", {"fields": (("origin", "base_path"), "allow_private", "credential")}),
+        ("What it takes", {"fields": ("ceiling",), "description": CEILING}),
         ("Limits", {"fields": ("max_body_bytes", TIMEOUTS)}),
     ]
 
@@ -67,10 +95,12 @@ class EndpointAdmin(NotedAdmin[Endpoint]):
         return {} if obj else self.prepopulated_fields
 
     def save_model(self, request: HttpRequest, obj: Endpoint, form: Any, change: bool) -> None:
-        if change and "origin" in form.changed_data:
-            stored = Endpoint.objects.get(pk=obj.pk)
-            if stored.credential is not None and obj.credential is None:
-                text = f"{stored.credential} was sealed for {stored.origin} and is detached."
-                messages.warning(request, text)
-            endpoint_move(endpoint=stored, origin=obj.origin, by=person(request))
-        super().save_model(request, obj, form, change)
+        if form.wanted and not change:
+            self.propose_instead(request, form)
+            return
+        stored = Endpoint.objects.filter(pk=obj.pk).select_related("credential").first()
+        if stored and stored.origin != obj.origin and stored.credential and obj.credential is None:
+            text = f"{stored.credential} was sealed for {stored.origin} and is detached."
+            messages.warning(request, text)
+        endpoint_save(endpoint=obj, by=person(request))
+        self.propose_instead(request, form)

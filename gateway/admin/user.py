@@ -12,6 +12,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from gateway.admin.person import person
+from gateway.identity.membership import membership_set
 from gateway.models import Identity, User
 from policies.admin.base import NotedAdmin, TabularInline, actor, badge
 
@@ -65,6 +67,13 @@ class UserAdmin(NotedAdmin[User], UserBase):
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """The record names people by id: they are made inactive, not deleted."""
         return False
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Groups go through the service that notes who came and went, and why."""
+        groups = form.cleaned_data.pop("groups", None)
+        super().save_related(request, form, formsets, change)
+        if groups is not None:
+            membership_set(member=form.instance, groups=groups, by=person(request))
 
 
 admin.site.unregister(Group)

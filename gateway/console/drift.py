@@ -15,8 +15,8 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from gateway.console.classifying import field_ignore, field_propose, field_restore
 from gateway.console.fields import drift
-from gateway.console.proposing import field_ignore, field_propose, field_restore
 from gateway.models import Endpoint, StructuredField, User
 from policies.engine.fields import MORE
 from policies.engine.types import Level

@@ -15,7 +15,8 @@ from audit.models import Instance
 from gateway.console.fields import waiting
 from gateway.console.overview import Today
 from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Lock, User
-from policies.models import PolicyVersion, SchemaVersion, State
+from policies.models import PolicyVersion, Proposal, SchemaVersion, State
+from policies.proposals import waiting_for
 
 SOON: Final = timedelta(days=14)
 SILENT: Final = timedelta(seconds=90)
@@ -67,6 +68,7 @@ def needs_of(user: User, now: datetime, today: Today | None, recorder: Recorder)
         needs += _drafts()
     if user.has_perm("gateway.view_structuredfield"):
         needs += _fields()
+    needs += _proposals(user)
     return sorted(needs, key=lambda need: _ORDER[need.tone])
 
 
@@ -96,6 +98,15 @@ def _stopped(today: Today) -> Iterator[Need]:
     if today.incomplete:
         title = f"{_count(today.incomplete, 'answer', 'answers')} ended early today."
         yield Need("warn", title, "The client left, or the model's service broke off.", calls, "Look")
+
+
+def _proposals(user: User) -> Iterator[Need]:
+    waiting = Proposal.objects.filter(waiting_for(user)).count()
+    if waiting:
+        title = f"{_count(waiting, 'proposal waits', 'proposals wait')} for you."
+        yield Need(
+            "hold", title, "Nothing changes until a second person confirms.", _url("proposals"), "Decide"
+        )
 
 
 def _keys(now: datetime) -> Iterator[Need]:

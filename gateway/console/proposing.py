@@ -1,120 +1,205 @@
-"""What a click on `/drift/` does: propose a class for a field, put it aside, take it back."""
+"""Pages for changes that take two people: what is proposed, by whom, and who may decide."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+from uuid import UUID
 
-from django.db import transaction
-from django.db.models import Max
+from django.contrib import messages
+from django.contrib.auth.decorators import permission_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.dateparse import parse_datetime
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from gateway.console.fields import books_of, unclaimed
-from gateway.models import FieldState, StructuredField, User
-from policies import services
-from policies.engine.claims import json_path, key_name
-from policies.engine.types import Level
-from policies.journal import note
-from policies.models import DataClass, Detector, DetectorKind, SchemaVersion
-from policies.publishing import PolicyServiceError, lock_draft
+from gateway.models import User
+from policies import proposals
+from policies.models import Proposal, ProposalState
+from policies.publishing import PolicyServiceError
+from policies.store import scrubbers
 
-LONGEST: Final = 40  # characters of a class's slug
+SHOWN: Final = 100
+"""Decided proposals on the page; open ones are all shown."""
 
+FROM_HERE: Final = frozenset(
+    {"schema.publish", "schema.rollback", "policy.publish", "policy.rollback", "access_rule.delete"}
+)
+"""What is proposed on a page of ours. Everything else starts in the form that edits it."""
 
-class NothingToPropose(PolicyServiceError):
-    """No schema in force is silent about the field."""
-
-
-def field_propose(
-    *, field: StructuredField, level: Level, by_path: bool, by: User
-) -> tuple[SchemaVersion, DataClass | None]:
-    """Put a class for the field into a draft of the schema that classifies its endpoint's calls.
-
-    Returns the draft and the new class, or None when the draft had one for it already. Raises
-    `PolicyServiceError`.
-    """
-    with transaction.atomic():
-        silent = unclaimed(books_of([field.endpoint_id]).get(field.endpoint_id, []), field.path)
-        if not silent:
-            raise NothingToPropose(
-                f"No schema waits for “{field.path}”: a class claims it, or no policy covers the endpoint."
-            )
-        book = silent[0]
-        StructuredField.objects.filter(endpoint_id=field.endpoint_id, path=field.path).update(
-            state=FieldState.PROPOSED
-        )
-        if book.draft is not None and book.drafted is not None and book.drafted.cover(field.path):
-            return book.draft, None
-        draft = book.draft or services.schema_version_clone_to_draft(version=book.version, by=by)
-        draft = lock_draft(SchemaVersion.objects.select_related("schema"), draft)
-        row = _data_class(draft, field, level, by_path)
-        facts = {
-            "endpoint": field.endpoint.slug,
-            "path": field.path,
-            "class": row.slug,
-            "draft": draft.number,
-        }
-        note(action="field.proposed", by=by, target=draft.schema, facts=facts)
-    return draft, row
+may_view = permission_required("policies.view_proposal", raise_exception=True)
 
 
-def field_ignore(*, field: StructuredField, by: User) -> None:
-    """Put a field aside, whatever its values look like: it leaves the list and stays counted."""
-    _decide(field, FieldState.DISMISSED, "field.ignored", by)
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One proposal in the list."""
+
+    proposal: Proposal
+    title: str
+    yours: bool
+    may_decide: bool
 
 
-def field_restore(*, field: StructuredField, by: User) -> None:
-    """Take `field_ignore` back."""
-    _decide(field, FieldState.NEW, "field.restored", by)
+@require_safe
+@never_cache
+@may_view
+def proposal_list(request: HttpRequest) -> HttpResponse:
+    found = Proposal.objects.select_related("area", "proposed_by", "decided_by")
+    person = _person(request)
+    decidable = set(found.filter(proposals.waiting_for(person)).values_list("pk", flat=True))
+    waiting = found.filter(state=ProposalState.OPEN)
+    decided = found.exclude(state=ProposalState.OPEN).order_by("-decided_at")[:SHOWN]
+    context = {
+        "waiting": [_line(each, person, decidable) for each in waiting],
+        "decided": [_line(each, person, decidable) for each in decided],
+    }
+    return render(request, "console/proposals.html", context)
 
 
-def slug_for(path: str, taken: frozenset[str]) -> str:
-    """A class's name from the end of a path: `NOTE`, `CUSTOMER_NOTE` where that is taken, then `NOTE_2`."""
-    words = [_words(step) for step in re.split(r"[.\[\]*]+", path)]
-    words = [word for word in words if word] or ["FIELD"]
-    for size in range(1, len(words) + 1):
-        slug = _fitting("_".join(words[-size:]))
-        if slug not in taken:
-            return slug
-    first = _fitting(words[-1])[: LONGEST - 4]
-    return next(slug for number in range(2, 10_000) if (slug := f"{first}_{number}") not in taken)
+@require_safe
+@never_cache
+@may_view
+def proposal_page(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+    return _shown(request, _found(proposal_id))
 
 
-def _decide(field: StructuredField, state: FieldState, action: str, by: User) -> None:
-    with transaction.atomic():
-        rows = StructuredField.objects.filter(endpoint_id=field.endpoint_id, path=field.path)
-        if rows.exclude(state=state).update(state=state):
-            note(action=action, by=by, target=field.endpoint, facts={"path": field.path})
-
-
-def _data_class(draft: SchemaVersion, field: StructuredField, level: Level, by_path: bool) -> DataClass:
-    classes = DataClass.objects.filter(version=draft)
-    last: int | None = classes.aggregate(last=Max("position"))["last"]
-    slug = slug_for(field.path, frozenset(classes.values_list("slug", flat=True)))
-    key = key_name(field.path)
-    row = DataClass.objects.create(
-        version=draft,
-        slug=slug,
-        name=slug.replace("_", " ").capitalize(),
-        level=level.value,
-        description=f"Proposed for {field.path[:200]} of the endpoint {field.endpoint.slug}.",
-        position=min((last or 0) + 1, 32_767),
+@require_POST
+@may_view
+def proposal_confirm(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+    comment, seen = request.POST.get("comment", ""), request.POST.get("seen", "")
+    return _decided(
+        request,
+        proposal_id,
+        lambda proposal, by: proposals.confirm(proposal=proposal, by=by, seen=seen, comment=comment),
+        "Confirmed. The change is in force.",
     )
-    if by_path or not key:
-        Detector.objects.create(data_class=row, kind=DetectorKind.PATH, value=json_path(field.path))
+
+
+@require_POST
+@may_view
+def proposal_reject(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+    comment = request.POST.get("comment", "")
+    return _decided(
+        request,
+        proposal_id,
+        lambda proposal, by: proposals.reject(proposal=proposal, by=by, comment=comment),
+        "Turned down. Nothing was changed.",
+    )
+
+
+@require_POST
+@may_view
+def proposal_withdraw(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+    return _decided(
+        request,
+        proposal_id,
+        lambda proposal, by: proposals.withdraw(proposal=proposal, by=by),
+        "Withdrawn. Nothing was changed.",
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@may_view
+def proposal_new(request: HttpRequest, kind: str, target_id: UUID) -> HttpResponse:
+    """Say why, after having seen what would change."""
+    known = proposals.KINDS.get(kind)
+    if known is None or kind not in FROM_HERE:
+        raise Http404
+    context: dict[str, Any] = {"kind": known, "reason": request.POST.get("reason", ""), "problems": ()}
+    try:
+        payload = _payload(request, kind)
+        context["sight"] = known.look(target_id, {}, False)
+        if request.method == "POST":
+            scrubbers()  # compiled before the transaction
+            made = proposals.propose(
+                kind=kind,
+                target_id=target_id,
+                payload=payload,
+                by=_person(request),
+                reason=request.POST.get("reason", ""),
+            )
+            messages.success(request, f"Proposed. {_who_confirms(made)}")
+            return redirect("proposal", made.pk)
+    except proposals.Gone as refusal:
+        raise Http404 from refusal
+    except PolicyServiceError as refusal:
+        context["problems"] = getattr(refusal, "problems", None) or (str(refusal),)
+    return render(request, "console/proposal_new.html", context, status=400 if context["problems"] else 200)
+
+
+def _payload(request: HttpRequest, kind: str) -> dict[str, Any]:
+    text = request.POST.get("effective_at", "").strip()
+    if not text or not kind.endswith(".publish"):
+        return {}
+    moment = _moment(text)
+    if moment is None:
+        raise proposals.CannotApply(["Write the time as 2030-01-31 08:00, in UTC."])
+    return {"effective_at": moment}
+
+
+def _moment(text: str) -> str | None:
+    try:
+        found = parse_datetime(text if len(text) > 16 else f"{text.replace(' ', 'T')}:00")
+    except ValueError:
+        return None
+    return None if found is None else f"{found.replace(tzinfo=None).isoformat()}+00:00"
+
+
+def _decided(
+    request: HttpRequest, proposal_id: UUID, step: Callable[[Proposal, User], Proposal], done: str
+) -> HttpResponse:
+    """One step of a person who saw the page; a refusal is told there and nothing has happened."""
+    proposal = _found(proposal_id)
+    scrubbers()  # compiled before the transaction
+    try:
+        step(proposal, _person(request))
+    except PolicyServiceError as refusal:
+        for problem in getattr(refusal, "problems", None) or (str(refusal),):
+            messages.error(request, problem)
     else:
-        Detector.objects.create(data_class=row, kind=DetectorKind.KEY, value=key)
-    return row
+        messages.success(request, done)
+    return redirect("proposal", proposal_id)
 
 
-def _words(step: str) -> str:
-    """`patientId` as `PATIENT_ID`; letters that a slug cannot have go without their accents, or go."""
-    plain = unicodedata.normalize("NFKD", step).encode("ascii", "ignore").decode()
-    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain)
-    return re.sub(r"[^A-Z0-9]+", "_", parted.upper()).strip("_")
+def _shown(request: HttpRequest, proposal: Proposal) -> HttpResponse:
+    person, is_open = _person(request), proposal.state == ProposalState.OPEN
+    context = {
+        "proposal": proposal,
+        "title": _title(proposal),
+        "is_open": is_open,
+        "is_mine": proposal.proposed_by_id == person.pk,
+        "hindrance": proposals.hindrance(proposal, person) if is_open else "",
+        "moved": is_open and proposals.has_moved(proposal),
+        "who": _who_confirms(proposal) if is_open else "",
+    }
+    return render(request, "console/proposal.html", context)
 
 
-def _fitting(slug: str) -> str:
-    if not slug[0].isalpha() or len(slug) < 2:
-        slug = f"FIELD_{slug}"
-    return slug[:LONGEST].rstrip("_")
+def _who_confirms(proposal: Proposal) -> str:
+    names = [each.get_username() for each in proposals.confirmers(proposal)]
+    if not names:
+        return "Nobody else may confirm it yet: give a second person a role that can."
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"It can be confirmed by {', '.join(names[:5])}{more}."
+
+
+def _line(proposal: Proposal, person: User, decidable: set[UUID]) -> Line:
+    yours = proposal.proposed_by_id == person.pk
+    return Line(proposal, _title(proposal), yours, proposal.pk in decidable)
+
+
+def _title(proposal: Proposal) -> str:
+    known = proposals.KINDS.get(proposal.kind)
+    return known.title if known else proposal.kind
+
+
+def _found(proposal_id: UUID) -> Proposal:
+    rows = Proposal.objects.select_related("area", "proposed_by", "decided_by")
+    return get_object_or_404(rows, pk=proposal_id)
+
+
+def _person(request: HttpRequest) -> User:
+    return cast(User, request.user)

@@ -24,7 +24,8 @@ from gateway.credentials.secret import Secret
 from gateway.credentials.services import credential_set, endpoint_attach
 from gateway.identity.authz import role_grant
 from gateway.identity.keys import api_key_create
-from gateway.models import AccessRule, Area, Credential, Endpoint, EndpointKind, User
+from gateway.identity.membership import membership_set
+from gateway.models import AccessRule, Area, Credential, Endpoint, EndpointKind, Source, User
 from policies.models import Policy
 
 KEY_AGE = timedelta(days=30)
@@ -166,7 +167,8 @@ def _person(person: Person, groups: Mapping[str, Group]) -> SeededPerson:
         is_staff=person.staff,
         is_superuser=person.superuser,
     )
-    user.groups.set([groups[name] for name in person.groups])
+    joined = [groups[name] for name in person.groups]
+    membership_set(member=user, groups=joined, by=None, source=Source.SYSTEM)
     roles = tuple(role for name in person.groups for role in ROLES.get(name, ()))
     return SeededPerson(name=person.name, password=password, groups=person.groups, roles=roles)
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from policies import services
 from policies.engine.types import Gate, Level, Matcher, Style
+from policies.history import ADDED, record
 from policies.library import secrets as secret_recognisers
 from policies.models import (
     DataClass,
@@ -116,12 +117,13 @@ def _data_class(draft: SchemaVersion, position: int, kind: Kind) -> None:
         position=position,
     )
     found = kind.found or ((DetectorKind.LIBRARY, kind.slug),)
-    Detector.objects.bulk_create(
+    detectors = Detector.objects.bulk_create(
         Detector(
             data_class=row, kind=how, value=value, ignore_case=how == DetectorKind.TERMS, position=number
         )
         for number, (how, value) in enumerate(found, 1)
     )
+    record(detectors, change=ADDED)
 
 
 def _policy(area_id: UUID, schema: Schema, named: tuple[str, str, Style], *rules: Rule) -> Policy:
@@ -131,6 +133,6 @@ def _policy(area_id: UUID, schema: Schema, named: tuple[str, str, Style], *rules
     draft.save(update_fields=("default_transform",))
     for position, rule in enumerate(rules, 1):
         rule.version, rule.position = draft, position
-    Rule.objects.bulk_create(rules)
+    record(Rule.objects.bulk_create(rules), change=ADDED)
     published: PolicyVersion = services.policy_version_publish(version=draft, by=None)
     return published.policy

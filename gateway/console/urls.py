@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from gateway.console import drift, views
+from gateway.console import drift, proposing, timeline, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -15,4 +15,11 @@ urlpatterns = [
     path("drift/<uuid:field_id>/restore/", drift.restore, name="drift-restore"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("history/", timeline.history, name="history"),
+    path("proposals/", proposing.proposal_list, name="proposals"),
+    path("proposals/<uuid:proposal_id>/", proposing.proposal_page, name="proposal"),
+    path("proposals/<uuid:proposal_id>/confirm/", proposing.proposal_confirm, name="proposal_confirm"),
+    path("proposals/<uuid:proposal_id>/reject/", proposing.proposal_reject, name="proposal_reject"),
+    path("proposals/<uuid:proposal_id>/withdraw/", proposing.proposal_withdraw, name="proposal_withdraw"),
+    path("propose/<str:kind>/<uuid:target_id>/", proposing.proposal_new, name="proposal_new"),
 ]

@@ -17,8 +17,13 @@ from django.utils import timezone
 from gateway.credentials.origins import normalise_origin
 from gateway.credentials.sealing import MasterKeys, Place, Sealed, SealError
 from gateway.credentials.secret import Secret
-from gateway.models import Credential, CredentialState, CredentialVersion, Endpoint, User
+from gateway.models import Area, Credential, CredentialState, CredentialVersion, Endpoint, User
+from policies.content import changed
+from policies.grants import Grant, require
+from policies.history import attributed, record
 from policies.journal import note
+
+TWO_FOR_ORIGINS = "Where an endpoint's calls go takes two people in this area."
 
 HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,4096}\Z")
 
@@ -35,6 +40,7 @@ class NoSecret(CredentialError):
     pass
 
 
+@attributed
 def credential_set(*, credential: Credential, secret: Secret, by: User | None) -> CredentialVersion:
     """Seal a new secret and make it the current one; the one before becomes previous, older ones go."""
     if not HEADER_SAFE.match(secret.reveal()):
@@ -43,7 +49,9 @@ def credential_set(*, credential: Credential, secret: Secret, by: User | None) -
         locked = Credential.objects.select_for_update().get(pk=credential.pk)
         _wipe(locked, CredentialState.PREVIOUS)
         current = CredentialVersion.objects.filter(credential=locked, state=CredentialState.CURRENT)
+        before = list(current.values_list("pk", flat=True))
         current.update(state=CredentialState.PREVIOUS)
+        record(CredentialVersion.objects.filter(pk__in=before))
         version = _seal(locked, secret, by)
         note(
             action="credential.set",
@@ -71,6 +79,7 @@ def credential_reveal_for_origin(*, version: CredentialVersion, origin: str) -> 
         raise NoSecret(str(error)) from None
 
 
+@attributed
 def credential_move(*, credential: Credential, origin: str, by: User | None) -> None:
     """Point a credential at another origin. Secrets sealed for the old one are wiped."""
     origin = normalise_origin(origin)
@@ -81,12 +90,16 @@ def credential_move(*, credential: Credential, origin: str, by: User | None) -> 
         before, locked.origin = locked.origin, origin
         locked.save(update_fields=("origin",))
         _wipe(locked, *CredentialState)
-        Endpoint.objects.filter(credential=locked).exclude(origin=origin).update(credential=None)
+        left = Endpoint.objects.filter(credential=locked).exclude(origin=origin)
+        detached = list(left.values_list("pk", flat=True))
+        left.update(credential=None)
+        record(Endpoint.objects.filter(pk__in=detached))
         facts = {"name": locked.name, "from": before, "to": origin}
         note(action="credential.moved", by=by, target=locked, facts=facts)
     credential.origin = origin
 
 
+@attributed
 def endpoint_attach(*, endpoint: Endpoint, credential: Credential | None, by: User | None) -> None:
     """Let an endpoint use a credential of its own origin and area, or none."""
     with transaction.atomic():
@@ -101,18 +114,60 @@ def endpoint_attach(*, endpoint: Endpoint, credential: Credential | None, by: Us
     endpoint.credential = credential
 
 
-def endpoint_move(*, endpoint: Endpoint, origin: str, by: User | None) -> None:
-    """Point an endpoint at another origin; a credential sealed for the old one is detached."""
+@attributed
+def endpoint_move(
+    *,
+    endpoint: Endpoint,
+    origin: str,
+    by: User | None,
+    base_path: str | None = None,
+    grant: Grant | None = None,
+) -> None:
+    """Point an endpoint at another origin, or at another path there. None keeps the path.
+
+    A credential sealed for the old origin is detached. Raises `NeedsSecondPerson`.
+    """
     origin = normalise_origin(origin)
     with transaction.atomic():
         locked = Endpoint.objects.select_for_update().get(pk=endpoint.pk)
-        if locked.origin == origin:
+        path = locked.base_path if base_path is None else base_path
+        before = (locked.origin, locked.base_path)
+        if before == (origin, path):
             return
-        before, locked.origin, locked.credential = locked.origin, origin, None
-        locked.save(update_fields=("origin", "credential", "updated_at"))
-        facts = {"endpoint": locked.slug, "from": before, "to": origin}
+        needed = locked.area.two_person_origin
+        require(grant, kind="endpoint.origin", target_id=locked.pk, needed=needed, why=TWO_FOR_ORIGINS)
+        locked.origin, locked.base_path = origin, path
+        if origin != before[0]:
+            locked.credential = None
+        locked.save(update_fields=("origin", "base_path", "credential", "updated_at"))
+        facts = {"endpoint": locked.slug, "from": "".join(before), "to": origin + path}
         note(action="endpoint.moved", by=by, target=locked, facts=facts)
-    endpoint.origin, endpoint.credential = origin, None
+    endpoint.origin, endpoint.base_path, endpoint.credential = origin, path, locked.credential
+
+
+@attributed
+def endpoint_save(*, endpoint: Endpoint, by: User | None, grant: Grant | None = None) -> Endpoint:
+    """Add an endpoint, or store what was edited of one. Raises `ValidationError` and `NeedsSecondPerson`.
+
+    Where an area wants two people for origins, adding one takes two as well: its address could be the one of
+    an endpoint that was deleted a moment ago.
+    """
+    endpoint.full_clean()
+    with transaction.atomic():
+        stored = Endpoint.objects.filter(pk=endpoint.pk).first()
+        if stored is None:
+            needed = Area.objects.get(pk=endpoint.area_id).two_person_origin
+            require(grant, kind="endpoint.add", target_id=None, needed=needed, why=TWO_FOR_ORIGINS)
+        else:
+            origin, path = endpoint.origin, endpoint.base_path
+            endpoint_move(endpoint=stored, origin=origin, base_path=path, by=by, grant=grant)
+        fields = changed(stored, endpoint)
+        endpoint.save()
+        if fields:
+            facts: dict[str, object] = {"endpoint": endpoint.slug, "fields": fields}
+            action = "endpoint.changed" if stored else "endpoint.added"
+            note(action=action, by=by, target=endpoint, facts=facts)
+    return endpoint
 
 
 def check_fit(endpoint: Endpoint, credential: Credential) -> None:
@@ -143,4 +198,6 @@ def _seal(credential: Credential, secret: Secret, by: User | None) -> Credential
 
 def _wipe(credential: Credential, *states: CredentialState) -> None:
     rows = credential.versions.filter(state__in=states).exclude(state=CredentialState.RETIRED)
+    wiped = list(rows.values_list("pk", flat=True))
     rows.update(state=CredentialState.RETIRED, sealed=b"", retired_at=timezone.now())
+    record(CredentialVersion.objects.filter(pk__in=wiped))

@@ -13,11 +13,21 @@ from django.db import transaction
 from django.db.models import Q
 
 from gateway.models import User
+from policies.history import attributed
 from policies.journal import note
 
 VIEW = ("view",)
 EDIT = ("view", "add", "change", "delete")
-POLICY_MODELS = ("schema", "schemaversion", "dataclass", "detector", "policy", "policyversion", "rule")
+POLICY_MODELS = (
+    "schema",
+    "schemaversion",
+    "dataclass",
+    "detector",
+    "example",
+    "policy",
+    "policyversion",
+    "rule",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +41,30 @@ class Role:
 ROLES: Mapping[str, Role] = {
     "admin": Role(
         "Administrator",
-        (("gateway", EDIT, ()), ("policies", VIEW, ()), ("auth", EDIT, ("group",)), ("approvals", VIEW, ())),
+        (
+            ("gateway", EDIT, ()),
+            ("policies", VIEW, ()),
+            ("policies", ("confirm",), ("proposal",)),
+            ("auth", EDIT, ("group",)),
+            ("approvals", VIEW, ()),
+        ),
     ),
     "policy_editor": Role(
         "Policy editor",
-        (("policies", EDIT, POLICY_MODELS), ("gateway", ("view", "change"), ("structuredfield",))),
+        (
+            ("policies", EDIT, POLICY_MODELS),
+            ("policies", VIEW, ("proposal",)),
+            ("gateway", VIEW, ("membershipchange",)),
+            ("gateway", ("view", "change"), ("structuredfield",)),
+        ),
     ),
     "publisher": Role(
-        "Publisher", (("policies", VIEW, ()), ("policies", ("publish",), ("schemaversion", "policyversion")))
+        "Publisher",
+        (
+            ("policies", VIEW, ()),
+            ("policies", ("publish",), ("schemaversion", "policyversion")),
+            ("gateway", VIEW, ("membershipchange",)),
+        ),
     ),
     "reviewer": Role("Reviewer", (("approvals", ("view", "change"), ("approval",)),)),
     "auditor": Role(
@@ -50,13 +76,23 @@ ROLES: Mapping[str, Role] = {
             (
                 "gateway",
                 VIEW,
-                ("area", "endpoint", "accessrule", "lock", "user", "serviceaccount", "structuredfield"),
+                (
+                    "area",
+                    "endpoint",
+                    "accessrule",
+                    "lock",
+                    "user",
+                    "serviceaccount",
+                    "membershipchange",
+                    "structuredfield",
+                ),
             ),
         ),
     ),
 }
 
 
+@attributed
 def role_grant(*, group: Group, role: str, by: User | None) -> None:
     """Give a group everything that the role may do; what it has already stays."""
     with transaction.atomic():

@@ -14,6 +14,7 @@ from django.utils import timezone
 from gateway.credentials.secret import Secret
 from gateway.models import ApiKey, ServiceAccount, User
 from policies import journal
+from policies.history import attributed, record
 
 ALPHABET = string.digits + string.ascii_letters
 SECRET_LENGTH = 43  # 256 bits in base 62
@@ -42,6 +43,7 @@ def check_expiry(expires_at: datetime) -> None:
         raise KeyRefused(f"A key must expire within {MAX_AGE.days} days.")
 
 
+@attributed
 def api_key_create(
     *,
     name: str,
@@ -49,6 +51,7 @@ def api_key_create(
     by: User | None,
     user: User | None = None,
     service_account: ServiceAccount | None = None,
+    declared_level: int | None = None,
 ) -> tuple[ApiKey, Secret]:
     """A new key for a person or a service account. The secret is returned here and nowhere again."""
     if (user is None) == (service_account is None):
@@ -65,17 +68,25 @@ def api_key_create(
             service_account=service_account,
             created_by=by,
             expires_at=expires_at,
+            declared_level=declared_level,
         )
-        facts = {"prefix": prefix, "owner": row.owner_name, "expires_at": expires_at.isoformat()}
+        facts = {
+            "prefix": prefix,
+            "owner": row.owner_name,
+            "expires_at": expires_at.isoformat(),
+            "declared_level": row.get_declared_level_display() or "",
+        }
         journal.note(action="api_key.created", by=by, target=row, facts=facts)
     return row, key
 
 
+@attributed
 def api_key_revoke(*, key: ApiKey, by: User | None) -> bool:
     """End a key now and for good; False when it had ended before."""
     with transaction.atomic():
         updated = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
         if updated:
+            record(ApiKey.objects.filter(pk=key.pk))
             journal.note(
                 action="api_key.revoked",
                 by=by,

@@ -8,10 +8,13 @@ from gateway.models.endpoint import Endpoint, EndpointKind
 from gateway.models.field import FieldState, StructuredField
 from gateway.models.identity import Identity
 from gateway.models.lock import Lock
+from gateway.models.membership import MemberKind, MembershipChange, Source
 from gateway.models.revision import Revision
 from gateway.models.service_account import ServiceAccount
 from gateway.models.usage import Running, Sketch, Usage
 from gateway.models.user import User
+
+from gateway.models import history  # isort: skip  # noqa: F401  after all that it keeps
 
 __all__ = [
     "AccessRule",
@@ -25,10 +28,13 @@ __all__ = [
     "FieldState",
     "Identity",
     "Lock",
+    "MemberKind",
+    "MembershipChange",
     "Revision",
     "Running",
     "ServiceAccount",
     "Sketch",
+    "Source",
     "StructuredField",
     "Usage",
     "User",

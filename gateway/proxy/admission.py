@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
-from gateway.proxy.errors import BadRequest, HeadersTooLarge, TooLarge, UnsupportedMedia
+from gateway.proxy.errors import BadRequest, HeadersTooLarge, TooLarge, Unauthenticated, UnsupportedMedia
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -170,3 +170,18 @@ def _decoded(body: bytes, encoding: str, limit: int) -> bytes:
 
 def _too_large(limit: int) -> TooLarge:
     return TooLarge("body_too_large", f"The body exceeds {limit} bytes.")
+
+
+def credential(head: RequestHead) -> str:
+    """The one credential that was presented; two different ones are two identities."""
+    presented = {value for name in (b"x-api-key", b"api-key") if (value := head.text(name))}
+    if bearer := head.text(b"authorization"):
+        scheme, _, value = bearer.partition(" ")
+        if scheme.lower() != "bearer" or not value.strip():
+            raise Unauthenticated("unsupported_credential", "Send 'Authorization: Bearer <key>'.")
+        presented.add(value.strip())
+    if not presented:
+        raise Unauthenticated("missing_credential", "Send a Postern API key as a bearer token.")
+    if len(presented) > 1:
+        raise BadRequest("conflicting_credentials", "The request carries two different credentials.")
+    return presented.pop()

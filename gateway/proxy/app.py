@@ -18,28 +18,33 @@ from audit.recorder import Recorder, StoreUnavailable
 from gateway.identity.keys import digest
 from gateway.proxy import admission, routes
 from gateway.proxy.admission import ClientGone, RequestHead
+from gateway.proxy.distinct import Distinct
 from gateway.proxy.drift import FieldLog
 from gateway.proxy.errors import (
-    ApprovalRequired,
     BadRequest,
     BodyTimeout,
+    LimitReached,
     PolicyBlocked,
     ProxyError,
-    Unauthenticated,
     Unavailable,
     Unrecorded,
     UpstreamFailed,
     body_for,
     event_for,
+    headers_for,
+    place_of,
 )
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, own_words
-from gateway.proxy.ledger import Headers, Ledger, action_of, refusal_action
+from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, joined, refusal_action
 from gateway.proxy.patience import Patience
-from gateway.proxy.routes import Caller, Route, Snapshot, Target
+from gateway.proxy.routes import Access, Caller, Route, Snapshot, Target, Undecided
 from gateway.proxy.snapshot import Snapshots
 from gateway.proxy.streaming import StreamExchange
+from gateway.proxy.tally import Tally
 from gateway.proxy.upstream import Answer, Upstream
-from policies.engine.types import Circumstances, Gate, Verdict
+from gateway.proxy.wire.base import Wire
+from policies.engine.policy import Policy
+from policies.engine.types import Circumstances, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -63,23 +68,25 @@ class StreamCut(Exception):
 class Proxy:
     """One per process. `startup` and `shutdown` belong to the server's lifespan."""
 
-    def __init__(
-        self, *, recorder: Recorder, snapshots: Snapshots, keys: DigestKeys, fields: FieldLog
-    ) -> None:
+    def __init__(self, *, recorder: Recorder, snapshots: Snapshots, tally: Tally, keys: DigestKeys) -> None:
         self.recorder = recorder
         self.snapshots = snapshots
-        self.fields = fields
+        self.tally = tally
+        self.meter = tally.meter
+        self.fields = FieldLog()
         self.keys = keys
         self.upstream = Upstream()
 
     async def startup(self) -> None:
         await asyncio.to_thread(self.recorder.start)
         await asyncio.to_thread(self.snapshots.start)
+        await asyncio.to_thread(self.tally.start)
         self.fields.start()
 
     async def shutdown(self) -> None:
         await self.upstream.close()
         await asyncio.to_thread(self.snapshots.stop)
+        await asyncio.to_thread(self.tally.stop)
         await asyncio.to_thread(self.fields.stop)
         await asyncio.to_thread(self.recorder.stop, 5.0)
 
@@ -96,6 +103,8 @@ class _Call:
         self.patience = Patience(receive)
         self.ledger = Ledger()
         self.api = "openai"
+        self.undecided: Undecided | None = None  # where the model has to decide the rule
+        self.distinct: Distinct | None = None  # where the policy asks for it, or might
         self.admitted = False  # the record has its admission and not yet its close
         self.started = False  # the client has a status line
 
@@ -105,6 +114,7 @@ class _Call:
                 await self._serve()
             finally:
                 self.patience.end()
+                self._leave()
         except StreamCut:
             raise
         except ProxyError as error:
@@ -117,7 +127,7 @@ class _Call:
                 raise
         except Exception as error:
             # The one place that catches everything: doubt ends the call, and the log line holds no payload.
-            log.error("call %s failed: %s at %s", self.ledger.id, type(error).__name__, _where(error))
+            log.error("call %s failed: %s at %s", self.ledger.id, type(error).__name__, place_of(error))
             await self._fail(Unavailable("internal_error", "The gateway could not handle this call."))
 
     async def _serve(self) -> None:
@@ -125,34 +135,70 @@ class _Call:
         head = ledger.head = admission.check_head(self.scope)
         snapshot = self.proxy.snapshots.current()
         now = time.time()
-        caller = ledger.caller = snapshot.caller(digest(_credential(head)), now)
-        route = self._resolve(snapshot, caller, head, now)
-        circumstances = ledger.circumstances = _circumstances(head, caller, route.target, now)
+        caller = ledger.caller = snapshot.caller(digest(admission.credential(head)), now)
+        target, wire = self._resolve(snapshot, caller, head, now)
+        circumstances = ledger.circumstances = routes.circumstances(head, caller, target, now, self.distinct)
         ledger.lap("auth")
         admission.check_content_type(head)
-        body = await self._body(head, route.target.max_body)
+        body = await self._body(head, target.max_body)
         ledger.size = len(body)
         ledger.lap("body")
-        listed = self.proxy.fields.looks_at(route.target.id)
-        call = ledger.exchange = Exchange(route.policy, route.wire, self.proxy.keys, lists_fields=listed)
-        verdict = await self._inspect(call, route, head, body, circumstances)
+        listed = self.proxy.fields.looks_at(target.id)
+        policy = ledger.route.policy if ledger.route is not None else self._policy_of
+        call = ledger.exchange = Exchange(policy, wire, self.proxy.keys, lists_fields=listed)
+        verdict = await self._inspect(call, head, body, circumstances)
         if listed and call.fields:
-            self.proxy.fields.saw(route.target.id, call.fields, now)
+            self.proxy.fields.saw(target.id, call.fields, now)
         ledger.lap("scan")
-        _enforce(verdict)
+        enforce(verdict)
         await self.recorder.admit(ledger.admission(action_of(verdict)))
         self.admitted = True
         ledger.lap("admit")
-        await self._forward(call, route)
+        assert ledger.route is not None  # noqa: S101  nothing is inspected without one
+        await self._forward(call, ledger.route)
 
-    def _resolve(self, snapshot: Snapshot, caller: Caller, head: RequestHead, now: float) -> Route:
+    def _resolve(
+        self, snapshot: Snapshot, caller: Caller, head: RequestHead, now: float
+    ) -> tuple[Target, Wire]:
+        """Endpoint, operation and access rule; the rule waits for the body where it depends on the model."""
         ledger = self.ledger
         target, path = snapshot.target(head.path)
         ledger.target, self.api = target, target.kind
         wire = routes.operation(target, head.method, path)
-        access = snapshot.grant(caller, target, now)
-        route = ledger.route = Route(target, wire, path, access, routes.policy_of(access))
-        return route
+        candidates, first = snapshot.candidates(caller, target, path, head.network, now)
+        if candidates.settled:
+            ledger.route = Route(target, wire, path, first, routes.policy_of(first))
+            self._count_values(caller, ledger.route.policy)
+            self._enter(caller, first)
+        else:
+            self.undecided = Undecided(candidates, target, wire, path, now)
+            self.distinct = self.proxy.tally.values.of(caller.account)
+        return target, wire
+
+    def _policy_of(self, model: str) -> Policy:
+        """The rule is decided by the model: the body is read, and not yet inspected."""
+        assert self.undecided is not None  # noqa: S101  else the rule is known
+        route = self.ledger.route = self.undecided.under(model)
+        if self.distinct is not None:
+            self.distinct.schema = routes.schema_of(route.policy)
+        return route.policy
+
+    def _count_values(self, caller: Caller, policy: Policy) -> None:
+        """Different values are counted where the policy asks for it."""
+        if policy.asks_for_distinct:
+            self.distinct = self.proxy.tally.values.of(caller.account)
+            self.distinct.schema = routes.schema_of(policy)
+
+    def _enter(self, caller: Caller, access: Access) -> None:
+        """Count the call where its rule has limits, or refuse it."""
+        if access.limits is not None:
+            enter = self.proxy.meter.enter
+            self.ledger.account = enter(access.id, caller.account, access.limits, time.time())
+
+    def _leave(self) -> None:
+        account = self.ledger.account
+        if account is not None:
+            self.proxy.meter.leave(account, self.ledger.tokens(), time.time())
 
     async def _body(self, head: RequestHead, limit: int) -> bytes:
         try:
@@ -162,11 +208,10 @@ class _Call:
             raise BodyTimeout("body_timeout", "The request body took too long.") from None
 
     async def _inspect(
-        self, call: Exchange, route: Route, head: RequestHead, body: bytes, circumstances: Circumstances
+        self, call: Exchange, head: RequestHead, body: bytes, circumstances: Circumstances
     ) -> Verdict:
-        if not route.wire.fixed_path and not call.path_is_clean(route.path):
-            raise BadRequest("sensitive_path", "The path holds data that must not travel in a URL.")
-        self.ledger.path_is_clean = True
+        if self.undecided is None:
+            self._check_path(call)
         request = Head(head.method, head.path, head.text(b"x-postern-session"))
         try:
             if len(body) > INLINE_BYTES:
@@ -175,14 +220,32 @@ class _Call:
                 verdict = call.request(request, body, circumstances)
         except Unreadable as error:
             raise BadRequest(error.code, str(error)) from None
-        routes.check_model(route.access, call.shape.model)
+        if self.undecided is not None:
+            self._check_path(call)
+            route, caller = self.ledger.route, self.ledger.caller
+            assert route is not None and caller is not None  # noqa: S101  the inspection has decided
+            self._enter(caller, route.access)
         return verdict
+
+    def _check_path(self, call: Exchange) -> None:
+        """A path that the caller wrote is not masked: nothing to mask may be in it."""
+        route = self.ledger.route
+        assert route is not None  # noqa: S101  decided before it is asked for
+        if not route.wire.fixed_path and not call.path_is_clean(route.path):
+            raise BadRequest("sensitive_path", "The path holds data that must not travel in a URL.")
+        self.ledger.path_is_clean = True
 
     async def _forward(self, call: Exchange, route: Route) -> None:
         self.patience.watch()
-        answer = await self.proxy.upstream.send(route.target, route.path, call.outgoing, self.patience)
+        self.ledger.answering = True  # also where the client leaves before the answer: the model is at it
+        try:
+            answer = await self.proxy.upstream.send(route.target, route.path, call.outgoing, self.patience)
+        except UpstreamFailed:
+            self.ledger.answering = False
+            raise
         try:
             self.ledger.lap("upstream_first_byte", away=True)
+            self.ledger.answering = answer.status == 200
             _check_answer(answer)
             if answer.status == 200 and answer.content_type == "text/event-stream":
                 await self._stream(call, answer)
@@ -250,7 +313,7 @@ class _Call:
 
     async def _start(self, status: int, headers: Headers) -> None:
         self.started, self.ledger.status = True, status
-        headers = [*headers, *self.ledger.headers()]
+        headers = joined(headers, self.ledger.headers())
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def _send(self, body: bytes, *, more: bool) -> None:
@@ -272,7 +335,7 @@ class _Call:
         body = shape(self.api, error)
         if not self.started:
             with suppress(Exception):  # the client may be gone; the record has it already
-                await self._respond(error.status, body, _error_headers(error))
+                await self._respond(error.status, body, headers_for(error))
             return
         if not isinstance(error, Unrecorded):
             with suppress(Exception):
@@ -290,12 +353,17 @@ class _Call:
             await self.recorder.refuse(self.ledger.admission(action, error.code), close)
 
     def _is_recorded(self, error: ProxyError) -> bool:
-        """Callers that nobody knows are counted and sampled: a flood of them must not fill the store."""
+        """Callers that nobody knows, and those far beyond their limits, are counted and sampled: a flood of
+        them must not fill the store."""
         if isinstance(error, Unavailable) and error.code != "internal_error":
             return False
-        if self.ledger.caller is not None:
-            return True
-        return self.recorder.count_refusal(code=error.code, network=self.ledger.network)
+        caller = self.ledger.caller
+        if caller is None:
+            return self.recorder.count_refusal(code=error.code, network=self.ledger.network)
+        if isinstance(error, LimitReached) and not error.sampled:
+            self.recorder.count_refusal(code=error.code, network=self.ledger.network, caller=caller.subject)
+            return False
+        return True
 
     def _close(self, code: str, *, complete: bool, status: int | None = None) -> None:
         """Tell the recorder how an admitted call ended. Happens once."""
@@ -303,42 +371,6 @@ class _Call:
             self.admitted = False
             status = self.ledger.status if status is None else status
             self.recorder.close(self.ledger.id, self.ledger.close(code, complete=complete, status=status))
-
-
-def _credential(head: RequestHead) -> str:
-    """The one credential that was presented; two different ones are two identities."""
-    presented = {value for name in (b"x-api-key", b"api-key") if (value := head.text(name))}
-    if bearer := head.text(b"authorization"):
-        scheme, _, value = bearer.partition(" ")
-        if scheme.lower() != "bearer" or not value.strip():
-            raise Unauthenticated("unsupported_credential", "Send 'Authorization: Bearer <key>'.")
-        presented.add(value.strip())
-    if not presented:
-        raise Unauthenticated("missing_credential", "Send a Postern API key as a bearer token.")
-    if len(presented) > 1:
-        raise BadRequest("conflicting_credentials", "The request carries two different credentials.")
-    return presented.pop()
-
-
-def _circumstances(head: RequestHead, caller: Caller, target: Target, now: float) -> Circumstances:
-    """What the verdict depends on beside the payload."""
-    declared = routes.declared_level(head.text(b"x-postern-classification"), caller)
-    return Circumstances(now, declared, target.ceiling)
-
-
-def _enforce(verdict: Verdict) -> None:
-    """Stop here what must not go on. A hold is closed until somebody can approve it, never open."""
-    if verdict.above_ceiling:
-        raise PolicyBlocked("above_ceiling", "This endpoint does not take this request: " + _because(verdict))
-    if verdict.gate == Gate.BLOCK:
-        raise PolicyBlocked("policy_blocked", "The policy blocks this request: " + _because(verdict))
-    if verdict.gate == Gate.HOLD:
-        raise ApprovalRequired("approval_required", "This request needs an approval: " + _because(verdict))
-
-
-def _because(verdict: Verdict) -> str:
-    reasons = [reason.text for reason in verdict.reasons if reason.enforced and reason.gate == verdict.gate]
-    return "; ".join(dict.fromkeys(reasons)) or "no reason was given."
 
 
 def _check_answer(answer: Answer) -> None:
@@ -360,18 +392,3 @@ def _stopped() -> PolicyBlocked:
 
 def _unrecorded() -> Unrecorded:
     return Unrecorded("record_unavailable", "The gateway cannot record calls now. Try again shortly.")
-
-
-def _error_headers(error: ProxyError) -> Headers:
-    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
-    if error.retry is not None:
-        headers.append((b"x-should-retry", b"true" if error.retry else b"false"))
-    return headers
-
-
-def _where(error: BaseException) -> str:
-    """File and line of the innermost frame: enough to find a bug, nothing of what was said."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "unknown"

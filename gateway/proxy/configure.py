@@ -7,9 +7,9 @@ from django.conf import settings
 from audit.keys import KeyDirectory
 from audit.recorder import Recorder
 from gateway.proxy.app import Proxy
-from gateway.proxy.drift import FieldLog
 from gateway.proxy.exchange import DigestKeys
 from gateway.proxy.snapshot import Snapshots
+from gateway.proxy.tally import Tally
 
 
 def build() -> Proxy:
@@ -20,4 +20,4 @@ def build() -> Proxy:
         fingerprint=keys.lasting("fingerprints"),
         session=keys.lasting("sessions"),
     )
-    return Proxy(recorder=Recorder(keys=keys), snapshots=Snapshots(), keys=digests, fields=FieldLog())
+    return Proxy(recorder=Recorder(keys=keys), snapshots=Snapshots(), tally=Tally(), keys=digests)

@@ -12,7 +12,8 @@ ProxyError
 │   ├── BodyTimeout             408  the request body came too slowly
 │   ├── TooLarge                413
 │   ├── UnsupportedMedia        415
-│   └── HeadersTooLarge         431
+│   ├── HeadersTooLarge         431
+│   └── LimitReached            429  a limit of the access rule; comes with Retry-After
 ├── UpstreamFailed              502  the model's service answered in a way that cannot be passed on
 │   └── UpstreamTimeout         504
 └── Unavailable                 503  ours; comes with Retry-After
@@ -23,9 +24,13 @@ A message never holds a matched value, an upstream host or a stack.
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import ClassVar, Final
 
 import orjson
+
+PATIENT: Final = 60
+"""Seconds that clients wait when Retry-After asks for it."""
 
 
 class ProxyError(Exception):
@@ -33,7 +38,7 @@ class ProxyError(Exception):
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "api_error"
-    retry: ClassVar[bool | None] = None  # None: leave it to the client's own rules
+    retry: bool | None = None  # None: leave it to the client's own rules
 
     def __init__(self, code: str, message: str, **headers: str) -> None:
         super().__init__(code)
@@ -96,6 +101,25 @@ class HeadersTooLarge(Refused):
     status = 431
 
 
+class LimitReached(Refused):
+    """A limit is used up: `limit` in words, `wait` in seconds.
+
+    A client that retries by itself is told to only for a wait that it keeps: the openai SDK takes a
+    Retry-After of more than a minute for none and would come back at once.
+    """
+
+    status = 429
+    type = "rate_limit_error"
+    sampled = True  # False: one of very many, counted and not recorded as a call
+
+    def __init__(self, code: str, limit: str, wait: float) -> None:
+        seconds = max(1, math.ceil(wait))
+        message = f"Your limit of {limit} is reached. Try again in {seconds} s."
+        super().__init__(code, message, retry_after=str(seconds))
+        self.wait = wait
+        self.retry = seconds <= PATIENT
+
+
 class UpstreamFailed(ProxyError):
     status = 502
 
@@ -130,3 +154,18 @@ def body_for(api: str, error: ProxyError) -> bytes:
 def event_for(api: str, error: ProxyError) -> bytes:
     """The error inside a stream that has already begun. No `[DONE]` may follow it."""
     return b"data: " + body_for(api, error) + b"\n\n"
+
+
+def headers_for(error: ProxyError) -> list[tuple[bytes, bytes]]:
+    headers = [(name.encode(), value.encode()) for name, value in error.headers.items()]
+    if error.retry is not None:
+        headers.append((b"x-should-retry", b"true" if error.retry else b"false"))
+    return headers
+
+
+def place_of(error: BaseException) -> str:
+    """File and line of the innermost frame: enough to find a bug, nothing of what was said."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "unknown"

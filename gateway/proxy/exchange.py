@@ -13,7 +13,7 @@ the engine (what is it, what to do?).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -113,6 +113,7 @@ class Outcome:
     output_tokens: int | None = None
     whole: bool = False  # the API's own end was seen
     failed: bool = False  # the model's service reported an error inside the stream
+    streamed: int = 0  # code points of streamed text: what tokens are estimated by, where none are reported
 
     def take(self, shape: ResponseShape | ChunkShape) -> None:
         if shape.finish_reason:
@@ -126,9 +127,23 @@ class Outcome:
 class Exchange:
     """All state of one call's payloads, born and dead with the call."""
 
-    def __init__(self, policy: Policy, wire: Wire, keys: DigestKeys, *, lists_fields: bool = False) -> None:
-        """`lists_fields`: fill `fields` even if no rule of the policy asks for them."""
-        self.policy = policy
+    def __init__(
+        self,
+        policy: Policy | Callable[[str], Policy],
+        wire: Wire,
+        keys: DigestKeys,
+        *,
+        lists_fields: bool = False,
+    ) -> None:
+        """`policy`: the one to judge by, or what gives it for the model that the body names.
+
+        `lists_fields`: fill `fields` even if no rule of the policy asks for them.
+        """
+        self._policy_of: Callable[[str], Policy] | None = None
+        if isinstance(policy, Policy):
+            self.policy = policy
+        else:
+            self._policy_of = policy
         self.wire = wire
         self.keys = keys
         self.circumstances = NOTHING_KNOWN
@@ -158,6 +173,8 @@ class Exchange:
         self.request_hmac = keyed(self.keys.request, head.method.encode(), head.path.encode(), body)
         tree = self._parse(body)
         shape = self._shape(tree)
+        if self._policy_of is not None:
+            self.policy = self._policy_of(shape.model)
         self.policy = policy = self.policy.at(circumstances.now)
         opaque = _opaque(shape.opaque, tree)
         masker = Masker(policy, _REQUEST)

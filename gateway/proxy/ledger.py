@@ -6,7 +6,7 @@ Holds no raw payload: the exchange's masked copies go in, snapshots come out.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import perf_counter_ns
+from time import perf_counter_ns, time
 from typing import Final
 
 from audit import ids
@@ -14,6 +14,7 @@ from audit.records import Admission, Close, Decision, What, Who
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.errors import ApprovalRequired, PolicyBlocked, ProxyError
 from gateway.proxy.exchange import Exchange, Outcome, sent_digest
+from gateway.proxy.meter import BYTES_PER_TOKEN, Account
 from gateway.proxy.routes import Caller, Route, Target
 from policies.engine.types import Circumstances, Gate, Level, Verdict
 
@@ -38,6 +39,8 @@ class Ledger:
         self.target: Target | None = None  # what was called, before it is known whether it may be
         self.route: Route | None = None
         self.exchange: Exchange | None = None
+        self.account: Account | None = None  # where the call is counted, if its rule has limits
+        self.answering = False  # the model's service has the request and has not refused it
         self.circumstances: Circumstances | None = None
         self.path_is_clean = False  # only then it may be recorded
         self.size = 0
@@ -77,7 +80,21 @@ class Ledger:
             headers.append((b"x-postern-action", action_of(verdict).encode()))
             if verdict.masked:
                 headers.append((b"x-postern-masked", _counted(verdict.masked)))
+        if self.account is not None:
+            headers += self.account.remaining(time())
         return headers
+
+    def tokens(self) -> int:
+        """What the call spent: as reported by the model's service, else estimated by size."""
+        if not self.answering or self.exchange is None:
+            return 0
+        outcome = self.exchange.outcome
+        spent, received = outcome.input_tokens, outcome.output_tokens
+        if spent is None:
+            spent = len(self.exchange.outgoing) // BYTES_PER_TOKEN
+        if received is None:
+            received = (outcome.streamed or self.released) // BYTES_PER_TOKEN
+        return spent + received
 
     def admission(self, action: str, code: str = "") -> Admission:
         """The entry that is committed before anything leaves."""
@@ -192,3 +209,24 @@ def _decision(
 
 def _counted(counts: Mapping[str, int]) -> bytes:
     return ",".join(f"{name}={count}" for name, count in sorted(counts.items())).encode()
+
+
+def enforce(verdict: Verdict) -> None:
+    """Stop here what must not go on. A hold is closed until somebody can approve it, never open."""
+    if verdict.above_ceiling:
+        raise PolicyBlocked("above_ceiling", "This endpoint does not take this request: " + _because(verdict))
+    if verdict.gate == Gate.BLOCK:
+        raise PolicyBlocked("policy_blocked", "The policy blocks this request: " + _because(verdict))
+    if verdict.gate == Gate.HOLD:
+        raise ApprovalRequired("approval_required", "This request needs an approval: " + _because(verdict))
+
+
+def _because(verdict: Verdict) -> str:
+    reasons = [reason.text for reason in verdict.reasons if reason.enforced and reason.gate == verdict.gate]
+    return "; ".join(dict.fromkeys(reasons)) or "no reason was given."
+
+
+def joined(headers: Headers, ours: Headers) -> Headers:
+    """What we say of a limit replaces what the model's service says of its own: ours can be acted on."""
+    said = {name for name, _ in ours}
+    return [*[pair for pair in headers if pair[0] not in said], *ours]

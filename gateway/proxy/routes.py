@@ -12,6 +12,10 @@ from uuid import UUID
 
 from audit.records import What, Who
 from gateway.credentials.secret import Secret
+from gateway.proxy.access import Access as Access  # part of a snapshot
+from gateway.proxy.access import Candidates, Ladder, ladder
+from gateway.proxy.admission import RequestHead
+from gateway.proxy.distinct import Distinct
 from gateway.proxy.errors import (
     BadRequest,
     Forbidden,
@@ -24,7 +28,7 @@ from gateway.proxy.wire.base import Wire
 from gateway.proxy.wire.openai import ChatCompletions
 from gateway.proxy.wire.plain import PlainJson
 from policies.engine.policy import Policy
-from policies.engine.types import Level
+from policies.engine.types import Circumstances, Level
 
 PREFIX: Final = "/proxy/"
 
@@ -59,6 +63,7 @@ class Caller:
     expires_at: float  # Unix seconds
     declared: Level | None = None  # the level that its calls carry, unless one says so itself
     refusal: str = ""  # why it may not call now: revoked, inactive, locked
+    account: str = ""  # whose limits its calls use up: one for all keys of a person
     _seen: dict[str, Who] = field(default_factory=dict, compare=False, repr=False)
 
     def who(self, network: str) -> Who:
@@ -108,23 +113,6 @@ class Target:
     refusal: str = ""  # why it takes no calls now: disabled, locked, credential not usable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """One access rule with its compiled policy (None: the policy has no usable version)."""
-
-    id: UUID
-    group_id: int
-    models: frozenset[str]
-    expires_at: float | None
-    policy: Policy | None
-    late: bool = False  # the policy has versions in force, which are still being compiled
-    policy_version_id: UUID | None = None
-    policy_label: str = ""
-    schema_version_id: UUID | None = None
-    schema_label: str = ""
-    seen: dict[tuple[str, str, bool], What] = field(default_factory=dict, compare=False, repr=False)
-
-
 class Route(NamedTuple):
     """Where a call goes and under what."""
 
@@ -160,6 +148,20 @@ class Route(NamedTuple):
         )
 
 
+class Undecided(NamedTuple):
+    """A call whose access rule depends on the model that its body will name."""
+
+    candidates: Candidates
+    target: Target
+    wire: Wire
+    path: str
+    now: float
+
+    def under(self, model: str) -> Route:
+        access = choose(self.candidates, model, self.now)
+        return Route(self.target, self.wire, self.path, access, policy_of(access))
+
+
 def _kept(seen: dict[Key, Value], key: Key, value: Value) -> Value:
     if len(seen) < REMEMBERED:
         seen[key] = value
@@ -175,7 +177,7 @@ class Snapshot:
     targets: Mapping[str, Target]  # by slug
     access: Mapping[UUID, Sequence[Access]]  # by endpoint, in deciding order
     valid_until: float = float("inf")  # Unix seconds: a lock ends, a version takes effect
-    _memo: dict[tuple[str, frozenset[int]], tuple[Access, ...]] = field(default_factory=dict)
+    _memo: dict[tuple[str, frozenset[int]], Ladder] = field(default_factory=dict)
 
     def caller(self, digest: bytes, now: float) -> Caller:
         """The caller who holds this key, or a refusal that does not say which part was wrong."""
@@ -194,24 +196,43 @@ class Snapshot:
             raise NotFound("unknown_endpoint", "There is no such endpoint.")
         return target, slash + rest
 
-    def grant(self, caller: Caller, target: Target, now: float) -> Access:
-        """The first access rule that fits. No rule, no call."""
+    def candidates(
+        self, caller: Caller, target: Target, path: str, address: str, now: float
+    ) -> tuple[Candidates, Access]:
+        """The rules that may decide a call, and the first of them. No rule, no call."""
         if target.refusal:
             raise Forbidden("endpoint_closed", "This endpoint takes no calls now. Ask an administrator.")
-        for access in self._fitting(caller, target):
-            if access.expires_at is None or now < access.expires_at:
-                return access
-        raise Forbidden("no_access", "No access rule lets you call this endpoint.")
+        found = self._ladder(caller, target).at(path, address)
+        first = found.first(now)
+        if first is None:
+            raise Forbidden(
+                "no_access", "No access rule lets you call this path of this endpoint from your address."
+            )
+        return found, first
 
-    def _fitting(self, caller: Caller, target: Target) -> tuple[Access, ...]:
+    def grant(
+        self, caller: Caller, target: Target, path: str, address: str, model: str, now: float
+    ) -> Access:
+        """The rule that decides a call whose model is known."""
+        found, _ = self.candidates(caller, target, path, address, now)
+        return choose(found, model, now)
+
+    def _ladder(self, caller: Caller, target: Target) -> Ladder:
         key = (target.slug, caller.group_ids)
-        fitting = self._memo.get(key)
-        if fitting is None:
-            rules = self.access.get(target.id, ())
-            fitting = tuple(rule for rule in rules if rule.group_id in caller.group_ids)
+        found = self._memo.get(key)
+        if found is None:
+            found = ladder(self.access.get(target.id, ()), caller.group_ids)
             if len(self._memo) < 10_000:
-                self._memo[key] = fitting
-        return fitting
+                self._memo[key] = found
+        return found
+
+
+def choose(candidates: Candidates, model: str, now: float) -> Access:
+    """The candidate that decides, or a refusal."""
+    access = candidates.choose(model, now)
+    if access is None:
+        raise Forbidden("model_not_allowed", "No access rule lets you use this model.")
+    return access
 
 
 def operation(target: Target, method: str, path: str) -> Wire:
@@ -249,6 +270,13 @@ def policy_of(access: Access) -> Policy:
     return access.policy
 
 
-def check_model(access: Access, model: str) -> None:
-    if access.models and model not in access.models:
-        raise Forbidden("model_not_allowed", "No access rule lets you use this model.")
+def schema_of(policy: Policy) -> UUID:
+    return UUID(policy.schema.spec.schema_id)
+
+
+def circumstances(
+    head: RequestHead, caller: Caller, target: Target, now: float, distinct: Distinct | None
+) -> Circumstances:
+    """What the verdict depends on beside the payload."""
+    declared = declared_level(head.text(b"x-postern-classification"), caller)
+    return Circumstances(now, declared, target.ceiling, distinct)

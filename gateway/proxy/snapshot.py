@@ -11,14 +11,14 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from typing import Final, NoReturn
 from uuid import UUID
 
 from django.contrib.auth.models import Group
 from django.db import close_old_connections, connection
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.utils import Error as DatabaseError
 
 from gateway.credentials.secret import Secret
@@ -26,6 +26,7 @@ from gateway.credentials.services import NoSecret, credential_reveal_for_origin
 from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Endpoint, Lock, Revision, User
 from gateway.proxy.compiling import Compiling, NotReady
 from gateway.proxy.errors import Unavailable
+from gateway.proxy.meter import Limits
 from gateway.proxy.routes import Access, Caller, Snapshot, Target, UpstreamCredential
 from policies.engine.policy import Policy
 from policies.engine.types import Level
@@ -166,6 +167,7 @@ def _caller(key: ApiKey, locks: _Locks) -> Caller:
         expires_at=key.expires_at.timestamp(),
         declared=None if key.declared_level is None else Level(key.declared_level),
         refusal=_caller_refusal(key, locks),
+        account=str(holder.id) if holder else "",
     )
 
 
@@ -261,28 +263,43 @@ class _Policies:
 def _access(policies: _Policies, now: datetime) -> dict[UUID, list[Access]]:
     rules = AccessRule.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), enabled=True)
     table: dict[UUID, list[Access]] = {}
-    for rule in rules.order_by("priority", "id"):
-        access = _rule(rule, policies.get(rule.policy_id), rule.policy_id in policies.late)
+    for rule in in_deciding_order(rules):
+        access = _rule(rule, policies.get(rule.policy_id), late=rule.policy_id in policies.late)
         table.setdefault(rule.endpoint_id, []).append(access)
     return table
 
 
-def _rule(rule: AccessRule, policy: Policy | None, late: bool) -> Access:
-    access = Access(
+def in_deciding_order(rules: QuerySet[AccessRule]) -> QuerySet[AccessRule]:
+    """Lowest number first, then the older: ids begin with their time."""
+    return rules.order_by("priority", "id")
+
+
+def _rule(rule: AccessRule, policy: Policy | None, *, late: bool) -> Access:
+    schema = policy.schema.spec if policy else None
+    limits = _limits(rule)
+    return Access(
         id=rule.id,
         group_id=rule.group_id,
+        enabled=rule.enabled,
         models=frozenset(rule.allowed_models),
+        paths=tuple(rule.allowed_paths),
+        networks=tuple([ip_network(network, strict=False) for network in rule.networks]),
         expires_at=rule.expires_at.timestamp() if rule.expires_at else None,
+        limits=limits if limits else None,
         policy=policy,
         late=late,
+        policy_version_id=UUID(policy.spec.version_id) if policy else None,
+        policy_label=f"{policy.spec.name}@{policy.spec.number}" if policy else "",
+        schema_version_id=UUID(schema.version_id) if schema else None,
+        schema_label=f"{schema.name}@{schema.number}" if schema else "",
     )
-    if policy is None:
-        return access
-    schema = policy.schema.spec
-    return replace(
-        access,
-        policy_version_id=UUID(policy.spec.version_id),
-        policy_label=f"{policy.spec.name}@{policy.spec.number}",
-        schema_version_id=UUID(schema.version_id),
-        schema_label=f"{schema.name}@{schema.number}",
+
+
+def _limits(rule: AccessRule) -> Limits:
+    return Limits(
+        calls_per_minute=rule.requests_per_minute,
+        tokens_per_minute=rule.tokens_per_minute,
+        tokens_per_day=rule.tokens_per_day,
+        tokens_per_month=rule.tokens_per_month,
+        at_once=rule.max_concurrent,
     )

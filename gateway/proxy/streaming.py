@@ -155,6 +155,7 @@ class StreamExchange:
         """Mask everything but the growing text, which is taken out and remembered by its slots."""
         shape = self._shape(tree)
         texts = [slot.parent[slot.key] for slot in shape.slots]
+        self._exchange.outcome.streamed += sum(map(len, texts))
         _set(shape.slots, [""] * len(texts))
         frame = jsontext.dumps(tree)
         recorded = tree

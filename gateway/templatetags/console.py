@@ -9,12 +9,14 @@ from typing import Any
 
 from django import template
 from django.conf import settings
+from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from gateway.console import catalogue as jobs
+from gateway.console.timeline import KINDS
 
 register = template.Library()
 
@@ -50,6 +52,14 @@ def moment(value: datetime | None) -> SafeString | str:
 
 
 @register.simple_tag
+def history_url(row: Model | None, user: Any) -> str:
+    """The timeline of one object; empty where this person may not read it or nothing is kept of it."""
+    if row is None or not user.has_perm("gateway.view_history") or row._meta.model_name not in KINDS:
+        return ""
+    return f"{reverse('history')}?kind={row._meta.model_name}&object={row.pk}"
+
+
+@register.simple_tag
 def catalogue(app_list: Iterable[Mapping[str, Any]]) -> list[jobs.Section]:
     return jobs.sections(app_list)
 
@@ -76,6 +86,8 @@ def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     items = [("Home", "home", True)]
     items.append(("Audit", "audit:sessions", user.has_perm("audit.view_call")))
     items.append(("Drift", "drift", user.has_perm("gateway.view_structuredfield")))
+    items.append(("Proposals", "proposals", user.has_perm("policies.view_proposal")))
+    items.append(("History", "history", user.has_perm("gateway.view_history")))
     items.append(("Admin", "admin:index", user.is_staff))
     return [_item(label, url, path) for label, name, shown in items if shown and (url := _url(name))]
 

@@ -25,6 +25,7 @@ P = TypeVar("P", bound=Model)
 if TYPE_CHECKING:
     from django.contrib.admin import ModelAdmin as ModelAdmin
     from django.contrib.admin import TabularInline as TabularInline
+    from django.forms import BaseInlineFormSet as BaseInlineFormSet
     from django.forms import ModelForm as ModelForm
 else:
     # Django's classes take no type parameters at run time; the annotations are for mypy alone.
@@ -37,6 +38,10 @@ else:
             return cls
 
     class ModelForm(forms.ModelForm):
+        def __class_getitem__(cls, item):
+            return cls
+
+    class BaseInlineFormSet(forms.BaseInlineFormSet):
         def __class_getitem__(cls, item):
             return cls
 

@@ -9,14 +9,34 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import AbstractUser
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from policies import services
-from policies.admin.base import ModelForm, NotedAdmin, TabularInline, actor, badge
-from policies.admin.versions import DraftInline, VersionAdmin, change_url
-from policies.engine.types import Gate
-from policies.models import Policy, PolicyVersion, Rule, Schema, Version
+from policies import compiler, drafting, services
+from policies.admin.base import ModelForm, NotedAdmin, TabularInline, actor, badge, words_field
+from policies.admin.rules import RulesInline, guide
+from policies.admin.versions import VersionAdmin, change_url
+from policies.models import Mode, Policy, PolicyVersion, Schema, Version
 from policies.versions import policy_version_in_force
+
+OBSERVING = (
+    "Observe to try rules out: what they would do is recorded, the call goes on in clear. "
+    "Restricted data, content that cannot be read and the endpoint's ceiling are enforced all the same. "
+    "Observing ends by itself, after 30 days at most."
+)
+RISK = (
+    "Every finding adds the weight of its data class, every rule that applies adds its own. "
+    "Example: CARD weighs 20, so three cards make 60; hold from 50 lets a person decide about that call, "
+    "block from 200 refuses it. An answer cannot wait for a person: only the score that blocks counts there."
+)
+KEEPING = (
+    "Findings only: the record says which classes were found where, and keeps no text of the payloads, "
+    "not even masked."
+)
+APPROVING = (
+    "Who decides about calls that wait, and for how long. Example: reviewers “Privacy, Legal”, 1 approval; "
+    "the call waits 50 seconds, an approval may be used for 60 minutes."
+)
 
 
 class VersionsInline(TabularInline[PolicyVersion, Policy]):
@@ -105,33 +125,30 @@ class PolicyAdmin(NotedAdmin[Policy]):
         return redirect(change_url(obj.versions.get()))
 
 
-class RuleForm(ModelForm[Rule]):
-    class Meta:
-        model = Rule
-        fields = ("position", "name", "directions", "matcher", "value", "gate", "transform")
+class PolicyVersionForm(ModelForm[PolicyVersion]):
+    """Asks the engine whether the settings can be enforced; the rules' own form set asks about the rules."""
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        if cleaned.get("matcher") == "level":
-            cleaned["value"] = cleaned.get("value", "").lower()
+        observes, until = cleaned.get("mode") == Mode.OBSERVE, cleaned.get("observe_until")
+        if observes and until is None and "observe_until" not in self.errors:
+            self.add_error("observe_until", "Say when observing ends, within 30 days.")
+        if not observes and until is not None:
+            self.add_error("observe_until", "Leave this empty: only a policy that observes ends observing.")
+        hold, block = cleaned.get("hold_score"), cleaned.get("block_score")
+        if hold is not None and block is not None and hold >= block:
+            self.add_error("block_score", "The score that blocks must be above the score that holds.")
+        schema = cleaned.get("schema")
+        if schema is not None and schema.area_id != self.instance.policy.area_id:
+            self.add_error("schema", f"This schema lies in another area than {self.instance.policy}.")
         return cleaned
 
-
-class RulesInline(DraftInline[Rule, PolicyVersion]):
-    model = Rule
-    form = RuleForm
-    fields = ("position", "name", "directions", "matcher", "value", "gate", "transform")
-    shown = ("position", "name", "directions", "matcher", "value", "gate_badge", "transform")
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.fields if self._is_draft(obj) else self.shown
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return () if self._is_draft(obj) else self.shown
-
-    @admin.display(description="gate")
-    def gate_badge(self, rule: Rule) -> SafeString:
-        return badge(Gate(rule.gate).name, rule.get_gate_display())
+    def _post_clean(self) -> None:
+        """Only now the instance says what was posted."""
+        super()._post_clean()  # type: ignore[misc]
+        if not self.errors:
+            for problem in compiler.observing_problems(self.instance, timezone.now()):
+                self.add_error("observe_until", problem)
 
 
 @admin.register(PolicyVersion)
@@ -139,19 +156,42 @@ class PolicyVersionAdmin(VersionAdmin[PolicyVersion]):
     list_display = ("policy", "number", "state_badge", "schema", "note", "published_by", "effective_at")
     list_display_links = ("policy", "number")
     list_select_related = ("policy", "schema", "published_by")
-    fields = (
-        "policy",
-        ("number", "state_badge"),
-        "schema",
-        ("default_transform", "opaque_gate"),
-        "note",
-        "effective_at",
-        ("author", "created_at"),
-        ("published_by", "published_at"),
-    )
-    readonly_fields: ClassVar[tuple[str, ...]] = ("policy", *VersionAdmin.readonly_fields)
+    form = PolicyVersionForm
+    readonly_fields: ClassVar[tuple[str, ...]] = ("policy", "reviewers_shown", *VersionAdmin.readonly_fields)
     search_fields = ("policy__name", "note")
     inlines = (RulesInline,)
+
+    def get_fieldsets(self, request: HttpRequest, obj: PolicyVersion | None = None) -> Any:
+        draft = obj is not None and self.has_change_permission(request, obj)
+        reviewers = "reviewers" if draft else "reviewers_shown"
+        fieldsets = [
+            (None, {"fields": ("policy", ("number", "state_badge"), "schema", "note", "effective_at")}),
+            ("What happens by default", {"fields": (("default_transform", "opaque_gate"),)}),
+            ("Enforcement", {"fields": (("mode", "observe_until"),), "description": OBSERVING}),
+            ("Risk", {"fields": (("hold_score", "block_score", "count_cap"),), "description": RISK}),
+            ("Record", {"fields": ("keeps",), "description": KEEPING}),
+            (
+                "Approvals",
+                {
+                    "fields": (reviewers, ("approvals_needed", "hold_seconds", "valid_minutes")),
+                    "description": APPROVING,
+                },
+            ),
+            ("History", {"fields": (("author", "created_at"), ("published_by", "published_at"))}),
+        ]
+        if draft and obj is not None:
+            text = guide(drafting.schema_specs(obj.schema_id))
+            fieldsets.append(("How rules are written", {"fields": (), "description": text}))
+        return fieldsets
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "reviewers":
+            return words_field(db_field)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    @admin.display(description="reviewers")
+    def reviewers_shown(self, version: PolicyVersion) -> str:
+        return ", ".join(version.reviewers) or "–"
 
     def publish(self, version: PolicyVersion, by: AbstractUser) -> Version:
         return services.policy_version_publish(version=version, by=by, effective_at=version.effective_at)

@@ -15,7 +15,9 @@ from django.utils.safestring import SafeString
 
 from policies.admin.base import P, TabularInline, ToolsAdmin, actor, badge, listed, require
 from policies.models import State, Version
+from policies.proposals import KINDS
 from policies.publishing import PolicyServiceError, PublishRefused
+from policies.services import publishing_needs_two
 
 V = TypeVar("V", bound=Version)
 C = TypeVar("C", bound=Model)
@@ -71,15 +73,25 @@ class VersionAdmin(ToolsAdmin[V]):
     def may_edit(self, request: HttpRequest) -> bool:
         return super().has_change_permission(request)
 
+    def to_propose(self, request: HttpRequest, version: V) -> str:
+        """The kind of proposal that this person may make of this version; empty when there is none."""
+        verb = {State.DRAFT: "publish", State.RETIRED: "rollback"}.get(State(version.state))
+        kind = KINDS.get(f"{self.opts.model_name}".removesuffix("version") + f".{verb}")
+        if kind is None or not publishing_needs_two(version):
+            return ""
+        return kind.name if any(actor(request).has_perm(each) for each in kind.propose) else ""
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         version: V | None = kwargs.get("obj")
         if version is not None:
+            alone = self.may_publish(request) and not publishing_needs_two(version)
             context |= {
-                "may_publish": version.is_draft and self.may_publish(request),
+                "may_publish": version.is_draft and alone,
                 "may_clone": not version.is_draft and self.may_edit(request),
-                "may_roll_back": version.state == State.RETIRED and self.may_publish(request),
+                "may_roll_back": version.state == State.RETIRED and alone,
+                "propose": self.to_propose(request, version),
                 "tools_base": f"admin:{self.opts.app_label}_{self.opts.model_name}",
             }
         return super().render_change_form(request, context, *args, **kwargs)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .alphabet import Alphabet, alphabet_of
 from .candidate import Validator
+from .confidence import alone, parts, surest
 from .jsonpath import parse_path
 from .scanner import compile_problem
 from .types import (
@@ -27,6 +28,9 @@ MAX_LEN_LIMIT = 4096
 MAX_TERMS = 20_000
 MAX_PATTERN = 2_000
 MAX_TERM = 200
+MAX_CONTEXT = 100
+NEAR = 40
+"""Code points between a context word of a data class and what it speaks for, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +45,12 @@ class Pattern:
     alphabet: Alphabet
     tried: bool = True  # ours, or literal: not an admin's expression
     validate: Validator | None = None
-    context: tuple[str, ...] = ()
-    context_needed: bool = False
-    near: int = 0
+    context: tuple[str, ...] = ()  # what its validator wants to know of
     label: int = -1  # which of the schema's label expressions stands for `context`
+    needs: tuple[str, ...] = ()  # one of these has to stand before a candidate, or it does not count
+    need: int = -1  # the label expression that stands for `needs`
+    need_by_key: bool = False  # the JSON key name may say it instead: what a data class itself asks for
+    near: int = 0
     until: re.Pattern[str] | None = None
     until_len: int = 1
     with_opener: bool = True
@@ -55,21 +61,41 @@ class Pattern:
         return not self.alphabet.known or "\0" in self.alphabet.chars
 
 
-def patterns_of(index: int, detector: Detector, library: Mapping[str, Recogniser]) -> Iterator[Pattern]:
+def patterns_of(
+    index: int, data_class: DataClass, detector: Detector, library: Mapping[str, Recogniser]
+) -> Iterator[Pattern]:
     """The patterns of one detector that `problems_of` found nothing wrong with."""
     if isinstance(detector, LibraryDetector):
-        yield from _library(index, library[detector.name])
-    elif isinstance(detector, RegexDetector):
-        yield _regex(index, detector)
+        found = _library(index, library[detector.name])
+        yield from (
+            _sure(pattern, detector.threshold, data_class.context, one)
+            for pattern, one in found
+            if detector.threshold <= surest(one, data_class.context)
+        )
+        return
+    own: Iterable[Pattern] = ()
+    if isinstance(detector, RegexDetector):
+        own = (_regex(index, detector),)
     elif isinstance(detector, TermsDetector):
-        yield from _terms(index, detector)
+        own = _terms(index, detector)
+    for pattern in own:
+        if data_class.context_needed:
+            pattern = replace(pattern, needs=data_class.context, need_by_key=True, near=NEAR)
+        yield pattern
+
+
+def _sure(pattern: Pattern, threshold: int, context: tuple[str, ...], part: Recogniser) -> Pattern:
+    """The pattern as a threshold leaves it: as it is, or only where a context word makes it sure enough."""
+    if threshold <= alone(part):
+        return pattern
+    return replace(pattern, needs=(*part.context, *context), need_by_key=True)
 
 
 def keys_of(detector: Detector, library: Mapping[str, Recogniser]) -> tuple[str, ...]:
     """The normalised JSON key names that a detector claims."""
     if isinstance(detector, KeyDetector):
         return tuple(normalise_key(name) for name in detector.names)
-    if isinstance(detector, LibraryDetector):
+    if isinstance(detector, LibraryDetector) and detector.threshold <= library[detector.name].labelled:
         return tuple(normalise_key(name) for name in library[detector.name].keys)
     return ()
 
@@ -96,11 +122,12 @@ def where(data_class: DataClass, number: int, detector: Detector) -> str:
     return f"{data_class.slug}, detector {number} ({name})"
 
 
-def _library(index: int, recogniser: Recogniser) -> Iterator[Pattern]:
+def _library(index: int, recogniser: Recogniser) -> Iterator[tuple[Pattern, Recogniser]]:
     for part in recogniser.parts:
         yield from _library(index, part)
+    needs = recogniser.context if recogniser.context_needed else ()
     for expression in recogniser.patterns:
-        yield Pattern(
+        pattern = Pattern(
             class_index=index,
             detector=recogniser.name,
             expression=expression,
@@ -109,12 +136,13 @@ def _library(index: int, recogniser: Recogniser) -> Iterator[Pattern]:
             alphabet=alphabet_of(expression, recogniser.ignore_case),
             validate=VALIDATORS[recogniser.validator] if recogniser.validator else None,
             context=recogniser.context,
-            context_needed=bool(recogniser.context) and recogniser.context_needed,
+            needs=needs,
             near=recogniser.near,
             until=re.compile(recogniser.until) if recogniser.until else None,
             until_len=recogniser.until_len,
             with_opener=recogniser.with_opener,
         )
+        yield pattern, recogniser
 
 
 def _regex(index: int, detector: RegexDetector) -> Pattern:
@@ -167,11 +195,13 @@ def _is_word(char: str) -> bool:
     return char.isascii() and (char.isalnum() or char == "_")
 
 
-def problems_of(detector: Detector, library: Mapping[str, Recogniser]) -> list[str]:
-    """What keeps one detector from being compiled, in an admin's words."""
+def problems_of(
+    detector: Detector, library: Mapping[str, Recogniser], context: tuple[str, ...] = ()
+) -> list[str]:
+    """What keeps a detector of a class with these context words from being compiled, in words."""
     match detector:
         case LibraryDetector():
-            return [] if detector.name in library else [f"The library has no recogniser “{detector.name}”."]
+            return list(_library_problems(detector, library, context))
         case RegexDetector():
             return list(_regex_problems(detector))
         case TermsDetector():
@@ -182,6 +212,36 @@ def problems_of(detector: Detector, library: Mapping[str, Recogniser]) -> list[s
         case PathDetector():
             hint = "Write a path such as $.customer.ids[*].value."
             return [] if parse_path(detector.path) else [hint]
+
+
+def _library_problems(
+    detector: LibraryDetector, library: Mapping[str, Recogniser], context: tuple[str, ...]
+) -> Iterator[str]:
+    if detector.name not in library:
+        yield f"The library has no recogniser “{detector.name}”."
+        return
+    most = max(surest(part, context) for part in parts(library[detector.name]))
+    if not 0 <= detector.threshold <= 100:
+        yield "A threshold is a number from 0 to 100."
+    elif detector.threshold > most:
+        yield f"It is never surer than {most}: with a threshold of {detector.threshold} nothing is found."
+
+
+def tag_problems(data_class: DataClass) -> Iterator[str]:
+    """What is wrong with the tags of a class: one that looks like another and is not would pass for it."""
+    if any(not tag.strip() or not tag.isprintable() for tag in data_class.tags):
+        yield "A tag is a word without invisible characters."
+
+
+def context_problems(data_class: DataClass) -> Iterator[str]:
+    """What is wrong with the context words of a class."""
+    words = data_class.context
+    if len(words) > MAX_CONTEXT:
+        yield f"A data class has at most {MAX_CONTEXT} context words."
+    if any(not word.strip() or len(word) > MAX_TERM or not word.isprintable() for word in words):
+        yield f"A context word has 1 to {MAX_TERM} characters, none of them invisible."
+    if data_class.context_needed and not words:
+        yield "It needs a context word and names none, so its patterns and word lists would find nothing."
 
 
 def _regex_problems(detector: RegexDetector) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from .errors import MaskError
 from .jsontext import Json, Number, dumps
+from .keycontext import KeyContext
 from .scanner import Event
 from .schema import LONGEST_COMMON, Schema
 from .spans import Fields
@@ -90,7 +91,11 @@ def scalar_text(value: bool | int | float | Number) -> str:
 
 
 def patched(
-    tree: Json, leaves: Leaves, resolve: Resolve, events: Mapping[str, list[Event]]
+    tree: Json,
+    leaves: Leaves,
+    resolve: Resolve,
+    events: Mapping[str, list[Event]],
+    context: KeyContext | None = None,
 ) -> MaskedDocument:
     """The tree with every string masked that has events."""
     findings: list[Finding] = []
@@ -98,7 +103,10 @@ def patched(
     hits: list[tuple[_Container, str | int, MaskedString]] = []
     for node, key, text in leaves.strings:
         if (found := events.get(text)) is not None:
-            masked = resolve(text, path_text(leaves.path(node, key)), found, ())
+            path = leaves.path(node, key)
+            if context is not None:
+                found = context.added(found, path)
+            masked = resolve(text, path_text(path), found, ())
             hits.append((node, key, masked))
             findings += masked.findings
             fingerprints += masked.fingerprints

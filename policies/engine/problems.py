@@ -7,7 +7,7 @@ draft is saved and again when it is published.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from .conditions import OF_CALLS, OF_REQUESTS, meant, names_of
 from .sweep import MAX_FINDINGS
@@ -41,18 +41,32 @@ _TITLES: Final = {
 _WITHOUT_VALUE: Final = (Matcher.ABOVE_DECLARED, Matcher.UNLABELLED)
 
 
-def rule_problems(rule: Rule) -> list[str]:
+class Fault(NamedTuple):
+    """One thing that cannot be enforced, and which field of a rule, or else of the policy, says it."""
+
+    field: str  # as the tables call it
+    text: str
+    rule: Rule | None = None
+
+    def __str__(self) -> str:
+        return f"Rule “{self.rule.name}”: {self.text}" if self.rule else self.text
+
+
+def rule_faults(rule: Rule) -> list[Fault]:
     """Why one rule cannot be enforced as written, whatever the schema."""
-    return [f"Rule “{rule.name}”: {problem}" for problem in _of_rule(rule)]
+    return [Fault(field, text, rule) for field, text in _of_rule(rule)]
+
+
+def policy_faults(spec: PolicySpec, classes: Mapping[str, DataClass]) -> list[Fault]:
+    """Everything that cannot be enforced with these data classes."""
+    faults = [fault for rule in spec.rules for fault in rule_faults(rule)]
+    faults += [Fault("value", text, rule) for rule in spec.rules for text in _of_names(rule, classes)]
+    return [*faults, *_covered(spec.rules), *_of_scores(spec, classes)]
 
 
 def policy_problems(spec: PolicySpec, classes: Mapping[str, DataClass]) -> list[str]:
-    """Everything that cannot be enforced with these data classes."""
-    problems = [problem for rule in spec.rules for problem in rule_problems(rule)]
-    problems += [
-        f"Rule “{rule.name}”: {problem}" for rule in spec.rules for problem in _of_names(rule, classes)
-    ]
-    return [*problems, *_covered(spec.rules), *_of_scores(spec, classes)]
+    """The same in words that stand alone."""
+    return [str(fault) for fault in policy_faults(spec, classes)]
 
 
 def observing_problems(spec: PolicySpec, now: float, begins: float | None = None) -> list[str]:
@@ -69,38 +83,42 @@ def observing_problems(spec: PolicySpec, now: float, begins: float | None = None
     return []
 
 
-def _of_rule(rule: Rule) -> Iterator[str]:
+def _of_rule(rule: Rule) -> Iterator[tuple[str, str]]:
     matcher, title = rule.matcher, _TITLES.get(rule.matcher, "")
     if rule.transform is not None and title:
-        yield f"{title} has no text to transform; say for the data classes themselves how they are masked."
+        text = f"{title} has no text to transform; say for the data classes themselves how they are masked."
+        yield "transform", text
     if rule.directions == {Direction.RESPONSE}:
         if rule.gate is Gate.HOLD:
-            yield "an answer cannot wait for a person; flag or block it."
+            yield "gate", "an answer cannot wait for a person; flag or block it."
         if matcher in OF_REQUESTS:
-            yield f"{title} is about requests; choose the direction Request."
+            yield "directions", f"{title} is about requests; choose the direction Request."
     yield from _of_count(rule)
     if matcher is Matcher.COMBINATION and len(names_of(rule)) < 2:
-        yield "a combination names at least two data classes or tags, such as PERSON + DIAGNOSIS."
+        text = "a combination names at least two data classes or tags, such as PERSON + DIAGNOSIS."
+        yield "value", text
     if matcher in _WITHOUT_VALUE and rule.value:
-        yield f"a rule about {title} takes no value."
+        yield "value", f"a rule about {title} takes no value."
     if matcher is Matcher.OPAQUE and rule.value and rule.value not in OPAQUE_KINDS:
-        yield f"“{rule.value}” is no kind of opaque content; name one of {', '.join(OPAQUE_KINDS)}, or none."
+        known = ", ".join(OPAQUE_KINDS)
+        yield "value", f"“{rule.value}” is no kind of opaque content; name one of {known}, or none."
     if rule.gate is Gate.ALLOW and rule.transform is None and not rule.weight and matcher in OF_CALLS:
-        yield "it does nothing: give it a gate or a weight."
+        yield "gate", "it does nothing: give it a gate or a weight."
 
 
-def _of_count(rule: Rule) -> Iterator[str]:
+def _of_count(rule: Rule) -> Iterator[tuple[str, str]]:
     if rule.matcher in (Matcher.BULK, Matcher.DISTINCT):
         if not rule.at_least:
-            yield "say from how many on it applies."
+            yield "at_least", "say from how many on it applies."
         if rule.matcher is Matcher.BULK and (rule.at_least or 0) > MAX_FINDINGS:
-            yield f"it can never apply: a call with more than {MAX_FINDINGS} findings is refused anyway."
+            text = f"it can never apply: a call with more than {MAX_FINDINGS} findings is refused anyway."
+            yield "at_least", text
     elif rule.at_least is not None:
-        yield "only bulk counts and distinct values count; leave “at least” empty."
+        yield "at_least", "only bulk counts and distinct values count; leave “at least” empty."
     if rule.matcher is Matcher.DISTINCT and rule.window not in ("hour", "day"):
-        yield "distinct values are counted over an hour or a day; choose one."
+        yield "window", "distinct values are counted over an hour or a day; choose one."
     if rule.matcher is not Matcher.DISTINCT and rule.window:
-        yield "only distinct values are counted over time; leave the window empty."
+        yield "window", "only distinct values are counted over time; leave the window empty."
 
 
 def _of_names(rule: Rule, classes: Mapping[str, DataClass]) -> Iterator[str]:
@@ -119,7 +137,7 @@ def _of_names(rule: Rule, classes: Mapping[str, DataClass]) -> Iterator[str]:
         yield "its names all mean the same data class, so it is no combination."
 
 
-def _covered(rules: Sequence[Rule]) -> Iterator[str]:
+def _covered(rules: Sequence[Rule]) -> Iterator[Fault]:
     """Transforms that can never be chosen: an earlier rule about the same always wins."""
     taken: dict[tuple[Matcher, str, Direction], Rule] = {}
     for rule in rules:
@@ -127,20 +145,28 @@ def _covered(rules: Sequence[Rule]) -> Iterator[str]:
             continue
         before = [taken.get((rule.matcher, rule.value, direction)) for direction in rule.directions]
         if before and all(before) and before[0] is not None:
-            yield (
-                f"Rule “{rule.name}”: its transform can never apply: rule “{before[0].name}” "
-                "comes first and is about the same."
+            text = (
+                f"its transform can never apply: rule “{before[0].name}” comes first and is about the same."
             )
+            yield Fault("transform", text, rule)
         for direction in rule.directions:
             taken.setdefault((rule.matcher, rule.value, direction), rule)
 
 
-def _of_scores(spec: PolicySpec, classes: Mapping[str, DataClass]) -> Iterator[str]:
+def _of_scores(spec: PolicySpec, classes: Mapping[str, DataClass]) -> Iterator[Fault]:
     """Thresholds that no call can reach."""
     most = sum(each.weight for each in classes.values()) * spec.count_cap
     most += sum(rule.weight for rule in spec.rules)
-    for score, does in ((spec.hold_score, "holds"), (spec.block_score, "blocks")):
+    for field, score, does in (
+        ("hold_score", spec.hold_score, "holds"),
+        ("block_score", spec.block_score, "blocks"),
+    ):
         if score is not None and score > most:
-            yield f"The score that {does} ({score}) can never be reached: no call scores more than {most}."
+            text = f"The score that {does} ({score}) can never be reached: no call scores more than {most}."
+            yield Fault(field, text)
+    for rule in spec.rules:
+        if rule.weight and rule.directions == {Direction.RESPONSE} and spec.block_score is None:
+            text = "its weight counts for nothing: answers are scored only where a score blocks."
+            yield Fault("weight", text, rule)
     if spec.hold_score is not None and spec.block_score is not None and spec.hold_score >= spec.block_score:
-        yield "The score that blocks must be above the score that holds."
+        yield Fault("block_score", "The score that blocks must be above the score that holds.")

@@ -11,12 +11,14 @@ import hyperscan
 from .alphabet import needed_by
 from .detectors import (
     Pattern,
+    context_problems,
     keys_of,
     label_expression,
     label_of,
     normalise_key,
     patterns_of,
     problems_of,
+    tag_problems,
     where,
 )
 from .errors import EngineError
@@ -71,6 +73,7 @@ class Schema:
         self.shortest = min((max(p.alphabet.min_len, 1) for p in self.patterns), default=1)
         self.joinable = all(p.alphabet.known and not p.alphabet.anchored for p in self.patterns)
         self.scanner = _scanner(self.patterns, self.labels, cache)
+        self.by_key = frozenset(n for n, one in enumerate(self.patterns) if one.need_by_key)
         self.common = frozenset(filter(self._means_nothing, _COMMON.split()))
 
     def _means_nothing(self, word: str) -> bool:
@@ -87,21 +90,30 @@ class Schema:
         return []
 
 
-def check_detector(detector: Detector, library: Mapping[str, Recogniser]) -> list[str]:
-    """The problems of one detector alone, for forms; empty when it can be used."""
-    return problems_of(detector, library)
+def check_detector(
+    detector: Detector, library: Mapping[str, Recogniser], context: tuple[str, ...] = ()
+) -> list[str]:
+    """The problems of one detector alone, for forms; empty when it can be used.
+
+    `context`: the context words of its class.
+    """
+    return problems_of(detector, library, context)
 
 
 def _with_labels(patterns: Iterable[Pattern]) -> tuple[tuple[Pattern, ...], tuple[str, ...]]:
     """The context words become expressions of their own: whether one is near costs nothing then."""
-    labels: dict[tuple[str, ...], int] = {}
+    labels: dict[tuple[bool, tuple[str, ...]], int] = {}
+
+    def number(by_key: bool, words: tuple[str, ...]) -> int:
+        return labels.setdefault((by_key, words), len(labels)) if words else -1
+
     numbered = tuple(
-        replace(pattern, label=labels.setdefault(pattern.context, len(labels)))
-        if pattern.context
-        else pattern
-        for pattern in patterns
+        replace(one, label=number(False, one.context), need=number(one.need_by_key, one.needs))
+        if one.context or one.needs
+        else one
+        for one in patterns
     )
-    return numbered, tuple(map(label_expression, labels))
+    return numbered, tuple(label_expression(words) for _, words in labels)
 
 
 def _scanner(
@@ -125,15 +137,17 @@ def _problems(spec: SchemaSpec, library: Mapping[str, Recogniser]) -> Iterator[s
         if data_class.slug in seen:
             yield f"{data_class.slug}: two data classes have this name."
         seen.add(data_class.slug)
+        for problem in (*tag_problems(data_class), *context_problems(data_class)):
+            yield f"{data_class.slug}: {problem}"
         for number, detector in enumerate(data_class.detectors, 1):
-            for problem in problems_of(detector, library):
+            for problem in problems_of(detector, library, data_class.context):
                 yield f"{where(data_class, number, detector)}: {problem}"
 
 
 def _patterns(spec: SchemaSpec, library: Mapping[str, Recogniser]) -> Iterator[Pattern]:
     for index, data_class in enumerate(spec.classes):
         for detector in data_class.detectors:
-            yield from patterns_of(index, detector, library)
+            yield from patterns_of(index, data_class, detector, library)
 
 
 def _keys(spec: SchemaSpec, library: Mapping[str, Recogniser]) -> Mapping[str, tuple[tuple[int, str], ...]]:

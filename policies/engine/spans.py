@@ -167,8 +167,8 @@ class Finder:
 
     def _confirm(self, start: int, end: int, index: int, too_long: bool) -> Iterable[Span]:
         pattern = self._patterns[index]
-        labelled = pattern.label >= 0 and self._labelled(pattern, start)
-        if pattern.context_needed and not labelled and not too_long:
+        labelled = pattern.label >= 0 and self._labelled(pattern.label, start, pattern.near)
+        if pattern.need >= 0 and not too_long and not self._meant(pattern, start, labelled):
             return ()
         if pattern.until is not None:
             self._open.append(_Opened(pattern, pattern.until, start, end))
@@ -178,15 +178,21 @@ class Finder:
             return (Span(start, end, pattern.class_index, pattern.detector, text, False, too_long),)
         return validated(pattern, self._window, start, end, labelled)
 
-    def _labelled(self, pattern: Pattern, start: int) -> bool:
-        ends = self._labels.get(pattern.label)
+    def _meant(self, pattern: Pattern, start: int, labelled: bool) -> bool:
+        """Whether a word that the pattern needs stands before its candidate."""
+        if pattern.need == pattern.label:
+            return labelled
+        return self._labelled(pattern.need, start, pattern.near)
+
+    def _labelled(self, label: int, start: int, near: int) -> bool:
+        ends = self._labels.get(label)
         if not ends:
             return False
         nearest = bisect_right(ends, start) - 1
         if nearest > _WORTH:  # labels that far back label nothing any more
             del ends[: nearest - 1]
             nearest = 1
-        return nearest >= 0 and ends[nearest] >= start - pattern.near
+        return nearest >= 0 and ends[nearest] >= start - near
 
 
 def validated(pattern: Pattern, window: Window, start: int, end: int, labelled: bool) -> list[Span]:

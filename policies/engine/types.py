@@ -129,8 +129,10 @@ class DataClass:
     weight: int = 1
     tags: frozenset[str] = frozenset()
     detectors: tuple[Detector, ...] = ()
-    context: tuple[str, ...] = ()  # words that stand shortly before what patterns and word lists find
-    context_needed: bool = False  # without one of them such a find does not count
+    # Words that stand shortly before it, or in the name of the JSON key it stands under. They make a built-in
+    # recogniser surer of itself, which matters only where a detector sets a threshold.
+    context: tuple[str, ...] = ()
+    context_needed: bool = False  # without one of them, what a pattern or a word list finds does not count
     positive: tuple[str, ...] = ()  # texts, or JSON documents, in which it must be found
     negative: tuple[str, ...] = ()  # and in which it must not
 
@@ -143,6 +145,7 @@ class SchemaSpec:
     number: int
     name: str
     classes: tuple[DataClass, ...]
+    schema_id: str = ""  # the same for all versions of the schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +203,8 @@ class Recogniser:
     `context` words stands shortly before (must stand there, if `context_needed`). With `until`, the pattern
     only opens: the finding runs to the first match of `until` (a safe expression of ours, at most
     `until_len` long) or the end of the text; `with_opener`: opener and closer are part of it.
+    `confidence` and `labelled` (0 to 100) say how sure a find is by itself, and after a context word; a
+    detector's threshold is held against them when the schema is compiled.
     """
 
     name: str
@@ -216,6 +221,8 @@ class Recogniser:
     with_opener: bool = True
     parts: tuple[Recogniser, ...] = ()  # further ways to find the same thing
     keys: tuple[str, ...] = ()  # JSON key names whose whole value is meant
+    confidence: int = 90
+    labelled: int = 95
     positive: tuple[tuple[str, str], ...] = ()  # (text, what is found in it)
     negative: tuple[str, ...] = ()
 

@@ -17,6 +17,7 @@ from .detectors import normalise_key
 from .errors import MaskError
 from .jsonpath import step_matches
 from .jsontext import Json, JsonError, Number, dumps, loads
+from .keycontext import KeyContext
 from .patch import Leaves, Resolve, document_of, patched, path_text, scalar_text
 from .policy import ClassPlan
 from .scanner import Event
@@ -49,17 +50,19 @@ def mask_document(
     claimed = _claimed(schema, leaves.names)
     # Events are candidates only: a timestamp looks like a telephone number until it is validated.
     others = [text for text in events if text in leaves.names or text in leaves.scalars]
+    context = KeyContext(schema) if schema.by_key and events else None
     if (
         inner
         or schema.paths
         or claimed
         or any(resolve(text, "", events[text], ()).findings for text in others)
+        or (context and any(index in schema.by_key for text in others for index, _, _ in events[text]))
     ):
-        return _Rewrite(schema, plans, resolve, events, inner, claimed).document(tree)
+        return _Rewrite(schema, plans, resolve, events, inner, claimed, context).document(tree)
     if not events:
         sent = MaskedBytes(dumps(tree))
         return MaskedDocument(sent, sent)
-    return patched(tree, leaves, resolve, events)
+    return patched(tree, leaves, resolve, events, context)
 
 
 def scan_texts(schema: Schema, texts: Collection[str]) -> dict[str, list[Event]]:
@@ -149,6 +152,7 @@ class _Rewrite:
         events: Mapping[str, list[Event]],
         inner: Mapping[Path, Json],
         claimed: Mapping[str, Fields],
+        context: KeyContext | None = None,
     ) -> None:
         self._schema = schema
         self._plans = plans
@@ -156,6 +160,7 @@ class _Rewrite:
         self._events = events
         self._inner = inner
         self._claimed = claimed
+        self._context = context
         self._placed = bool(schema.paths or inner)  # what happens to a value may depend on where it is
         self._known: dict[str, Fields] = {}  # key names looked up already
         self._shown: dict[str, str] = {}  # raw key -> masked key, for paths
@@ -250,6 +255,8 @@ class _Rewrite:
         events = self._events.get(text, [])
         if not events and not fields:
             return None
+        if self._context is not None and events:
+            events = self._context.added(events, path)
         masked = self._resolve(text, self._place(path), events, fields)
         self._findings.extend(masked.findings)
         self._fingerprints.extend(masked.fingerprints)

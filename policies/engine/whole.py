@@ -83,7 +83,11 @@ def _confirmed(patterns: Sequence[Pattern], text: str, events: list[Event]) -> l
         if end - start > pattern.max_len or pattern.until is not None:
             return None
         labelled = pattern.label >= 0 and _is_labelled(labels.get(pattern.label), start, pattern.near)
-        if pattern.context_needed and not labelled:
+        if pattern.need >= 0 and not (
+            labelled
+            if pattern.need == pattern.label
+            else _is_labelled(labels.get(pattern.need), start, pattern.near)
+        ):
             continue
         found = text[start:end]
         if pattern.validate is None:

@@ -16,6 +16,7 @@ EMAIL = Recogniser(
     title="E-mail address",
     patterns=(_LOCAL + "(?:@|%40)" + _DOMAIN,),
     max_len=254,
+    confidence=95,
     positive=(
         ("mail bob@example.com, please", "bob@example.com"),
         ("<mailto:alice.o'neil+tag@mail.example.co.uk>", "alice.o'neil+tag@mail.example.co.uk"),
@@ -40,6 +41,7 @@ PHONE = Recogniser(
             patterns=(r"\+[0-9](?:[ ().-]{0,3}[0-9]){6,14}\b",),
             max_len=58,
             validator="phone_international",
+            confidence=90,
         ),
         Recogniser(
             name="PHONE",
@@ -51,6 +53,7 @@ PHONE = Recogniser(
             ),
             max_len=27,
             validator="phone_nanp",
+            confidence=75,
         ),
         Recogniser(
             name="PHONE",
@@ -58,6 +61,8 @@ PHONE = Recogniser(
             patterns=(r"\b0[0-9]{2,4}[ /-][0-9]{2,4}(?:[ /-]?[0-9]{2,4}){1,3}\b",),
             max_len=30,
             validator="phone_national",
+            confidence=50,
+            labelled=85,
         ),
         Recogniser(
             name="PHONE",
@@ -65,6 +70,7 @@ PHONE = Recogniser(
             patterns=(r"(?:\(|\b)[0-9](?:[ ()./-]{0,3}[0-9]){6,14}\b",),
             max_len=58,
             validator="phone_labelled",
+            labelled=70,
             context=tuple(_CALL.split()),
         ),
     ),
@@ -95,6 +101,7 @@ CARD = Recogniser(
     patterns=(r"(?:\b|_)[0-9](?:[ .-]{0,2}[0-9]){11,18}\b",),
     max_len=56,
     validator="card",
+    confidence=85,
     context=("card", "cards", "credit", "debit", "visa", "mastercard", "amex", "pan", "cc"),
     context_needed=False,
     positive=(
@@ -119,6 +126,8 @@ IBAN = Recogniser(
     ),
     max_len=66,
     validator="iban",
+    confidence=95,
+    labelled=98,
     context=("iban",),
     context_needed=False,
     positive=(
@@ -136,6 +145,7 @@ US_SSN = Recogniser(
     patterns=(r"\b[0-9]{3}[- ]?[0-9]{2}[- ]?[0-9]{4}\b",),
     max_len=11,
     validator="us_ssn",
+    confidence=60,
     context=("ssn", "ss#", "social security", "social sec", "soc sec", "itin", "tax id", "taxpayer"),
     context_needed=False,
     positive=(
@@ -155,6 +165,8 @@ IP_ADDRESS = Recogniser(
     ),
     max_len=64,
     validator="ip_address",
+    confidence=80,
+    labelled=90,
     positive=(
         ("from 192.168.1.254.", "192.168.1.254"),
         ("2001:db8::8a2e:370:7334", "2001:db8::8a2e:370:7334"),
@@ -175,6 +187,7 @@ DATE_OF_BIRTH = Recogniser(
     ignore_case=True,
     max_len=22,
     near=20,
+    labelled=90,
     context=(
         "dob",
         "d.o.b.",

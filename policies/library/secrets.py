@@ -24,6 +24,7 @@ def _keys(
         patterns=patterns,
         max_len=512,
         validator=validator,
+        confidence=95,
         positive=tuple((f"use {example} here", example) for example in examples),
         negative=negative,
     )
@@ -185,6 +186,7 @@ JWT = Recogniser(
     title="JSON web token",
     patterns=(rf"\beyJ{_WORD}{{8,}}\.eyJ{_WORD}{{8,}}\.(?:{_WORD}*\b)?",),
     max_len=4096,
+    confidence=95,
     positive=((f"Bearer {_JWT}", _JWT), (f"jwt={_JWT}.", _JWT)),
     negative=("eyJhbGciOiJIUzI1NiJ9", "eyJ.eyJ.x"),
 )
@@ -193,6 +195,8 @@ PRIVATE_KEY = Recogniser(
     title="Private key block (PEM, OpenSSH, PGP)",
     patterns=(r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----",),
     max_len=70,
+    confidence=99,
+    labelled=99,
     until=r"-----END [A-Z0-9 ]{0,60}-----",
     until_len=80,
     positive=(
@@ -221,6 +225,8 @@ def _labelled(ending: str, until: str, validator: str) -> Recogniser:
         ignore_case=True,
         max_len=48,
         validator=validator,
+        confidence=60,
+        labelled=80,
         until=until,
         with_opener=False,
     )
@@ -240,6 +246,8 @@ LABELLED_SECRET = Recogniser(
             patterns=(r"\b(?:Bearer|Basic)\s{1,2}",),
             ignore_case=True,
             max_len=9,
+            confidence=70,
+            labelled=80,
             validator="bearer",
             until=r"[^A-Za-z0-9._~+/=-]",
             with_opener=False,
@@ -249,6 +257,8 @@ LABELLED_SECRET = Recogniser(
             title="",
             patterns=(r"\b[A-Za-z][A-Za-z0-9+.-]{1,14}://[A-Za-z0-9._%+-]{0,30}:",),
             max_len=60,
+            confidence=70,
+            labelled=80,
             validator="url_password",
             until=r"[@\s/\"'<>?#]",
             with_opener=False,

@@ -13,6 +13,8 @@ from policies.models.schema import (
 )
 from policies.models.version import State, Version
 
+from policies.models import history  # isort: skip  # noqa: F401  after all that it keeps
+
 __all__ = [
     "DataClass",
     "Detector",

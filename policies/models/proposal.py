@@ -41,6 +41,11 @@ class Proposal(models.Model):
 
     class Meta:
         ordering = ["-proposed_at"]
+        permissions = [
+            ("confirm_access", "Can confirm access rules that somebody else proposed"),
+            ("confirm_origin", "Can confirm where endpoints lead when somebody else proposed it"),
+            ("confirm_area", "Can confirm that an area no longer takes two people"),
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(state__in=ProposalState.values), name="policies_proposal_state_known"

@@ -63,6 +63,7 @@ REFUSED = [
     (many(Matcher.CLASS, "PERSON"), "leave “at least” empty"),
     (rule(Matcher.CLASS, "PERSON", window="day"), "leave the window empty"),
     (many(Matcher.BULK, gate=Gate.ALLOW), "it does nothing"),
+    (rule(Matcher.CLASS, "PERSON", weight=5, directions=ANSWERS), "its weight counts for nothing"),
 ]
 
 

@@ -75,6 +75,7 @@ def test_a_new_key_is_shown_once_and_kept_nowhere(client: Client) -> None:
             "name": "laptop",
             "user": str(alice.pk),
             "service_account": "",
+            "declared_level": 1,
             "expires_at_0": expires.strftime("%Y-%m-%d"),
             "expires_at_1": "12:00:00",
         },
@@ -85,6 +86,7 @@ def test_a_new_key_is_shown_once_and_kept_nowhere(client: Client) -> None:
     row = ApiKey.objects.get()
     assert bytes(row.digest) == digest(shown[0])
     assert row.created_by is not None and row.created_by.username == "ada"
+    assert row.declared_level == 1
     assert latest_event()["event"] == "api_key.created"
     for page in (url("apikey", "change", row.pk), url("apikey", "changelist")):
         text = client.get(page).content.decode()
@@ -205,7 +207,7 @@ def test_every_change_is_an_event_that_names_fields_and_no_values(client: Client
     client.post(url("endpoint", "change", endpoint.pk), {**form_of(page), "name": "Renamed"})
     event = latest_event()
     assert (event["event"], event["by"]["subject"]) == ("endpoint.changed", "local:ada")
-    assert event["detail"]["fields"] == ["Name"]
+    assert event["detail"]["fields"] == ["name"]
 
 
 def test_an_access_rule_is_added(client: Client) -> None:

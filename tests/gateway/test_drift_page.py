@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from audit.models import Entry
 from gateway.console import fields as listing
+from gateway.console.classifying import field_ignore, field_propose, field_restore, slug_for
 from gateway.console.fields import drift, waiting
-from gateway.console.proposing import field_ignore, field_propose, field_restore, slug_for
 from gateway.identity.authz import role_grant
 from gateway.models import AccessRule, Endpoint, EndpointKind, FieldState, StructuredField, User
 from policies import services

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from html import unescape
+
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from gateway.identity.authz import role_grant
 from policies import services
 from policies.models import DataClass, Detector, Policy, PolicyVersion, Rule, Schema, SchemaVersion, State
-from tests.gateway import world
+from policies.proposals import propose
+from policies.publishing import PublishRefused
+from tests.gateway import two, world
 
 pytestmark = pytest.mark.django_db
 
@@ -176,39 +182,167 @@ def test_a_published_version_is_read_only(client: Client) -> None:
     assert client.post(url("dataclass", "change", data_class.pk), {"slug": "X"}).status_code == 403
 
 
+A_RULE: dict[str, object] = {
+    "position": 1,
+    "name": "it",
+    "directions": "both",
+    "matcher": "class",
+    "value": "",
+    "weight": 0,
+    "gate": 1,
+    "transform": "",
+}
+
+
+def saved(client: Client, draft: PolicyVersion, *rules: dict[str, object], **settings: object) -> str:
+    """What the page says after these rules and settings were posted; empty when they were saved."""
+    draft.rules.all().delete()
+    values: dict[str, object] = {
+        "schema": str(draft.schema_id),
+        "default_transform": "redact",
+        "opaque_gate": 3,
+        "mode": "enforce",
+        "count_cap": 10,
+        "keeps": "text",
+        "reviewers": "",
+        "approvals_needed": 1,
+        "hold_seconds": 50,
+        "valid_minutes": 60,
+        **settings,
+        **rows("rules", *({**A_RULE, **each} for each in rules)),
+    }
+    answer = client.post(url("policyversion", "change", draft.pk), values)
+    return "" if answer.status_code == 302 else unescape(answer.content.decode())
+
+
 def test_a_rule_is_written_into_a_draft(client: Client) -> None:
     draft = world.draft_policy(world.published_schema())
-    draft.rules.all().delete()
-    rule = {
-        "position": 1,
-        "name": "all",
-        "directions": "both",
-        "matcher": "level",
-        "value": "Internal",
-        "gate": 1,
-    }
-    client.post(
-        url("policyversion", "change", draft.pk),
-        {
-            "schema": str(draft.schema_id),
-            "default_transform": "redact",
-            "opaque_gate": 3,
-            "note": "",
-            **rows("rules", {**rule, "value": "Internal", "transform": ""}),
-        },
-    )
+    assert saved(client, draft, {"matcher": "level", "value": "Internal"}) == ""
     assert Rule.objects.get().value == "internal"
 
 
-def test_a_rule_about_nothing_is_refused(client: Client) -> None:
+def test_every_kind_of_rule_and_every_setting_is_saved(client: Client) -> None:
     draft = world.draft_policy(world.published_schema())
-    draft.rules.all().delete()
-    rule = {"position": 1, "name": "all", "directions": "both", "matcher": "class", "value": "", "gate": 1}
-    values = {"schema": str(draft.schema_id), "default_transform": "redact", "opaque_gate": 3}
-    answer = client.post(
-        url("policyversion", "change", draft.pk), {**values, **rows("rules", {**rule, "transform": ""})}
+    until = timezone.now() + timedelta(days=7)
+    page = saved(
+        client,
+        draft,
+        {"name": "class", "value": "EMAIL", "transform": "label"},
+        {"name": "level", "matcher": "level", "value": "restricted", "gate": 3},
+        {"name": "together", "matcher": "combination", "value": "EMAIL+ BADGE ", "weight": 5, "gate": 0},
+        {"name": "many", "matcher": "bulk", "at_least": 20},
+        {"name": "different", "matcher": "distinct", "value": "EMAIL", "at_least": 9, "window": "day"},
+        {"name": "above", "matcher": "above_declared", "gate": 2},
+        {"name": "silent", "matcher": "unlabelled"},
+        {"name": "new", "matcher": "unclassified", "value": "customer.notes"},
+        {"name": "pictures", "matcher": "opaque", "value": "image", "gate": 2},
+        mode="observe",
+        observe_until_0=f"{until:%Y-%m-%d}",
+        observe_until_1=f"{until:%H:%M:%S}",
+        hold_score=10,
+        block_score=25,
+        keeps="findings",
+        reviewers="Privacy, Legal",
+        approvals_needed=2,
     )
-    assert b"Name the data class, tag or level" in answer.content
+    assert page == ""
+    draft.refresh_from_db()
+    assert (draft.mode, draft.hold_score, draft.block_score) == ("observe", 10, 25)
+    assert (draft.keeps, draft.reviewers, draft.approvals_needed) == ("findings", ["Privacy", "Legal"], 2)
+    assert Rule.objects.get(name="together").value == "EMAIL + BADGE"
+    assert Rule.objects.get(name="different").window == "day"
+    assert services.policy_version_check(version=draft) == []
+    page = client.get(url("policyversion", "change", draft.pk)).content.decode()
+    assert 'value="Privacy, Legal"' in page
+    assert '<option value="BADGE">' in page, "the browser offers what the schema knows"
+    alice, bob = two.official("alice"), two.official("bob")
+    two.confirm(propose(kind="policy.publish", target_id=draft.pk, payload={}, by=alice, reason="try"), bob)
+    page = client.get(url("policyversion", "change", draft.pk)).content.decode()
+    assert "EMAIL, at least 9 in one day" in page and "Privacy, Legal" in page
+
+
+REFUSED: list[tuple[dict[str, object], dict[str, object], str]] = [
+    ({"value": ""}, {}, "Name the data class, tag or level"),
+    ({"value": "NOPE"}, {}, "The schema has no class “NOPE”."),
+    ({"matcher": "tag", "value": "nope"}, {}, "The schema has no tag “nope”."),
+    ({"matcher": "level", "value": "secret"}, {}, "The schema has no level “secret”."),
+    ({"matcher": "combination", "value": "EMAIL"}, {}, "A combination names at least two"),
+    ({"matcher": "combination", "value": "EMAIL + NOPE"}, {}, "The schema has no class or tag “NOPE”."),
+    (
+        {"matcher": "combination", "value": "EMAIL + BADGE", "transform": "label"},
+        {},
+        "A combination has no text to transform",
+    ),
+    ({"matcher": "bulk"}, {}, "Say from how many on it applies."),
+    ({"matcher": "bulk", "at_least": 10_001}, {}, "It can never apply"),
+    ({"matcher": "distinct", "at_least": 3}, {}, "an hour or a day; choose one"),
+    ({"value": "EMAIL", "window": "day"}, {}, "leave the window empty"),
+    ({"matcher": "unlabelled", "value": "x"}, {}, "takes no value"),
+    ({"matcher": "unlabelled", "directions": "response"}, {}, "choose the direction Request"),
+    ({"value": "EMAIL", "directions": "response", "gate": 2}, {}, "An answer cannot wait for a person; flag"),
+    ({"matcher": "opaque", "value": "imgae"}, {}, "is no kind of opaque content"),
+    ({"value": "EMAIL"}, {"hold_score": 21}, "The score that holds (21) can never be reached"),
+    ({"value": "EMAIL"}, {"hold_score": 9, "block_score": 9}, "must be above the score that holds"),
+    ({"value": "EMAIL"}, {"mode": "observe"}, "Say when observing ends, within 30 days."),
+    (
+        {"value": "EMAIL"},
+        {"observe_until_0": "2040-01-01", "observe_until_1": "12:00"},
+        "only a policy that observes",
+    ),
+    (
+        {"value": "EMAIL"},
+        {"mode": "observe", "observe_until_0": "2020-01-01", "observe_until_1": "12:00"},
+        "Observing would end in the past.",
+    ),
+    (
+        {"value": "EMAIL"},
+        {"mode": "observe", "observe_until_0": "2040-01-01", "observe_until_1": "12:00"},
+        "Observing may last 30 days at most.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "settings", "said"), REFUSED, ids=[said for _, _, said in REFUSED])
+def test_what_cannot_be_enforced_is_refused_when_saved(
+    client: Client, rule: dict[str, object], settings: dict[str, object], said: str
+) -> None:
+    draft = world.draft_policy(world.published_schema())
+    page = saved(client, draft, rule, **settings)
+    assert page.count(said) == 1, "said once, where it belongs"
+    assert not draft.rules.exists()
+
+
+def test_what_a_saved_rule_hides_is_refused_with_its_name(client: Client) -> None:
+    draft = world.draft_policy(world.published_schema())
+    first = {"name": "first", "value": "EMAIL", "transform": "label"}
+    second = {"name": "second", "value": "EMAIL", "transform": "none", "position": 2}
+    assert "rule “first” comes first and is about the same" in saved(client, draft, first, second)
+    nearer = second | {"directions": "response", "position": 0}
+    assert saved(client, draft, first, nearer) == "", "the position orders them, not the form"
+
+
+def test_a_rule_may_be_about_what_only_the_schemas_draft_has(client: Client) -> None:
+    schema = world.published_schema()
+    draft = world.draft_policy(schema)
+    coming = services.schema_version_clone_to_draft(version=schema.versions.get(), by=None)
+    DataClass.objects.create(version=coming, slug="SHOE", name="Shoe size", tags=["body"])
+    assert saved(client, draft, {"value": "SHOE"}) == ""
+    assert services.policy_version_check(version=draft) == ["Rule “it”: the schema has no class “SHOE”."]
+
+
+def test_publishing_refuses_what_was_written_past_the_form() -> None:
+    draft = world.draft_policy(world.published_schema())
+    PolicyVersion.objects.filter(pk=draft.pk).update(
+        hold_score=500, mode="observe", observe_until=timezone.now() - timedelta(days=1)
+    )
+    world.rule(draft, name="one", matcher="combination", value="EMAIL", gate=2)
+    with pytest.raises(PublishRefused) as refusal:
+        services.policy_version_publish(version=PolicyVersion.objects.get(pk=draft.pk), by=None)
+    assert [problem.split(";")[0] for problem in refusal.value.problems] == [
+        "Observing would end in the past.",
+        "Rule “one”: a combination names at least two data classes or tags, such as PERSON + DIAGNOSIS.",
+        "The score that holds (500) can never be reached: no call scores more than 20.",
+    ]
 
 
 def test_an_editor_edits_and_does_not_publish() -> None:

@@ -51,10 +51,11 @@ class World:
     def caller(self) -> Caller:
         return self.snapshot().caller(digest(self.secret.reveal()), time.time())
 
-    def grant(self, now: float | None = None) -> Access:
+    def grant(self, now: float | None = None, model: str = "demo") -> Access:
         view = self.snapshot()
         target, _ = view.target("/proxy/chat/v1/chat/completions")
-        return view.grant(self.caller(), target, now or time.time())
+        path = "/v1/chat/completions"
+        return view.grant(self.caller(), target, path, "192.0.2.1", model, now or time.time())
 
 
 @pytest.fixture
@@ -167,10 +168,10 @@ def test_a_disabled_rule_is_no_rule(world: World) -> None:
 
 def test_only_the_models_of_the_rule_may_be_used(world: World) -> None:
     AccessRule.objects.filter(pk=world.rule.pk).update(allowed_models=["small"])
-    access = world.grant()
-    routes.check_model(access, "small")
-    with pytest.raises(Forbidden):
-        routes.check_model(access, "large")
+    assert world.grant(model="small").id == world.rule.pk
+    with pytest.raises(Forbidden) as error:
+        world.grant(model="large")
+    assert error.value.code == "model_not_allowed"
 
 
 def test_a_policy_without_a_published_version_lets_nothing_pass(world: World) -> None:

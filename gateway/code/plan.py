@@ -1,0 +1,246 @@
+"""Compares a document with the database: what would be added, changed, taken away, and what drifted apart.
+
+Pure but for `plan`, which reads. A change's `rows` are (what, before, after) in words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.contrib.auth.models import Group
+
+from gateway.code import state
+from gateway.code.document import DocumentError, Mapped
+from gateway.code.shape import AREA, POLICY, ROOT, SETTINGS, Normal, Part, Reader, default, of_row
+from gateway.models import Area
+
+ADD, CHANGE, REMOVE, KEEP = "+", "~", "-", "?"
+"""`?`: only in the database; `--prune` takes away what may be taken away."""
+
+PRUNABLE: Final = {"access_rules": "delete", "endpoints": "disable"}
+KINDS: Final = {
+    "areas": "area",
+    "groups": "group",
+    "schemas": "schema",
+    "policies": "policy",
+    "credentials": "credential",
+    "endpoints": "endpoint",
+    "access_rules": "access rule",
+}
+Row = tuple[str, str, str]
+NOTHING: Final = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object that differs. `wanted` is its normal form in the document; empty if it goes."""
+
+    sign: str
+    kind: str
+    key: str
+    rows: tuple[Row, ...] = ()
+    wanted: Normal = field(default_factory=dict, compare=False)
+
+    def as_json(self) -> dict[str, Any]:
+        rows = [{"field": name, "before": before, "after": after} for name, before, after in self.rows]
+        return {"change": self.sign, "kind": KINDS[self.kind], "name": self.key, "fields": rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that applying would do, in the order in which it is done."""
+
+    area: Normal
+    changes: tuple[Change, ...]
+    drift: tuple[Change, ...]  # only in the database, and left alone
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.changes
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "area": self.area["slug"],
+            "changes": [each.as_json() for each in self.changes],
+            "only_in_database": [each.as_json() for each in self.drift],
+        }
+
+    def text(self) -> str:
+        """For a terminal and a review."""
+        lines = [line for each in self.changes for line in _lines(each)]
+        if not lines:
+            lines = ["no changes"]
+        if self.drift:
+            lines += ["", "Only in the database, not in the file:"]
+            lines += [f"  ? {KINDS[each.kind]} {each.key}{_fate(each)}" for each in self.drift]
+        return "\n".join(lines)
+
+
+def plan(document: Mapped, *, prune: bool = False) -> Plan:
+    """Raises `DocumentError` with everything that does not fit."""
+    reader = Reader()
+    reader.root(document)
+    area = reader.area(document)
+    wanted = {name: reader.objects(document, name) for name in ROOT}
+    if reader.problems:
+        raise DocumentError(reader.problems)
+    found = Area.objects.filter(slug=area["slug"]).first()
+    held = state.of_area(found) if found else {name: [] for name in ROOT}
+    problems = [*_twice(wanted), *_astray(wanted, held)]
+    if problems:
+        raise DocumentError(problems)
+    changes = [*_area(area, found), *_groups(wanted)]
+    drift: list[Change] = []
+    for name, part in ROOT.items():
+        mine, theirs = _by_key(name, wanted[name]), _by_key(name, held[name])
+        changes += [each for key in mine if (each := _change(name, part, key, mine[key], theirs.get(key)))]
+        gone = [
+            Change(REMOVE, name, key) for key in theirs if key not in mine and _is_there(name, theirs[key])
+        ]
+        if prune and name in PRUNABLE:
+            changes += gone
+        else:
+            drift += [Change(KEEP, each.kind, each.key) for each in gone]
+    return Plan(area, tuple(changes), tuple(drift))
+
+
+def key_of(kind: str, normal: Normal) -> str:
+    """What tells objects of one kind apart."""
+    if kind == "access_rules":
+        return f"{normal['group']} → {normal['endpoint']} #{normal['priority']}"
+    return str(normal["name"] if kind == "credentials" else normal["slug"])
+
+
+def _is_there(kind: str, held: Normal) -> bool:
+    """A disabled endpoint is as gone as an endpoint gets."""
+    return kind != "endpoints" or bool(held["enabled"])
+
+
+def _by_key(kind: str, objects: list[Normal]) -> dict[str, Normal]:
+    return {key_of(kind, each): each for each in objects}
+
+
+def _twice(wanted: Mapping[str, list[Normal]]) -> Iterator[str]:
+    for kind, objects in wanted.items():
+        keys = [key_of(kind, each) for each in objects]
+        yield from (f"{kind}: {key} comes twice." for key in dict.fromkeys(keys) if keys.count(key) > 1)
+        for each in objects:
+            slugs = [inner["slug"] for inner in each.get("classes", ())]
+            doubled = {slug for slug in slugs if slugs.count(slug) > 1}
+            yield from (
+                f"schema {key_of(kind, each)}: the class {slug} comes twice." for slug in sorted(doubled)
+            )
+
+
+def _astray(wanted: Mapping[str, list[Normal]], held: Mapping[str, list[Normal]]) -> Iterator[str]:
+    """References to what neither the file nor the database has."""
+    there = {
+        kind: {
+            str(each["name" if kind == "credentials" else "slug"]) for each in (*wanted[kind], *held[kind])
+        }
+        for kind in ("schemas", "policies", "credentials", "endpoints")
+    }
+    refers = {
+        "policies": {"schema": "schemas"},
+        "endpoints": {"credential": "credentials"},
+        "access_rules": {"endpoint": "endpoints", "policy": "policies"},
+    }
+    for kind, columns in refers.items():
+        for each in wanted[kind]:
+            for column, target in columns.items():
+                if each[column] and each[column] not in there[target]:
+                    missing = f"there is no {KINDS[target]} “{each[column]}” in this area."
+                    yield f"{KINDS[kind]} {key_of(kind, each)}: {missing}"
+
+
+def _area(area: Normal, found: Area | None) -> Iterator[Change]:
+    change = _change("areas", AREA, area["slug"], area, of_row(AREA, found) if found else None)
+    if change:
+        yield change
+
+
+def _groups(wanted: Mapping[str, list[Normal]]) -> Iterator[Change]:
+    named = dict.fromkeys(each["group"] for each in wanted["access_rules"])
+    there = set(Group.objects.filter(name__in=list(named)).values_list("name", flat=True))
+    yield from (Change(ADD, "groups", name) for name in named if name not in there)
+
+
+def _change(kind: str, part: Part, key: str, wanted: Normal, held: Normal | None) -> Change | None:
+    if held is None:
+        return Change(ADD, kind, key, tuple(_rows(part, _blank(part), wanted)), wanted)
+    rows = tuple(_rows(part, held, wanted))
+    return Change(CHANGE, kind, key, rows, wanted) if rows else None
+
+
+def _blank(part: Part) -> Normal:
+    parts = [part, SETTINGS] if part is POLICY else [part]
+    blank: Normal = {name: default(each, name) for each in parts for name in each.columns}
+    return blank | dict.fromkeys(part.names, "") | {name: [] for name in part.children}
+
+
+def _rows(part: Part, held: Normal, wanted: Normal) -> Iterator[Row]:
+    """What differs between two objects; the children by their name, in one line each."""
+    names = [*part.names, *part.columns, *(SETTINGS.columns if part is POLICY else ())]
+    for name in names:
+        if held[name] != wanted[name]:
+            yield name, _said(held[name]), _said(wanted[name])
+    for name in part.children:
+        yield from _children(name, held[name], wanted[name])
+
+
+def _children(kind: str, held: list[Normal], wanted: list[Normal]) -> Iterator[Row]:
+    before, after = _named(held), _named(wanted)
+    for name in {**after, **before}:
+        old, new = before.get(name), after.get(name)
+        if old is None or new is None:
+            yield f"{kind} › {name}", _said(old), _said(new)
+        elif old != new:
+            for column in new:
+                if old[column] != new[column]:
+                    yield f"{kind} › {name} › {column}", _said(old[column]), _said(new[column])
+    if list(before) != list(after) and sorted(before) == sorted(after):
+        yield f"order of {kind}", ", ".join(before), ", ".join(after)
+
+
+def _named(children: list[Normal]) -> dict[str, Normal]:
+    """By name; those that share one are counted."""
+    found: dict[str, Normal] = {}
+    for each in children:
+        name = base = str(each.get("slug") or each["name"])
+        number = 2
+        while name in found:
+            name, number = f"{base} ({number})", number + 1
+        found[name] = each
+    return found
+
+
+def _said(value: Any) -> str:
+    if value is None or value is ... or value == "" or value == []:
+        return NOTHING
+    text = value if isinstance(value, str) else json.dumps(_brief(value), ensure_ascii=False)
+    return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"
+
+
+def _brief(value: Any) -> Any:
+    """A child without what says nothing."""
+    if isinstance(value, dict):
+        return {name: _brief(each) for name, each in value.items() if each not in (None, "", [], False, 0)}
+    return value
+
+
+def _lines(change: Change) -> Iterator[str]:
+    yield f"{change.sign} {KINDS[change.kind]} {change.key}{_fate(change)}"
+    for name, before, after in change.rows:
+        yield f"    {name}: {after}" if change.sign == ADD else f"    {name}: {before} → {after}"
+
+
+def _fate(change: Change) -> str:
+    if change.sign == REMOVE:
+        return f" ({PRUNABLE[change.kind]})"
+    if change.sign == KEEP:
+        verb = PRUNABLE.get(change.kind)
+        return f" (--prune would {verb} it)" if verb else " (kept: the record refers to it)"
+    return ""

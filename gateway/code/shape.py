@@ -1,0 +1,264 @@
+"""What the document says of each kind of object: which columns, under which names, with which defaults.
+
+The normal form of an object is a dict of all of its columns as plain JSON values, defaults filled in, so that
+a file and the database can be compared. The written form leaves defaults out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from gateway.code.document import Mapped
+from gateway.models import AccessRule, Area, Credential, Endpoint
+from policies.engine.types import Gate, Level
+from policies.models import DataClass, Detector, Example, Policy, PolicyVersion, Rule, Schema
+from policies.publishing import POLICY_SETTINGS
+
+Normal = dict[str, Any]
+LEVELS: Final = {level.name.lower(): level.value for level in Level}
+GATES: Final = {gate.name.lower(): gate.value for gate in Gate}
+WORDS: Final[Mapping[str, Mapping[str, int]]] = {
+    "level": LEVELS,
+    "ceiling": LEVELS,
+    "gate": GATES,
+    "opaque_gate": GATES,
+}
+"""Columns that hold a number and are written as a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One kind of object. `names`: columns that are said by the name of another object."""
+
+    model: type[models.Model]
+    columns: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    children: Mapping[str, Part] = field(default_factory=dict)
+
+    def field(self, name: str) -> Any:
+        return self.model._meta.get_field(name)
+
+
+DETECTOR: Final = Part(Detector, ("kind", "value", "max_len", "ignore_case", "threshold"))
+EXAMPLE: Final = Part(Example, ("kind", "text"))
+CLASS: Final = Part(
+    DataClass,
+    ("slug", "name", "level", "weight", "tags", "description", "context", "context_needed"),
+    children={"detectors": DETECTOR, "examples": EXAMPLE},
+)
+SCHEMA: Final = Part(Schema, ("slug", "name", "description"), children={"classes": CLASS})
+RULE: Final = Part(
+    Rule,
+    ("name", "directions", "matcher", "value", "at_least", "window", "weight", "gate", "transform"),
+)
+SETTINGS: Final = Part(PolicyVersion, POLICY_SETTINGS)
+POLICY: Final = Part(Policy, ("slug", "name", "description"), ("schema",), {"rules": RULE})
+CREDENTIAL: Final = Part(Credential, ("name", "origin", "header", "scheme"))
+ENDPOINT: Final = Part(
+    Endpoint,
+    tuple(
+        each.name
+        for each in Endpoint._meta.concrete_fields
+        if each.name not in ("id", "area", "credential", "created_at", "updated_at")
+    ),
+    ("credential",),
+)
+ACCESS: Final = Part(
+    AccessRule,
+    tuple(
+        each.name
+        for each in AccessRule._meta.concrete_fields
+        if each.name not in ("id", "group", "endpoint", "policy", "created_at")
+    ),
+    ("group", "endpoint", "policy"),
+)
+AREA: Final = Part(Area, ("slug", "name", "two_person_publish", "two_person_access", "two_person_origin"))
+ROOT: Final[Mapping[str, Part]] = {
+    "schemas": SCHEMA,
+    "policies": POLICY,
+    "credentials": CREDENTIAL,
+    "endpoints": ENDPOINT,
+    "access_rules": ACCESS,
+}
+REQUIRED_NAMES: Final = {"schema", "group", "endpoint", "policy"}
+
+
+def of_row(part: Part, row: models.Model) -> Normal:
+    """The normal form of a row's own columns."""
+    return {name: _plain(name, getattr(row, name)) for name in part.columns}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name in WORDS:
+        return next(word for word, number in WORDS[name].items() if number == value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return list(value) if isinstance(value, list) else value
+
+
+def default(part: Part, name: str) -> Any:
+    """What a column is when nobody says anything; `...` where somebody has to."""
+    column = part.field(name)
+    if column.has_default():
+        return _plain(name, column.get_default())
+    if column.null:
+        return None
+    return "" if column.blank else ...
+
+
+def written(part: Part, normal: Normal) -> dict[str, Any]:
+    """Without what is the default, in the order of the columns; names first where they identify."""
+    shown = {name: normal[name] for name in part.names if normal.get(name)}
+    shown |= {name: normal[name] for name in part.columns if normal[name] != default(part, name)}
+    if part is POLICY:
+        shown |= written(SETTINGS, normal)
+    for name, child in part.children.items():
+        if normal.get(name):
+            shown[name] = [written(child, each) for each in normal[name]]
+    return shown
+
+
+class Reader:
+    """Turns what a file says into normal forms and collects what is wrong with it."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def objects(self, document: Mapped, name: str) -> list[Normal]:
+        """Every object of one kind."""
+        return self._list(document.get(name), ROOT[name], name, document.line)
+
+    def area(self, document: Mapped) -> Normal:
+        said = document.get("area")
+        if not isinstance(said, Mapped):
+            self._say(document.line, "area", "say which area this is: area: {slug: …, name: …}.")
+            return {}
+        return self._object(said, AREA, "area")
+
+    def root(self, document: Mapped) -> None:
+        unknown = [name for name in document if name not in ROOT and name not in ("postern", "area")]
+        for name in unknown:
+            self._say(
+                document.line, "document", f"“{name[:60]}” is no part of it; there are {', '.join(ROOT)}."
+            )
+
+    def _list(self, said: Any, part: Part, where: str, line: int) -> list[Normal]:
+        if said is None:
+            return []
+        if not isinstance(said, list):
+            self._say(line, where, "this has to be a list.")
+            return []
+        found = []
+        for number, each in enumerate(said, 1):
+            place = f"{where} {number}"
+            if isinstance(each, Mapped):
+                found.append(self._object(each, part, place))
+            else:
+                self._say(line, place, "this has to be a mapping.")
+        return found
+
+    def _object(self, said: Mapped, part: Part, where: str) -> Normal:
+        title = said.get("slug") or said.get("name")
+        if isinstance(title, str):
+            where = f"{where} ({title[:60]})"
+        parts = [part, SETTINGS] if part is POLICY else [part]
+        known = {*part.names, *part.children, *(name for each in parts for name in each.columns)}
+        for name in said:
+            if name not in known:
+                self._say(said.line, where, f"there is no “{name[:60]}” here.")
+        normal = {name: self._value(each, name, said, where) for each in parts for name in each.columns}
+        normal |= {name: self._name(name, said, where) for name in part.names}
+        for name, child in part.children.items():
+            normal[name] = self._list(said.get(name), child, f"{where} › {name}", said.line)
+        return normal
+
+    def _name(self, name: str, said: Mapped, where: str) -> str:
+        value = said.get(name)
+        if value is None and name not in REQUIRED_NAMES:
+            return ""
+        if not isinstance(value, str) or not value:
+            self._say(said.line, where, f"say which {name}.")
+            return ""
+        return value
+
+    def _value(self, part: Part, name: str, said: Mapped, where: str) -> Any:
+        if name not in said:
+            value = default(part, name)
+            if value is ...:
+                self._say(said.line, where, f"“{name}” is missing.")
+                return None
+            return value
+        try:
+            return _checked(part.field(name), name, said[name])
+        except ValidationError as error:
+            self._say(said.line, where, f"“{name}”: {' '.join(error.messages)}")
+            return None
+
+    def _say(self, line: int, where: str, problem: str) -> None:
+        if len(self.problems) < 100:
+            self.problems.append(f"line {line}: {where}: {problem}")
+
+
+def _checked(column: Any, name: str, said: object) -> Any:
+    """The value as a plain one of the column's type. Raises `ValidationError`."""
+    value: Any = said
+    if name in WORDS:
+        if not isinstance(value, str) or value not in WORDS[name]:
+            raise ValidationError(f"use one of {', '.join(WORDS[name])}.")
+        return value
+    wanted: type[Any] = _type_of(column)
+    if value is None and column.null:
+        return None
+    if type(value) is not wanted:
+        raise ValidationError(_WRONG[wanted])
+    if isinstance(column, models.DateTimeField):
+        return _moment(value)
+    if value == "" and column.blank:
+        return value
+    column.clean(value, None)
+    if wanted is list and not all(isinstance(each, str) for each in value):
+        raise ValidationError("use a list of words.")
+    return value
+
+
+_WRONG: Final[dict[type[Any], str]] = {
+    bool: "use true or false.",
+    int: "use a whole number.",
+    list: "use a list.",
+    str: "use text; put it in quotes if it looks like a number.",
+}
+
+
+def _type_of(column: Any) -> type[Any]:
+    if isinstance(column, models.BooleanField):
+        return bool
+    if isinstance(column, models.IntegerField):
+        return int
+    return list if isinstance(column, models.JSONField) else str
+
+
+def _moment(text: str) -> str:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValidationError("write the time with its zone, such as 2030-01-31T08:00:00+00:00.")
+    return moment.astimezone(UTC).isoformat()
+
+
+def put(row: models.Model, part: Part, normal: Normal, columns: Iterable[str] = ()) -> None:
+    """Set a row's columns from the normal form, unsaved."""
+    for name in columns or part.columns:
+        value = normal[name]
+        if name in WORDS:
+            value = WORDS[name][value]
+        elif isinstance(part.field(name), models.DateTimeField) and value is not None:
+            value = datetime.fromisoformat(value)
+        setattr(row, name, value)

@@ -1,0 +1,23 @@
+"""The tables of this app whose rows are written once (`policies.history_triggers`)."""
+
+from __future__ import annotations
+
+TABLES = (
+    "gateway_membershipchange",
+    *(
+        f"gateway_historical{name}"
+        for name in (
+            "area",
+            "endpoint",
+            "credential",
+            "credentialversion",
+            "accessrule",
+            "apikey",
+            "serviceaccount",
+            "user",
+            "identity",
+            "group",
+            "lock",
+        )
+    ),
+)

@@ -1,0 +1,34 @@
+"""Which tables keep a history, and what of them is never copied into it. Imported last."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import Group
+from django.db import models
+
+from gateway.models.access_rule import AccessRule
+from gateway.models.api_key import ApiKey
+from gateway.models.area import Area
+from gateway.models.credential import Credential, CredentialVersion
+from gateway.models.endpoint import Endpoint
+from gateway.models.identity import Identity
+from gateway.models.lock import Lock
+from gateway.models.service_account import ServiceAccount
+from gateway.models.user import User
+from policies.history import keep
+
+KEPT: dict[type[models.Model], tuple[str, ...]] = {
+    Area: (),
+    Endpoint: (),
+    Credential: (),
+    CredentialVersion: ("sealed",),
+    AccessRule: (),
+    ApiKey: ("digest",),
+    ServiceAccount: (),
+    User: ("password", "last_login"),
+    Identity: (),
+    Group: (),
+    Lock: (),
+}
+
+for model, without in KEPT.items():
+    keep(model, app="gateway", without=without)

@@ -1,0 +1,372 @@
+"""Changes that take two people: one proposes, another confirms, and only then does anything change.
+
+`KINDS` says for each kind how to look at its target, how to apply it and which permissions it takes. Apps
+above `policies` register theirs when they start. The state machine is the one of `Proposal`; each step is a
+compare-and-set update with the row count checked, in one transaction with what it applies and its event.
+
+PolicyServiceError
+├── NeedsSecondPerson   the service was called directly where two people are needed
+└── ProposalError
+    ├── NotAllowed      the permission is missing, the account is inactive, or it is the same person
+    ├── NotAsSeen       what was displayed is not what is proposed
+    ├── AlreadyDecided  somebody was faster
+    ├── AlreadyProposed there is an open proposal for the same change of the same thing
+    ├── Gone            there is nothing (left) to change
+    ├── Stale           the target changed since; the proposal is closed and nothing was applied
+    └── CannotApply     the change itself is refused; the proposal stays open. `problems` lists why
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from audit.records import Recordable
+from policies.grants import Grant, NeedsSecondPerson
+from policies.history import acting
+from policies.journal import note
+from policies.models import Proposal, ProposalState
+from policies.publishing import PolicyServiceError
+from policies.services import scrub
+
+Payload = Mapping[str, Any]
+Row = tuple[str, str, str]
+"""A field, its value before and its value after, for people."""
+
+LONGEST = 300
+
+
+class ProposalError(PolicyServiceError):
+    """Root of what these services refuse, in words for the person who asked."""
+
+
+class NotAllowed(ProposalError):
+    pass
+
+
+class NotAsSeen(ProposalError):
+    pass
+
+
+class AlreadyDecided(ProposalError):
+    pass
+
+
+class AlreadyProposed(ProposalError):
+    pass
+
+
+class Gone(ProposalError):
+    pass
+
+
+class Stale(ProposalError):
+    pass
+
+
+class CannotApply(ProposalError):
+    def __init__(self, problems: Iterable[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(" ".join(self.problems))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """The target as it stands, and what the change would make of it.
+
+    `state` is everything the proposer relied on, as plain JSON values: if it moves, the proposal is stale.
+    """
+
+    area_id: UUID
+    name: str
+    rows: tuple[Row, ...]
+    state: object
+
+
+Look = Callable[[UUID | None, Payload, bool], Sight]
+Apply = Callable[[UUID | None, Payload, Grant, AbstractUser], object]
+Check = Callable[[UUID | None, Payload], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """`propose` lists permissions of which one is enough; `confirm` is one permission.
+
+    `look` raises `Gone`; with `lock` it holds the target until the transaction ends. `check` runs before the
+    transaction and raises what speaks against the change; what it compiles is then warm.
+    """
+
+    name: str
+    title: str
+    propose: tuple[str, ...]
+    confirm: str
+    look: Look
+    apply: Apply
+    check: Check = lambda target_id, payload: None
+
+
+KINDS: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> None:
+    """Called while the applications start; a kind is registered once."""
+    if kind.name in KINDS:
+        raise ValueError(f"{kind.name} is registered already")
+    KINDS[kind.name] = kind
+
+
+def there(target_id: UUID | None) -> UUID:
+    """The target of a change to something that exists."""
+    if target_id is None:
+        raise Gone("There is nothing to change.")
+    return target_id
+
+
+def propose(
+    *, kind: str, target_id: UUID | None, payload: Payload, by: AbstractUser, reason: str
+) -> Proposal:
+    """Open a proposal. Nothing changes yet; `reason` is scrubbed before it is kept."""
+    known = KINDS.get(kind)
+    if known is None:
+        raise CannotApply([f"There are no proposals of the kind {kind!r}."])
+    _require_one(_present(by), known.propose)
+    words = _scrubbed(reason, "Say why: whoever confirms it reads this.")
+    _checked(known, target_id, payload)
+    with transaction.atomic():
+        sight = known.look(target_id, payload, False)
+        if not sight.rows:
+            raise CannotApply(["This changes nothing."])
+        proposal = Proposal(
+            area_id=sight.area_id,
+            kind=kind,
+            target_id=target_id,
+            target=sight.name[:200],
+            payload=dict(payload),
+            shown=[list(row) for row in sight.rows],
+            basis=basis(known, target_id, payload, sight),
+            reason=_text(words),
+            proposed_by_id=by.pk,
+        )
+        _open(proposal)
+        note(action="proposal.opened", by=by, target=proposal, facts=_facts(proposal), words=words)
+    return proposal
+
+
+def confirm(*, proposal: Proposal, by: AbstractUser, seen: str, comment: str = "") -> Proposal:
+    """Apply what was proposed, if it is still what was seen. `seen` is the basis that was displayed.
+
+    Raises `Stale` once the proposal has been closed because its target moved.
+    """
+    known = KINDS[proposal.kind]
+    words = _scrubbed(comment) if comment.strip() else None
+    if proposal.state == ProposalState.OPEN and not _moved(known, proposal):
+        _checked(known, proposal.target_id, proposal.payload)
+    try:
+        with transaction.atomic():
+            decided = _confirm(known, proposal, by, seen, words)
+    except ValidationError as refusal:
+        raise CannotApply(refusal.messages) from refusal
+    except IntegrityError as refusal:
+        raise CannotApply(["The database refused it: it contradicts something that is there."]) from refusal
+    if decided.state == ProposalState.STALE:
+        raise Stale(f"{decided.target} changed after this was proposed. Nothing was applied.")
+    return decided
+
+
+def reject(*, proposal: Proposal, by: AbstractUser, comment: str) -> Proposal:
+    """Turn a proposal down, with a reason."""
+    words = _scrubbed(comment, "Say why it is turned down.")
+    with transaction.atomic():
+        current = _locked(proposal)
+        _require_other(current, by, KINDS[current.kind])
+        return _decide(current, ProposalState.REJECTED, by, words)
+
+
+def withdraw(*, proposal: Proposal, by: AbstractUser) -> Proposal:
+    """Take back what one proposed oneself."""
+    with transaction.atomic():
+        current = _locked(proposal)
+        if _present(by).pk != current.proposed_by_id:
+            raise NotAllowed("Only whoever proposed it can withdraw it.")
+        return _decide(current, ProposalState.WITHDRAWN, by, None)
+
+
+def basis(kind: Kind, target_id: UUID | None, payload: Payload, sight: Sight) -> str:
+    """A digest (64 hex digits) of the change and of everything it was made against."""
+    facts = [kind.name, str(target_id), dict(payload), sight.state, [list(row) for row in sight.rows]]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def has_moved(proposal: Proposal) -> bool:
+    """Whether confirming would find another state than the one it was proposed against. Changes nothing."""
+    return _moved(KINDS[proposal.kind], proposal)
+
+
+def hindrance(proposal: Proposal, person: AbstractUser) -> str:
+    """Why this person may not confirm or reject it; empty when they may."""
+    try:
+        _require_other(proposal, person, KINDS[proposal.kind])
+    except NotAllowed as refusal:
+        return str(refusal)
+    return ""
+
+
+def waiting_for(person: AbstractUser) -> Q:
+    """Open proposals that this person could decide."""
+    kinds = [kind.name for kind in KINDS.values() if person.has_perm(kind.confirm)]
+    return Q(state=ProposalState.OPEN, kind__in=kinds) & ~Q(proposed_by_id=person.pk)
+
+
+def confirmers(proposal: Proposal) -> list[AbstractUser]:
+    """The active people who may confirm it, in order of their names."""
+    wanted = KINDS[proposal.kind].confirm
+    people = get_user_model()._default_manager.filter(is_active=True).exclude(pk=proposal.proposed_by_id)
+    app, _, codename = wanted.partition(".")
+    held = Q(is_superuser=True)
+    for path in ("groups__permissions", "user_permissions"):
+        held |= Q(**{f"{path}__content_type__app_label": app, f"{path}__codename": codename})
+    return list(people.filter(held).distinct().order_by("username"))
+
+
+def _confirm(
+    known: Kind, proposal: Proposal, by: AbstractUser, seen: str, words: Recordable | None
+) -> Proposal:
+    """Inside the transaction: whoever holds the row decides, and everybody else finds it decided."""
+    current = _locked(proposal)
+    _require_other(current, by, known)
+    _require_proposer(current, known)
+    if seen != current.basis:
+        raise NotAsSeen("This is not what you were shown. Look at it again.")
+    try:
+        moved = _basis_now(known, current, lock=True) != current.basis
+    except Gone:
+        moved = True
+    if moved:
+        return _decide(current, ProposalState.STALE, by, None)
+    decided = _decide(current, ProposalState.CONFIRMED, by, words)
+    grant = Grant(proposal_id=current.pk, kind=current.kind, target_id=current.target_id)
+    with acting(by, f"Proposed by {current.proposed_by}: {current.reason}"):
+        known.apply(current.target_id, current.payload, grant, by)
+    return decided
+
+
+def _decide(proposal: Proposal, state: ProposalState, by: AbstractUser, words: Recordable | None) -> Proposal:
+    """open -> `state`, once: the update counts the row that it found open."""
+    text, now = _text(words) if words else "", timezone.now()
+    found = Proposal.objects.filter(pk=proposal.pk, state=ProposalState.OPEN)
+    if not found.update(state=state, decided_by=by, decided_at=now, decision_note=text):
+        raise AlreadyDecided("It has been decided already.")
+    proposal.state, proposal.decided_at, proposal.decision_note = state, now, text
+    proposal.decided_by_id = by.pk
+    note(action=f"proposal.{state.value}", by=by, target=proposal, facts=_facts(proposal), words=words)
+    return proposal
+
+
+def _locked(proposal: Proposal) -> Proposal:
+    """The row, held until the transaction ends; on SQLite the transaction itself holds the store."""
+    current = Proposal.objects.select_for_update().filter(pk=proposal.pk, state=ProposalState.OPEN).first()
+    if current is None:
+        raise AlreadyDecided("It has been decided already.")
+    return current
+
+
+def _open(proposal: Proposal) -> None:
+    same = Proposal.objects.filter(kind=proposal.kind, state=ProposalState.OPEN)
+    if proposal.target_id and same.filter(target_id=proposal.target_id).exists():
+        raise AlreadyProposed("There is an open proposal for this already.")
+    try:
+        with transaction.atomic():
+            proposal.save(force_insert=True)
+    except IntegrityError as raced:
+        raise AlreadyProposed("There is an open proposal for this already.") from raced
+
+
+def _basis_now(known: Kind, proposal: Proposal, *, lock: bool) -> str:
+    sight = known.look(proposal.target_id, proposal.payload, lock)
+    return basis(known, proposal.target_id, proposal.payload, sight)
+
+
+def _moved(known: Kind, proposal: Proposal) -> bool:
+    try:
+        return _basis_now(known, proposal, lock=False) != proposal.basis
+    except Gone:
+        return True
+
+
+def _present(person: AbstractUser) -> AbstractUser:
+    """The person as the store knows them now: neither a cached permission nor a closed account counts."""
+    found = get_user_model()._default_manager.filter(pk=person.pk, is_active=True).first()
+    if found is None:
+        raise NotAllowed("This account is not active.")
+    return found
+
+
+def _require_one(person: AbstractUser, permissions: Iterable[str]) -> None:
+    if not any(person.has_perm(each) for each in permissions):
+        raise NotAllowed("You may not propose this.")
+
+
+def _require_other(proposal: Proposal, by: AbstractUser, known: Kind) -> None:
+    """Superusers included: holding every permission does not make one person two."""
+    person = _present(by)
+    if person.pk == proposal.proposed_by_id:
+        raise NotAllowed("You proposed this yourself. Somebody else has to decide.")
+    if not person.has_perm(known.confirm):
+        raise NotAllowed("You may not decide about this.")
+
+
+def _require_proposer(proposal: Proposal, known: Kind) -> None:
+    """Two people want it now, not one now and another once."""
+    try:
+        _require_one(_present(proposal.proposed_by), known.propose)
+    except NotAllowed as refusal:
+        text = "Whoever proposed this may not propose it any more. Reject it and propose it anew."
+        raise NotAllowed(text) from refusal
+
+
+def _checked(known: Kind, target_id: UUID | None, payload: Payload) -> None:
+    """Whatever the payload holds: a value of the wrong shape is a refusal in words."""
+    try:
+        known.look(target_id, payload, False)
+        known.check(target_id, payload)
+    except ValidationError as refusal:
+        raise CannotApply(refusal.messages) from refusal
+
+
+def _scrubbed(text: str, missing: str = "") -> Recordable:
+    """Before any transaction: what scrubs may have to be compiled first."""
+    text = text.strip()
+    if not text and missing:
+        raise CannotApply([missing])
+    if len(text) > LONGEST:
+        raise CannotApply([f"Use at most {LONGEST} characters."])
+    return scrub(text)
+
+
+def _text(words: Recordable) -> str:
+    return words.data.decode("utf-8", "replace")[:LONGEST]
+
+
+def _facts(proposal: Proposal) -> dict[str, object]:
+    return {
+        "kind": proposal.kind,
+        "target": proposal.target,
+        "target_id": str(proposal.target_id or ""),
+        "area": str(proposal.area_id),
+        "basis": proposal.basis,
+        "proposed_by": str(proposal.proposed_by_id),
+    }
+
+
+__all__ = ["KINDS", "Gone", "Kind", "NeedsSecondPerson", "Sight", "confirm", "propose", "reject", "withdraw"]

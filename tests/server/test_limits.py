@@ -1,0 +1,65 @@
+"""A caller who has used up a limit, through the real SDK."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import openai
+import pytest
+
+from .hammer_house import House, running_house
+from .scripted import response, scripted_model
+from .test_upstreams import answer
+from .world import ROOT
+
+pytestmark = pytest.mark.database
+
+LIMIT = """
+import django
+django.setup()
+from gateway.models import AccessRule
+for rule in AccessRule.objects.filter(group__name="support"):
+    rule.tokens_per_month = 1
+    rule.save()
+"""
+RECORDED = """
+import django
+django.setup()
+from audit.models import Call
+print(list(Call.objects.filter(code="token_limited").values_list("name", "action", "status")))
+"""
+
+
+def run(house: House, code: str) -> str:
+    env = {**house.env, "DJANGO_SETTINGS_MODULE": "gateway.settings"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_sdk_sees_a_limit_that_is_used_up(tmp_path: Path) -> None:
+    with scripted_model() as model, running_house(tmp_path, model_url=model.url) as house:
+        model.script = response("200 OK", "application/json", answer("hello there"), "connection: close")
+        run(house, LIMIT)
+        time.sleep(2)
+        base = f"http://127.0.0.1:{house.port}" + house.path("openai").removesuffix("/chat/completions")
+        with openai.OpenAI(base_url=base, api_key=house.key("alice"), max_retries=2) as ai:
+
+            def ask() -> object:
+                return ai.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}])
+
+            ask()
+            asked = len(model.requests)
+            with pytest.raises(openai.RateLimitError) as caught:
+                ask()
+        assert len(model.requests) == asked
+        assert caught.value.code == "token_limited"
+        assert int(caught.value.response.headers["retry-after"]) >= 1
+        assert "1 tokens per month" in caught.value.message
+        deadline = time.monotonic() + 10
+        while "refused" not in (seen := run(house, RECORDED)) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert "'refused', 429)" in seen
