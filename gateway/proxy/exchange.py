@@ -205,10 +205,13 @@ class Exchange:
         return circumstances._replace(distinct=distinct)
 
     def _unclassified(self, masker: Masker, tree: Json) -> tuple[FieldSeen, ...]:
+        """What a rule asks for has to be known; what is only listed may fail."""
         try:
             return unclassified(masker, tree, self.wire.structured(tree))
         except MaskError as error:
-            raise Unreadable(error.code, str(error)) from None
+            if masker.policy.asks_for_fields:
+                raise Unreadable(error.code, str(error)) from None
+            return ()
 
     def path_is_clean(self, path: str) -> bool:
         """Whether a URL path may travel: it is not masked, so it must hold nothing to mask."""

@@ -9,8 +9,9 @@ from unittest import mock
 import pytest
 
 from gateway.proxy import exchange as module
-from gateway.proxy.exchange import Exchange
+from gateway.proxy.exchange import Exchange, Unreadable
 from gateway.proxy.wire.plain import PlainJson
+from policies.engine.errors import MaskError
 from policies.engine.types import Gate, Matcher, Verdict
 
 from .world import EMAIL, HEAD, KEYS, chat, exchange, policy, rule
@@ -58,6 +59,14 @@ def test_a_call_that_is_listed_is_judged_like_any_other() -> None:
     listed = Exchange(policy(), PlainJson(), KEYS, lists_fields=True)
     assert listed.request(HEAD, body) == judged(body, wire=PlainJson())[1]
     assert [field.path for field in listed.fields] == ["note"]
+
+
+def test_fields_that_cannot_be_told_stop_a_call_only_where_a_rule_asks() -> None:
+    with mock.patch.object(module, "unclassified", side_effect=MaskError("too_many_findings")):
+        listed = Exchange(policy(), PlainJson(), KEYS, lists_fields=True)
+        assert listed.request(HEAD, plain({"note": "tea"})).gate is Gate.ALLOW
+        with pytest.raises(Unreadable):
+            judged(plain({"note": "tea"}), HOLD, wire=PlainJson())
 
 
 def called(arguments: str) -> dict[str, Any]:
