@@ -40,6 +40,7 @@ class Access:
     expires_at: float | None = None  # Unix seconds
     limits: Limits | None = None
     policy: Policy | None
+    late: bool = False  # the policy has versions in force, which are still being compiled
     policy_version_id: UUID | None = None
     policy_label: str = ""
     schema_version_id: UUID | None = None

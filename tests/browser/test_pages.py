@@ -21,6 +21,7 @@ PAGES = (
     "/audit/calls/",
     "/audit/calls/?action=blocked",
     "/playground/",
+    "/drift/",
     "/admin/",
     "/admin/policies/schemaversion/",
     "/admin/policies/policyversion/",
