@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
-from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -303,7 +303,7 @@ def test_no_place_hides_a_match_among_many_patterns(which: str, before: int, fil
     assert masker.text(text, "x").sent.count("[FOUND]") == 1
 
 
-@cache
+@functools.cache
 def many_patterns() -> Masker:
     detectors = (RegexDetector(pattern=f"{one}ok!") for one in MANY)
     return a_masker(a_class("FOUND", *detectors), style=Style.LABEL)
