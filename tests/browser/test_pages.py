@@ -20,6 +20,7 @@ PAGES = (
     "/audit/",
     "/audit/calls/",
     "/audit/calls/?action=blocked",
+    "/playground/",
     "/admin/",
     "/admin/policies/schemaversion/",
     "/admin/policies/policyversion/",
