@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from gateway.console import catalogue as jobs
-from gateway.console.timeline import KINDS
+from gateway.console.changes import KINDS
 
 register = template.Library()
 
