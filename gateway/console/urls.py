@@ -5,12 +5,13 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from gateway.console import proposing, timeline, views
+from gateway.console import explain, proposing, timeline, views
 
 urlpatterns = [
     path("", views.home, name="home"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("explain/", explain.page, name="explain"),
     path("history/", timeline.history, name="history"),
     path("proposals/", proposing.proposal_list, name="proposals"),
     path("proposals/<uuid:proposal_id>/", proposing.proposal_page, name="proposal"),

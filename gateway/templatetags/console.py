@@ -85,6 +85,7 @@ def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     """What this person may open. A link that would only answer 403 is not shown."""
     items = [("Home", "home", True)]
     items.append(("Audit", "audit:sessions", user.has_perm("audit.view_call")))
+    items.append(("Explain", "explain", user.has_perm("gateway.view_accessrule")))
     items.append(("Proposals", "proposals", user.has_perm("policies.view_proposal")))
     items.append(("History", "history", user.has_perm("gateway.view_history")))
     items.append(("Admin", "admin:index", user.is_staff))

@@ -20,6 +20,8 @@ PAGES = (
     "/audit/",
     "/audit/calls/",
     "/audit/calls/?action=blocked",
+    "/explain/",
+    "/explain/?caller=user:alice&endpoint=chat",
     "/admin/",
     "/admin/policies/schemaversion/",
     "/admin/policies/policyversion/",
