@@ -7,7 +7,7 @@ in it is judged by the policy, for which there is the playground.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -88,7 +88,7 @@ class _Asked:
                 account = self._account(rule)
         refusal = self._refusal(rules, account)
         told = [self._told(row, why) for row, (_, why) in zip(rows, verdicts, strict=True)]
-        self._remark()
+        self._remark({why for _, why in verdicts})
         plain = Explanation(
             at=self.moment,
             caller=self.caller.name,
@@ -171,7 +171,14 @@ class _Asked:
             words=_why(row, why),
         )
 
-    def _remark(self) -> None:
+    def _remark(self, misfits: Collection[Misfit | None]) -> None:
+        for asked, misfit, what in (
+            (self.model, Misfit.MODEL, "model"),
+            (self.path, Misfit.PATH, "path"),
+            (self.address, Misfit.NETWORK, "address"),
+        ):
+            if not asked and misfit in misfits:
+                self.notes.append(f"No {what} was named: rules for certain ones do not fit.")
         if self.caller.declared is not None and self.caller.declared > self.target.ceiling:
             self.notes.append(
                 "This key declares more than the endpoint takes: calls that do not declare less are refused."

@@ -84,6 +84,8 @@ def test_each_other_rule_says_why_it_does_not_decide(alice: User, chat: Endpoint
         (6, "network"),
         (8, "lower"),
     ]
+    assert told.notes == ()
+    assert "No address was named" in explain(caller=alice, endpoint=chat, model="m").notes[0]
     words = {each.priority: each.words for each in told.others}
     assert words[1] == "The caller is not in clinic."
     assert words[3] == f"It ran out on {past:%d %b %Y %H:%M} UTC."
