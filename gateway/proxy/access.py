@@ -82,6 +82,24 @@ def passed_over(rule: Access, model: str, now: float) -> Misfit | None:
     return None
 
 
+def considered(
+    rules: Iterable[Access], groups: frozenset[int], path: str, address: str, model: str, now: float
+) -> list[tuple[Access, Misfit | None]]:
+    """Rules in deciding order, each with why it does not decide; None for the one that does.
+
+    The long way to what `Candidates.choose` finds, for whoever wants to know of every rule.
+    """
+    found: list[tuple[Access, Misfit | None]] = []
+    decided = False
+    for rule in rules:
+        why = misfit(rule, groups, path, address) or passed_over(rule, model, now)
+        if why is None and decided:
+            why = Misfit.LOWER
+        decided = decided or why is None
+        found.append((rule, why))
+    return found
+
+
 @final
 class Candidates:
     """The rules that may decide, in deciding order. `settled`: the model does not matter."""

@@ -193,6 +193,7 @@ class Meter:
             self._turn(account, now)
         if (refusal := account.reached()) is not None:
             refusal.sampled = account.sampled()
+            refusal.headers |= {name.decode(): value.decode() for name, value in account.remaining(now)}
             raise refusal
         account.running += 1
         for count in account.counts.values():

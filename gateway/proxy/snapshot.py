@@ -117,7 +117,7 @@ def revision() -> int:
 def build(number: int, compiling: Compiling | None = None) -> Snapshot:
     """Everything a call's routing needs, read at one revision; None compiles before it returns."""
     now = datetime.now(UTC)
-    locks = _Locks(Lock.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), lifted_at=None))
+    locks = _locks(now)
     endpoints = Endpoint.objects.select_related("area", "credential")
     policies = _Policies(compiling)
     return Snapshot(
@@ -126,6 +126,17 @@ def build(number: int, compiling: Compiling | None = None) -> Snapshot:
         targets={endpoint.slug: _target(endpoint, locks) for endpoint in endpoints},
         access=_access(policies, now),
         valid_until=min([*locks.ends, *policies.changes], default=float("inf")),
+    )
+
+
+def part(*, key: ApiKey, endpoint: Endpoint, now: datetime) -> Snapshot:
+    """One caller, under the empty digest, and one endpoint without its rules: for whoever explains a call."""
+    locks = _locks(now)
+    return Snapshot(
+        revision=0,
+        callers={b"": _caller(key, locks)},
+        targets={endpoint.slug: _target(endpoint, locks)},
+        access={},
     )
 
 
@@ -148,6 +159,10 @@ class _Locks:
 
     def on(self, name: str, target: UUID | None) -> bool:
         return target is not None and (name, target) in self._targets
+
+
+def _locks(now: datetime) -> _Locks:
+    return _Locks(Lock.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), lifted_at=None))
 
 
 def _caller(key: ApiKey, locks: _Locks) -> Caller:
@@ -293,6 +308,11 @@ def _rule(rule: AccessRule, policy: Policy | None, *, late: bool) -> Access:
         schema_version_id=UUID(schema.version_id) if schema else None,
         schema_label=f"{schema.name}@{schema.number}" if schema else "",
     )
+
+
+def access_of(rule: AccessRule, policy: Policy | None) -> Access:
+    """A row as the data path has it."""
+    return _rule(rule, policy)
 
 
 def _limits(rule: AccessRule) -> Limits:

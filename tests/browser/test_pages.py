@@ -22,6 +22,8 @@ PAGES = (
     "/audit/calls/?action=blocked",
     "/playground/",
     "/drift/",
+    "/explain/",
+    "/explain/?caller=user:alice&endpoint=chat",
     "/admin/",
     "/admin/policies/schemaversion/",
     "/admin/policies/policyversion/",

@@ -45,6 +45,13 @@ def test_the_minute_is_used_up_and_begins_anew() -> None:
         "10",
         True,
     )
+    assert {
+        name: late.headers[f"x-ratelimit-{name}-requests"] for name in ("limit", "remaining", "reset")
+    } == {
+        "limit": "3",
+        "remaining": "0",
+        "reset": "10s",
+    }
     assert refused(meter, limits, NOON, caller="bob") is None
     assert refused(meter, limits, NOON + 60) is None
 
