@@ -7,72 +7,132 @@ from typing import Any
 
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 
 from gateway.access_rules import access_rule_delete, access_rule_save
 from gateway.areas import area_save
-from gateway.code.plan import KINDS, REMOVE, Change, Plan
-from gateway.code.shape import (
-    ACCESS,
-    AREA,
-    CLASS,
-    CREDENTIAL,
-    DETECTOR,
-    ENDPOINT,
-    EXAMPLE,
-    RULE,
-    SETTINGS,
-    put,
-)
+from gateway.code.document import told
+from gateway.code.fill import fill_classes, fill_rules, schema_spec_of
+from gateway.code.plan import CHANGE, KINDS, REFERS, REMOVE, Change, Plan, again
+from gateway.code.shape import ACCESS, AREA, CREDENTIAL, ENDPOINT, SETTINGS, Normal, inert, put
 from gateway.credentials.services import CredentialError, credential_move, endpoint_save
 from gateway.models import AccessRule, Area, Credential, Endpoint, User
 from policies import services
-from policies.history import attributed
+from policies.compiler import SchemaError, compile_schema
+from policies.grants import NeedsSecondPerson
+from policies.history import acting
 from policies.journal import note
-from policies.models import (
-    DataClass,
-    Detector,
-    Example,
-    Policy,
-    PolicyVersion,
-    Rule,
-    Schema,
-    SchemaVersion,
-    State,
-)
+from policies.models import Policy, Schema, State
 from policies.publishing import PolicyServiceError
+from policies.store import database_cache
+from policies.versions import policy_version_in_force, schema_version_in_force
 
 REMARK = "From a file"
+TITLES = ("name", "description")
+"""What a schema or policy says outside its versions."""
 
 
 class ApplyError(Exception):
-    """Nothing was changed. `problems` says, object by object, why."""
+    """Nothing was changed. `problems` says, object by object, why. `second_person`: it takes two people."""
 
-    def __init__(self, problems: Iterable[str]) -> None:
+    def __init__(self, problems: Iterable[str], *, second_person: bool = False) -> None:
         self.problems = list(problems)
+        self.second_person = second_person
         super().__init__("\n".join(self.problems))
 
 
-@attributed
-def apply(*, plan: Plan, by: User | None) -> None:
-    """Make the database what the document says. Raises `ApplyError`; then nothing has changed."""
-    with transaction.atomic():
-        for change in plan.changes:
+class PlanMoved(ApplyError):
+    """The database is no longer what the plan was made from."""
+
+
+def apply(*, plan: Plan, by: User | None, expect: str = "") -> None:
+    """Make the database what the document says. Raises `ApplyError`; then nothing has changed.
+
+    `expect` is the digest of the plan that somebody looked at. Patterns are compiled before the transaction:
+    on SQLite a transaction keeps the record from being written.
+    """
+    if expect and expect != plan.digest:
+        raise PlanMoved([f"The plan is not {inert(expect)} any more but {plan.digest}. Look at it again."])
+    _warm(plan)
+    with acting(by, REMARK), transaction.atomic():
+        if again(plan).digest != plan.digest:
+            raise PlanMoved(["The database changed meanwhile. Look at the plan again."])
+        _carry_out(plan, by)
+        _settled(again(plan))
+
+
+def _settled(left: Plan) -> None:
+    """What one object does to another must not bring it to where the document does not want it."""
+    problems: list[str] = []
+    for change in left.changes:
+        rows = [f"{name} {before} → {after}" for name, before, after in change.rows[:3]]
+        problem = f"this would still differ afterwards ({'; '.join(rows)}). Change the file to what fits."
+        problems += _told(change, [problem])
+    if problems:
+        raise ApplyError(problems)
+
+
+def _warm(plan: Plan) -> None:
+    """Compile each schema as it will be; what cannot be compiled is refused here, all of it at once."""
+    problems: list[str] = []
+    for change in plan.changes:
+        if change.kind == "schemas":
             try:
+                compile_schema(schema_spec_of(change.wanted), database_cache())
+            except SchemaError as error:
+                problems += _told(change, error.problems)
+    if problems:
+        raise ApplyError(problems)
+
+
+def _carry_out(plan: Plan, by: User | None) -> None:
+    """Every change in its own savepoint, so that one refusal does not hide the others."""
+    refused = _Refused()
+    for change in plan.changes:
+        if refused.leans_on(change):
+            continue
+        try:
+            with transaction.atomic():
                 _APPLY[change.kind](change, plan.area["slug"], by)
-            except (PolicyServiceError, CredentialError) as refusal:
-                problems = getattr(refusal, "problems", None) or (str(refusal),)
-                raise ApplyError(_told(change, problems)) from refusal
-            except ValidationError as refusal:
-                raise ApplyError(_told(change, refusal.messages)) from refusal
-        if plan.changes:
-            area = Area.objects.get(slug=plan.area["slug"])
-            done = [f"{each.sign} {KINDS[each.kind]} {each.key}" for each in plan.changes]
-            note(action="code.applied", by=by, target=area, facts={"area": area.slug, "changes": done})
+        except (PolicyServiceError, CredentialError) as refusal:
+            second = isinstance(refusal, NeedsSecondPerson)
+            refused.add(change, getattr(refusal, "problems", None) or (str(refusal),), second)
+        except ValidationError as refusal:
+            refused.add(change, refusal.messages)
+        except (IntegrityError, DataError):
+            refused.add(change, ["The database refuses it: it contradicts something that is there."])
+    if refused.problems:
+        raise ApplyError(refused.problems, second_person=refused.second_person)
+    if plan.changes:
+        area = Area.objects.get(slug=plan.area["slug"])
+        done = [f"{each.sign} {KINDS[each.kind]} {inert(each.key, 200)}" for each in plan.changes]
+        facts = {"area": area.slug, "plan": plan.digest, "changes": done}
+        note(action="code.applied", by=by, target=area, facts=facts)
+
+
+class _Refused:
+    """What was refused so far. What refers to it is not tried: it would only be refused for that."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.second_person = False
+        self._objects: set[tuple[str, str]] = set()
+
+    def add(self, change: Change, problems: Iterable[str], second_person: bool = False) -> None:
+        self.problems += _told(change, problems)
+        self.second_person |= second_person
+        self._objects.add((change.kind, change.key))
+
+    def leans_on(self, change: Change) -> bool:
+        if change.kind != "areas" and any(kind == "areas" for kind, _ in self._objects):
+            return True
+        columns = REFERS.get(change.kind, {})
+        return any((kind, change.wanted.get(name)) in self._objects for name, kind in columns.items())
 
 
 def _told(change: Change, problems: Iterable[str]) -> list[str]:
-    return [f"{KINDS[change.kind]} {change.key}: {problem}" for problem in problems]
+    line = getattr(change.wanted, "line", 0)
+    return [told(line, f"{KINDS[change.kind]} {inert(change.key, 200)}: {problem}") for problem in problems]
 
 
 def _area(change: Change, slug: str, by: User | None) -> None:
@@ -90,37 +150,15 @@ def _schema(change: Change, slug: str, by: User | None) -> None:
     wanted, area = change.wanted, Area.objects.get(slug=slug)
     schema = Schema.objects.filter(area=area, slug=wanted["slug"]).first()
     if schema is None:
-        draft = services.schema_create(
-            area_id=area.pk,
-            slug=wanted["slug"],
-            name=wanted["name"],
-            description=wanted["description"],
-            by=by,
-        )
+        draft = services.schema_create(area_id=area.pk, by=by, **_titles(wanted), slug=wanted["slug"])
     else:
         _rename(schema, wanted)
-        if not any(name.startswith(("classes", "order of classes")) for name, _, _ in change.rows):
+        if _only_titles(change):
             return
-        draft = services.schema_version_clone_to_draft(version=_latest(schema.versions.all()), by=by)
-        draft.classes.all().delete()
-    _fill_schema(draft, change)
+        before = schema_version_in_force(schema.pk) or _latest(schema.versions.all())
+        draft = services.schema_version_clone_to_draft(version=before, by=by)
+    fill_classes(draft, wanted["classes"])
     services.schema_version_publish(version=draft, by=by)
-
-
-def _fill_schema(draft: SchemaVersion, change: Change) -> None:
-    for position, each in enumerate(change.wanted["classes"], 1):
-        row = DataClass(version=draft, position=position)
-        put(row, CLASS, each)
-        row.full_clean()
-        row.save()
-        for number, found in enumerate(each["detectors"], 1):
-            detector = Detector(data_class=row, position=number)
-            put(detector, DETECTOR, found)
-            detector.save()
-        for number, tried in enumerate(each["examples"], 1):
-            example = Example(data_class=row, position=number)
-            put(example, EXAMPLE, tried)
-            example.save()
 
 
 def _policy(change: Change, slug: str, by: User | None) -> None:
@@ -128,45 +166,39 @@ def _policy(change: Change, slug: str, by: User | None) -> None:
     schema = Schema.objects.get(area=area, slug=wanted["schema"])
     policy = Policy.objects.filter(area=area, slug=wanted["slug"]).first()
     if policy is None:
-        draft = services.policy_create(
-            area_id=area.pk,
-            slug=wanted["slug"],
-            name=wanted["name"],
-            description=wanted["description"],
-            schema=schema,
-            by=by,
-        )
+        own = _titles(wanted) | {"slug": wanted["slug"]}
+        draft = services.policy_create(area_id=area.pk, schema=schema, by=by, **own)
     else:
         _rename(policy, wanted)
-        if all(name in ("name", "description") for name, _, _ in change.rows):
+        if _only_titles(change):
             return
-        draft = services.policy_version_clone_to_draft(version=_latest(policy.versions.all()), by=by)
-        draft.rules.all().delete()
-    _fill_policy(draft, change, schema)
-    services.policy_version_publish(version=draft, by=by)
-
-
-def _fill_policy(draft: PolicyVersion, change: Change, schema: Schema) -> None:
-    put(draft, SETTINGS, change.wanted)
+        before = policy_version_in_force(policy.pk) or _latest(policy.versions.all())
+        draft = services.policy_version_clone_to_draft(version=before, by=by)
+    put(draft, SETTINGS, wanted)
     draft.schema = schema
     draft.full_clean()
     draft.save()
-    for position, each in enumerate(change.wanted["rules"], 1):
-        row = Rule(version=draft, position=position)
-        put(row, RULE, each)
-        row.full_clean()
-        row.save()
+    fill_rules(draft, wanted["rules"])
+    services.policy_version_publish(version=draft, by=by)
+
+
+def _titles(wanted: Normal) -> dict[str, str]:
+    return {name: wanted[name] for name in TITLES}
+
+
+def _only_titles(change: Change) -> bool:
+    return change.sign == CHANGE and all(name in TITLES for name, _, _ in change.rows)
 
 
 def _rename(row: Schema | Policy, wanted: dict[str, str]) -> None:
     if (row.name, row.description) != (wanted["name"], wanted["description"]):
         row.name, row.description = wanted["name"], wanted["description"]
-        row.save(update_fields=("name", "description"))
+        row.save(update_fields=TITLES)
 
 
 def _latest(rows: Any) -> Any:
-    """A version to start a draft from: what is in it is replaced."""
-    return rows.exclude(state=State.DRAFT).order_by("-number").first() or rows.get()
+    """What to start from where nothing is in force: the latest version that ever was, or the only draft."""
+    return rows.exclude(state=State.DRAFT).order_by("-number").first() or rows.order_by("-number").first()
 
 
 def _credential(change: Change, slug: str, by: User | None) -> None:

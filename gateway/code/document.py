@@ -6,7 +6,9 @@ that come twice. `yes`, `010` and `2026-01-01` are text. Size, depth and number 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import json
+import re
+from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
 import yaml
@@ -28,9 +30,19 @@ class DocumentError(Exception):
 
 
 class Mapped(dict[str, Any]):
-    """A mapping of the document that knows where it began."""
+    """A mapping of the document that knows where it and its keys began; 0 where nobody counted lines."""
 
     line = 0
+    lines: dict[str, int] = {}
+
+    def at(self, name: str) -> int:
+        """The line of a key, or else of the whole."""
+        return self.lines.get(name, self.line)
+
+
+def told(line: int, problem: str) -> str:
+    """A problem with its place."""
+    return f"line {line}: {problem}" if line else problem
 
 
 class _Loader(yaml.SafeLoader):
@@ -62,7 +74,7 @@ class _Loader(yaml.SafeLoader):
 
 def _mapping(loader: _Loader, node: MappingNode) -> Mapped:
     found = Mapped()
-    found.line = node.start_mark.line + 1
+    found.line, found.lines = node.start_mark.line + 1, {}
     for key_node, value_node in node.value:
         key: Hashable = loader.construct_object(key_node, deep=True)
         line = key_node.start_mark.line + 1
@@ -73,21 +85,39 @@ def _mapping(loader: _Loader, node: MappingNode) -> Mapped:
         if key in found:
             raise DocumentError([f"line {line}: the key “{key[:60]}” comes twice."])
         found[key] = loader.construct_object(value_node, deep=True)
+        found.lines[key] = line
     return found
 
 
-def _resolver(tag: str, pattern: str, first: str) -> None:
-    import re
+def _scalar_text(loader: _Loader, node: ScalarNode) -> str:
+    if problem := _unfit(text := str(node.value)):
+        raise DocumentError([told(node.start_mark.line + 1, problem)])
+    return text
 
+
+def _unfit(text: str) -> str:
+    """Why no text may be this: databases refuse it, each in its own way."""
+    if "\0" in text:
+        return "a text holds the character NUL."
+    if not text.isascii() and _SURROGATE.search(text):
+        return "a text holds half of a character (a surrogate)."
+    return ""
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _resolver(tag: str, pattern: str, first: str) -> None:
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), list(first))
 
 
 _resolver("null", "null|~|", "n~")
 _Loader.yaml_implicit_resolvers.setdefault("", []).extend(_Loader.yaml_implicit_resolvers["~"])
 _resolver("bool", "true|false", "tf")
-_resolver("int", "-?(?:0|[1-9][0-9]*)", "-0123456789")
-_resolver("float", r"-?(?:0|[1-9][0-9]*)\.[0-9]+", "-0123456789")
+_resolver("int", "-?(?:0|[1-9][0-9]{0,17})", "-0123456789")  # more digits are text
+_resolver("float", r"-?(?:0|[1-9][0-9]{0,17})\.[0-9]{1,17}", "-0123456789")
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+_Loader.add_constructor("tag:yaml.org,2002:str", _scalar_text)
 
 
 def read(data: bytes) -> Mapped:
@@ -106,10 +136,66 @@ def read(data: bytes) -> Mapped:
         raise DocumentError([f"This is no YAML: {type(error).__name__}."]) from None
     except RecursionError:
         raise DocumentError([f"Nested more than {DEEPEST} levels."]) from None
+    return _document(found)
+
+
+def read_json(data: bytes) -> Mapped:
+    """The same from JSON. Nobody counts its lines. Raises `DocumentError`."""
+    if len(data) > LARGEST:
+        raise DocumentError([f"The document is larger than {LARGEST // 1024 // 1024} MB."])
+    try:
+        found = json.loads(data.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        raise DocumentError(["The document is not UTF-8."]) from None
+    except json.JSONDecodeError as error:
+        raise DocumentError([f"line {error.lineno}: {error.msg}."]) from None
+    except RecursionError:
+        raise DocumentError([f"Nested more than {DEEPEST} levels."]) from None
+    except ValueError:
+        raise DocumentError(["A number has too many digits."]) from None
+    _check(found)
+    return _document(found)
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> Mapped:
+    found = Mapped(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise DocumentError([f"the key “{twice[:60]}” comes twice."])
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise DocumentError([f"{name} is no number."])
+
+
+def _check(found: Any) -> None:
+    """The limits of the YAML reader, level by level, without recursion."""
+    level, nodes, depth = [found], 0, 0
+    while level:
+        nodes, depth = nodes + len(level), depth + 1
+        if nodes > MOST_NODES:
+            raise DocumentError([f"The document has more than {MOST_NODES} values."])
+        if depth > DEEPEST:
+            raise DocumentError([f"Nested more than {DEEPEST} levels."])
+        for text in level:
+            if isinstance(text, str) and (problem := _unfit(text)):
+                raise DocumentError([problem])
+        level = [each for value in level for each in _inside(value)]
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    return value if isinstance(value, list) else ()
+
+
+def _document(found: Any) -> Mapped:
     if not isinstance(found, Mapped):
         raise DocumentError(["The document has to be a mapping that begins with “postern: 1”."])
-    if found.get("postern") != FORMAT:
-        raise DocumentError([f"line 1: write “postern: {FORMAT}”: the document's format."])
+    if type(found.get("postern")) is not int or found["postern"] != FORMAT:
+        raise DocumentError([told(found.at("postern"), f"write “postern: {FORMAT}”: the document's format.")])
     return found
 
 
@@ -128,6 +214,7 @@ def _text(dumper: _Dumper, value: str) -> ScalarNode:
 
 
 _Dumper.add_representer(str, _text)
+_Dumper.add_representer(Mapped, _Dumper.represent_dict)
 
 
 def write(document: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ Pure but for `plan`, which reads. A change's `rows` are (what, before, after) in
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,8 +14,8 @@ from typing import Any, Final
 from django.contrib.auth.models import Group
 
 from gateway.code import state
-from gateway.code.document import DocumentError, Mapped
-from gateway.code.shape import AREA, POLICY, ROOT, SETTINGS, Normal, Part, Reader, default, of_row
+from gateway.code.document import DocumentError, Mapped, told
+from gateway.code.shape import AREA, POLICY, ROOT, SETTINGS, Normal, Part, Reader, default, inert, of_row
 from gateway.models import Area
 
 ADD, CHANGE, REMOVE, KEEP = "+", "~", "-", "?"
@@ -30,8 +31,17 @@ KINDS: Final = {
     "endpoints": "endpoint",
     "access_rules": "access rule",
 }
+REFERS: Final[Mapping[str, Mapping[str, str]]] = {
+    "policies": {"schema": "schemas"},
+    "endpoints": {"credential": "credentials"},
+    "access_rules": {"endpoint": "endpoints", "policy": "policies"},
+}
+"""Which columns name objects of which kind."""
+
 Row = tuple[str, str, str]
 NOTHING: Final = "–"
+SHOWN: Final = 200
+"""So many characters of a value are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +66,23 @@ class Plan:
     area: Normal
     changes: tuple[Change, ...]
     drift: tuple[Change, ...]  # only in the database, and left alone
+    document: Mapped = field(default_factory=Mapped, compare=False, repr=False)
+    prune: bool = field(default=False, compare=False)
 
     @property
     def is_empty(self) -> bool:
         return not self.changes
 
+    @property
+    def digest(self) -> str:
+        """Stands for exactly these changes (16 hex digits): what was reviewed is what is applied."""
+        said = [self.area["slug"], [(each.as_json(), each.wanted) for each in self.changes]]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
     def as_json(self) -> dict[str, Any]:
         return {
             "area": self.area["slug"],
+            "digest": self.digest,
             "changes": [each.as_json() for each in self.changes],
             "only_in_database": [each.as_json() for each in self.drift],
         }
@@ -75,7 +94,7 @@ class Plan:
             lines = ["no changes"]
         if self.drift:
             lines += ["", "Only in the database, not in the file:"]
-            lines += [f"  ? {KINDS[each.kind]} {each.key}{_fate(each)}" for each in self.drift]
+            lines += [f"  ? {KINDS[each.kind]} {inert(each.key, 200)}{_fate(each)}" for each in self.drift]
         return "\n".join(lines)
 
 
@@ -104,7 +123,12 @@ def plan(document: Mapped, *, prune: bool = False) -> Plan:
             changes += gone
         else:
             drift += [Change(KEEP, each.kind, each.key) for each in gone]
-    return Plan(area, tuple(changes), tuple(drift))
+    return Plan(area, tuple(changes), tuple(drift), document, prune)
+
+
+def again(made: Plan) -> Plan:
+    """The same plan against the database as it is now."""
+    return plan(made.document, prune=made.prune)
 
 
 def key_of(kind: str, normal: Normal) -> str:
@@ -125,35 +149,35 @@ def _by_key(kind: str, objects: list[Normal]) -> dict[str, Normal]:
 
 def _twice(wanted: Mapping[str, list[Normal]]) -> Iterator[str]:
     for kind, objects in wanted.items():
-        keys = [key_of(kind, each) for each in objects]
-        yield from (f"{kind}: {key} comes twice." for key in dict.fromkeys(keys) if keys.count(key) > 1)
+        yield from _doubles(KINDS[kind], [(key_of(kind, each), each) for each in objects])
         for each in objects:
-            slugs = [inner["slug"] for inner in each.get("classes", ())]
-            doubled = {slug for slug in slugs if slugs.count(slug) > 1}
-            yield from (
-                f"schema {key_of(kind, each)}: the class {slug} comes twice." for slug in sorted(doubled)
-            )
+            classes = [(str(inner["slug"]), inner) for inner in each.get("classes", ())]
+            yield from _doubles(f"schema {key_of(kind, each)}: class", classes)
+
+
+def _doubles(kind: str, named: list[tuple[str, Normal]]) -> Iterator[str]:
+    seen: dict[str, int] = {}
+    for name, each in named:
+        line = getattr(each, "line", 0)
+        if name in seen:
+            first = f" (first in line {seen[name]})" if line else ""
+            yield told(line, f"{kind} {inert(name)} comes twice{first}.")
+        seen.setdefault(name, line)
 
 
 def _astray(wanted: Mapping[str, list[Normal]], held: Mapping[str, list[Normal]]) -> Iterator[str]:
     """References to what neither the file nor the database has."""
     there = {
-        kind: {
-            str(each["name" if kind == "credentials" else "slug"]) for each in (*wanted[kind], *held[kind])
-        }
+        kind: {key_of(kind, each) for each in (*wanted[kind], *held[kind])}
         for kind in ("schemas", "policies", "credentials", "endpoints")
     }
-    refers = {
-        "policies": {"schema": "schemas"},
-        "endpoints": {"credential": "credentials"},
-        "access_rules": {"endpoint": "endpoints", "policy": "policies"},
-    }
-    for kind, columns in refers.items():
+    for kind, columns in REFERS.items():
         for each in wanted[kind]:
             for column, target in columns.items():
                 if each[column] and each[column] not in there[target]:
-                    missing = f"there is no {KINDS[target]} “{each[column]}” in this area."
-                    yield f"{KINDS[kind]} {key_of(kind, each)}: {missing}"
+                    missing = f"there is no {KINDS[target]} “{inert(each[column])}” in force in this area."
+                    where = f"{KINDS[kind]} {inert(key_of(kind, each))}"
+                    yield told(getattr(each, "line", 0), f"{where}: {missing}")
 
 
 def _area(area: Normal, found: Area | None) -> Iterator[Change]:
@@ -186,26 +210,27 @@ def _rows(part: Part, held: Normal, wanted: Normal) -> Iterator[Row]:
     names = [*part.names, *part.columns, *(SETTINGS.columns if part is POLICY else ())]
     for name in names:
         if held[name] != wanted[name]:
-            yield name, _said(held[name]), _said(wanted[name])
+            yield name, *_pair(held[name], wanted[name])
     for name in part.children:
         yield from _children(name, held[name], wanted[name])
 
 
 def _children(kind: str, held: list[Normal], wanted: list[Normal]) -> Iterator[Row]:
-    before, after = _named(held), _named(wanted)
+    before, after = named(held), named(wanted)
     for name in {**after, **before}:
         old, new = before.get(name), after.get(name)
         if old is None or new is None:
-            yield f"{kind} › {name}", _said(old), _said(new)
+            yield f"{kind} › {inert(name)}", _said(old), _said(new)
         elif old != new:
             for column in new:
                 if old[column] != new[column]:
-                    yield f"{kind} › {name} › {column}", _said(old[column]), _said(new[column])
-    if list(before) != list(after) and sorted(before) == sorted(after):
-        yield f"order of {kind}", ", ".join(before), ", ".join(after)
+                    yield f"{kind} › {inert(name)} › {column}", *_pair(old[column], new[column])
+    stayed, stay = [name for name in before if name in after], [name for name in after if name in before]
+    if stayed != stay:
+        yield f"order of {kind}", *_pair(", ".join(stayed), ", ".join(stay))
 
 
-def _named(children: list[Normal]) -> dict[str, Normal]:
+def named(children: list[Normal]) -> dict[str, Normal]:
     """By name; those that share one are counted."""
     found: dict[str, Normal] = {}
     for each in children:
@@ -217,11 +242,29 @@ def _named(children: list[Normal]) -> dict[str, Normal]:
     return found
 
 
+def _pair(old: Any, new: Any) -> tuple[str, str]:
+    """Before and after. Long texts are shown from shortly before they begin to differ."""
+    before, after = _text(old), _text(new)
+    if max(len(before), len(after)) <= SHOWN:
+        return _said(old), _said(new)
+    same = next((at for at, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), SHOWN)
+    begin = max(0, same - 40)
+    return _cut(before, begin), _cut(after, begin)
+
+
 def _said(value: Any) -> str:
+    return _cut(_text(value), 0)
+
+
+def _cut(text: str, begin: int) -> str:
+    shown = ("…" if begin else "") + inert(text[begin:], SHOWN)
+    return shown if len(text) <= SHOWN else f"{shown} ({len(text)} characters)"
+
+
+def _text(value: Any) -> str:
     if value is None or value is ... or value == "" or value == []:
         return NOTHING
-    text = value if isinstance(value, str) else json.dumps(_brief(value), ensure_ascii=False)
-    return text if len(text) <= 200 else f"{text[:200]}… ({len(text)} characters)"
+    return value if isinstance(value, str) else json.dumps(_brief(value), ensure_ascii=False)
 
 
 def _brief(value: Any) -> Any:
@@ -232,7 +275,7 @@ def _brief(value: Any) -> Any:
 
 
 def _lines(change: Change) -> Iterator[str]:
-    yield f"{change.sign} {KINDS[change.kind]} {change.key}{_fate(change)}"
+    yield f"{change.sign} {KINDS[change.kind]} {inert(change.key, 200)}{_fate(change)}"
     for name, before, after in change.rows:
         yield f"    {name}: {after}" if change.sign == ADD else f"    {name}: {before} → {after}"
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from gateway.code.document import Mapped
+from gateway.code.document import Mapped, told
 from gateway.models import AccessRule, Area, Credential, Endpoint
 from policies.engine.types import Gate, Level
 from policies.models import DataClass, Detector, Example, Policy, PolicyVersion, Rule, Schema
@@ -86,6 +86,7 @@ ROOT: Final[Mapping[str, Part]] = {
     "endpoints": ENDPOINT,
     "access_rules": ACCESS,
 }
+MOST_PROBLEMS: Final = 100
 REQUIRED_NAMES: Final = {"schema", "group", "endpoint", "policy"}
 
 
@@ -132,12 +133,12 @@ class Reader:
 
     def objects(self, document: Mapped, name: str) -> list[Normal]:
         """Every object of one kind."""
-        return self._list(document.get(name), ROOT[name], name, document.line)
+        return self._list(document.get(name), ROOT[name], name, document.at(name))
 
     def area(self, document: Mapped) -> Normal:
         said = document.get("area")
         if not isinstance(said, Mapped):
-            self._say(document.line, "area", "say which area this is: area: {slug: …, name: …}.")
+            self._say(document.at("area"), "area", "say which area this is: area: {slug: …, name: …}.")
             return {}
         return self._object(said, AREA, "area")
 
@@ -145,7 +146,7 @@ class Reader:
         unknown = [name for name in document if name not in ROOT and name not in ("postern", "area")]
         for name in unknown:
             self._say(
-                document.line, "document", f"“{name[:60]}” is no part of it; there are {', '.join(ROOT)}."
+                document.at(name), "document", f"“{inert(name)}” is no part; there are {', '.join(ROOT)}."
             )
 
     def _list(self, said: Any, part: Part, where: str, line: int) -> list[Normal]:
@@ -166,16 +167,17 @@ class Reader:
     def _object(self, said: Mapped, part: Part, where: str) -> Normal:
         title = said.get("slug") or said.get("name")
         if isinstance(title, str):
-            where = f"{where} ({title[:60]})"
+            where = f"{where} ({inert(title)})"
         parts = [part, SETTINGS] if part is POLICY else [part]
         known = {*part.names, *part.children, *(name for each in parts for name in each.columns)}
         for name in said:
             if name not in known:
-                self._say(said.line, where, f"there is no “{name[:60]}” here.")
-        normal = {name: self._value(each, name, said, where) for each in parts for name in each.columns}
+                self._say(said.at(name), where, f"there is no “{inert(name)}” here.")
+        normal = Mapped({n: self._value(each, n, said, where) for each in parts for n in each.columns})
+        normal.line = said.line
         normal |= {name: self._name(name, said, where) for name in part.names}
         for name, child in part.children.items():
-            normal[name] = self._list(said.get(name), child, f"{where} › {name}", said.line)
+            normal[name] = self._list(said.get(name), child, f"{where} › {name}", said.at(name))
         return normal
 
     def _name(self, name: str, said: Mapped, where: str) -> str:
@@ -183,7 +185,7 @@ class Reader:
         if value is None and name not in REQUIRED_NAMES:
             return ""
         if not isinstance(value, str) or not value:
-            self._say(said.line, where, f"say which {name}.")
+            self._say(said.at(name), where, f"say which {name}.")
             return ""
         return value
 
@@ -197,12 +199,22 @@ class Reader:
         try:
             return _checked(part.field(name), name, said[name])
         except ValidationError as error:
-            self._say(said.line, where, f"“{name}”: {' '.join(error.messages)}")
+            self._say(said.at(name), where, f"“{name}”: {' '.join(error.messages)}")
             return None
 
     def _say(self, line: int, where: str, problem: str) -> None:
-        if len(self.problems) < 100:
-            self.problems.append(f"line {line}: {where}: {problem}")
+        if len(self.problems) < MOST_PROBLEMS:
+            self.problems.append(told(line, f"{where}: {problem}"))
+        elif len(self.problems) == MOST_PROBLEMS:
+            self.problems.append("There are more problems than these.")
+
+
+def inert(text: str, longest: int = 60) -> str:
+    """A name or value for a line of a terminal: it ends no line, moves no cursor and turns no direction."""
+    shown = "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:longest]
+    )
+    return shown if len(text) <= longest else f"{shown}…"
 
 
 def _checked(column: Any, name: str, said: object) -> Any:
@@ -221,9 +233,9 @@ def _checked(column: Any, name: str, said: object) -> Any:
         return _moment(value)
     if value == "" and column.blank:
         return value
-    column.clean(value, None)
     if wanted is list and not all(isinstance(each, str) for each in value):
         raise ValidationError("use a list of words.")
+    column.clean(value, None)
     return value
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gateway.code.document import DEEPEST, LARGEST, DocumentError, read, write
+from gateway.code.document import DEEPEST, LARGEST, DocumentError, read, read_json, write
 
 BOMB = "postern: 1\na: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [*{old}, *{old}, *{old}, *{old}, *{old}, *{old}, *{old}, *{old}, *{old}]\n"
@@ -31,6 +31,10 @@ BOMB = "postern: 1\na: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("postern: 1\na: [1, 2\n", "line 3"),
         ("postern: 1\n---\npostern: 1\n", "line 2"),
         ("postern: 1\na: \x00\n", "no YAML"),
+        ('postern: 1\na: "x\\0y"\n', "line 2: a text holds the character NUL"),
+        ('postern: 1\na: "\\ud83d"\n', "line 2: a text holds half of a character"),
+        ('postern: 1\n"\\0": 1\n', "line 2: a text holds"),
+        ("postern: true\n", "line 1: write"),
         ("", "mapping"),
         ("[]", "mapping"),
         ("postern: 2\n", "postern: 1"),
@@ -97,3 +101,34 @@ def test_what_is_written_is_read_back(value: object) -> None:
 def test_what_other_readers_take_for_something_else_is_text_here() -> None:
     found = read(b"postern: 1\na: [yes, no, 010, 2026-01-01, 0x1f, 1e3, off]\n")
     assert found["a"] == ["yes", "no", "010", "2026-01-01", "0x1f", "1e3", "off"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"postern": 1, "a": 1, "a": 2}', "the key “a” comes twice"),
+        ('{"postern": 1,\n "a": }', "line 2"),
+        ('{"postern": 1, "a": NaN}', "NaN is no number"),
+        ('{"postern": 1, "a": "\\u0000"}', "NUL"),
+        ('{"postern": 1, "a": "\\ud83d"}', "half of a character"),
+        ('{"postern": 1, "a": ' + "9" * 5000 + "}", "too many digits"),
+        ('{"postern": 1, "a": ' + "[" * 20 + "]" * 20 + "}", "Nested more than"),
+        ('{"postern": 1, "a": ' + "[" * 100_000, "Nested more than"),
+        ('{"postern": 1, "a": [' + "1," * 400_000 + "1]}", "more than 300000"),
+        ("[]", "mapping"),
+        ('{"postern": "1"}', "write “postern: 1”"),
+    ],
+)
+def test_what_is_not_plain_json_is_refused(text: str, said: str) -> None:
+    with pytest.raises(DocumentError) as error:
+        read_json(text.encode())
+    assert said in error.value.problems[0]
+
+
+def test_json_says_the_same_as_yaml() -> None:
+    text = '{"postern": 1, "a": ["\\ud83d\\ude42", "yes", 12, true, null, {"b": ""}]}'
+    assert read_json(text.encode()) == read(write(read_json(text.encode())).encode())
+
+
+def test_a_number_of_many_digits_is_text() -> None:
+    assert read(b"postern: 1\na: " + b"9" * 5000)["a"] == "9" * 5000

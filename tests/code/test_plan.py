@@ -15,13 +15,14 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from gateway.code import state
-from gateway.code.apply import ApplyError, apply
+from gateway.code.apply import ApplyError, PlanMoved, apply
 from gateway.code.document import DocumentError, read, write
 from gateway.code.plan import plan
 from gateway.console.seed import seed_world
 from gateway.models import AccessRule, Area, Credential, Endpoint, MembershipChange
 from policies import compiler, services
-from policies.models import PolicyVersion, SchemaVersion
+from policies.history import COPIED, history_of
+from policies.models import DataClass, PolicyVersion, SchemaVersion
 from policies.models import State as VersionState
 from policies.versions import schema_version_in_force
 from tests.gateway import two
@@ -161,12 +162,96 @@ def test_everything_that_is_wrong_is_said_at_once(file: dict[str, Any]) -> None:
     assert all(problem.startswith("line ") for problem in error.value.problems)
 
 
+def test_text_for_a_terminal_is_inert(file: dict[str, Any]) -> None:
+    file["endpoints"][0]["name"] = "x\n- policy support\x1b[2K\u202e"
+    file["schemas"][0]["classes"][0]["description"] = "a" * 250
+    text = planned(file).text()
+    assert len(text.splitlines()) == 4 and "(250 characters)" in text
+    assert r"x\n- policy support\x1b[2K\u202e" in text
+    file["policies"][0]["slug\x1b"] = "x"
+    with pytest.raises(DocumentError) as error:
+        planned(file)
+    assert r"slug\x1b" in str(error.value)
+
+
+def test_a_long_text_is_shown_where_it_differs(file: dict[str, Any]) -> None:
+    words = "\n".join(f"word{number}" for number in range(500))
+    file["schemas"][0]["classes"][0]["detectors"].append({"kind": "terms", "value": words})
+    applied(file)
+    file["schemas"][0]["classes"][0]["detectors"][-1]["value"] = words.replace("word499", "other")
+    assert "other" in planned(file).text()
+
+
+def test_what_stays_is_no_line_of_the_history(file: dict[str, Any]) -> None:
+    classes = file["schemas"][0]["classes"]
+    classes[0]["weight"] = 9
+    classes[1]["examples"] = [{"text": "no such thing", "kind": "negative"}]
+    removed = next(each for each in reversed(classes) if each["slug"] not in json.dumps(file["policies"]))
+    classes.remove(removed)
+    classes.insert(2, {"slug": "NEW", "name": "New", "detectors": [{"kind": "terms", "value": "newcomer"}]})
+    applied(file)
+    written = history_of(DataClass).exclude(history_change_reason=COPIED).filter(version__number=2)
+    told = {(row.slug, row.history_type) for row in written}
+    assert {(removed["slug"], "-"), ("NEW", "+"), (classes[0]["slug"], "~")} <= told
+    assert all(change == "~" for slug, change in told if slug not in ("NEW", removed["slug"]))
+    assert {row.history_change_reason for row in written} == {"From a file"}
+    assert planned(file).is_empty
+
+
+def test_the_order_of_classes_and_rules_is_followed(file: dict[str, Any]) -> None:
+    file["schemas"][0]["classes"].reverse()
+    file["policies"][1]["rules"].reverse()
+    assert "order of classes" in applied(file).text()
+    assert planned(file).is_empty
+
+
+def test_rules_of_one_name_are_told_apart(file: dict[str, Any]) -> None:
+    rule = {"name": "Same", "matcher": "level", "value": "restricted", "gate": "flag"}
+    file["policies"][1]["rules"] += [rule, rule | {"gate": "block"}]
+    applied(file)
+    assert planned(file).is_empty
+    file["policies"][1]["rules"][-1]["gate"] = "hold"
+    assert "rules › Same (2) › gate: block → hold" in applied(file).text()
+    assert planned(file).is_empty
+
+
+def test_only_the_plan_that_was_seen_is_applied(file: dict[str, Any]) -> None:
+    file["endpoints"][0]["name"] = "Renamed"
+    made = planned(file)
+    with pytest.raises(PlanMoved):
+        apply(plan=made, by=None, expect="0" * 16)
+    Endpoint.objects.filter(slug=file["endpoints"][0]["slug"]).update(name="Somebody was here")
+    with pytest.raises(PlanMoved) as error:
+        apply(plan=made, by=None, expect=made.digest)
+    assert "changed meanwhile" in str(error.value)
+
+
+def test_every_refusal_is_told_and_what_leans_on_it_is_not(file: dict[str, Any]) -> None:
+    file["schemas"][0]["classes"][0]["examples"] = [{"text": "nothing to be found here"}]
+    file["policies"][0]["rules"].append({"name": "r", "matcher": "class", "value": "NOT_THERE"})
+    endpoint = next(each for each in file["endpoints"] if each.get("credential"))
+    endpoint |= {"origin": "http://elsewhere.example.com", "allow_private": False}
+    with pytest.raises(ApplyError) as error:
+        applied(file)
+    assert [problem.split(": ")[1][:6] for problem in error.value.problems] == ["schema", "endpoi"]
+    assert all(problem.startswith("line ") for problem in error.value.problems)
+
+
+def test_a_schema_of_which_no_version_is_in_force_is_no_schema(file: dict[str, Any]) -> None:
+    file["policies"][0]["schema"] = "coming"
+    services.schema_create(area_id=Area.objects.get().pk, slug="coming", name="Coming", by=None)
+    with pytest.raises(DocumentError) as error:
+        planned(file)
+    assert "no schema “coming” in force" in error.value.problems[0]
+
+
 def test_two_of_a_name_are_refused(file: dict[str, Any]) -> None:
     file["policies"].append(file["policies"][0])
     file["schemas"][0]["classes"].append(file["schemas"][0]["classes"][0])
     with pytest.raises(DocumentError) as error:
         planned(file)
-    assert any("comes twice" in problem for problem in error.value.problems)
+    assert len(error.value.problems) == 2
+    assert all("comes twice (first in line" in problem for problem in error.value.problems)
 
 
 def test_a_pattern_that_cannot_run_is_refused_and_leaves_no_draft(file: dict[str, Any]) -> None:
@@ -213,13 +298,19 @@ def test_the_command_tells_ci(file: dict[str, Any], tmp_path: Path) -> None:
     path.write_text(write(file))
     out = io.StringIO()
     call_command("policy", "plan", str(path), "--json", stdout=out)
-    assert json.loads(out.getvalue()) == {"area": "default", "changes": [], "only_in_database": []}
+    told = json.loads(out.getvalue())
+    assert len(told.pop("digest")) == 16
+    assert told == {"area": "default", "changes": [], "only_in_database": []}
     file["endpoints"][0]["name"] = "Renamed"
     path.write_text(write(file))
     with pytest.raises(SystemExit) as ended:
         call_command("policy", "plan", str(path), "--detailed-exitcode", stdout=io.StringIO())
     assert ended.value.code == 2
     two.official("erin")
+    two.official("frank", "policy_editor")
+    with pytest.raises(CommandError) as refused:
+        call_command("policy", "apply", str(path), "--as", "frank", stdout=io.StringIO())
+    assert "gateway.change_endpoint is missing" in str(refused.value)
     call_command("policy", "apply", str(path), "--as", "erin", stdout=io.StringIO())
     assert Endpoint.objects.filter(name="Renamed").exists()
     for arguments in (["apply", str(path), "--as", "nobody"], ["plan", str(tmp_path / "none.yaml")]):
@@ -265,3 +356,14 @@ def test_an_empty_instance_becomes_the_same(file: dict[str, Any], tmp_path: Path
         theirs = run("-c", SPECS)
     assert json.loads(theirs) == json.loads(specs())
     assert len(json.loads(theirs)) == 4
+
+
+def test_what_would_not_stay_as_written_is_refused(file: dict[str, Any]) -> None:
+    """A credential that moves is taken from its endpoints: the file cannot have both."""
+    used = next(each["credential"] for each in file["endpoints"] if each.get("credential"))
+    row = next(each for each in file["credentials"] if each["name"] == used)
+    row["origin"] = "https://elsewhere.example.com"
+    with pytest.raises(ApplyError) as error:
+        applied(file)
+    assert "this would still differ afterwards (credential –" in error.value.problems[0]
+    assert Credential.objects.filter(name=used, origin=row["origin"]).count() == 0

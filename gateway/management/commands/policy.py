@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from gateway.code import state
 from gateway.code.apply import ApplyError, apply
 from gateway.code.document import LARGEST, DocumentError, read, write
+from gateway.code.permissions import missing
 from gateway.code.plan import Plan, plan
 from gateway.models import Area, User
 
@@ -40,13 +41,14 @@ class Command(BaseCommand):
                 made.add_argument("--detailed-exitcode", action="store_true", help="2 if there are changes")
             else:
                 made.add_argument("--as", dest="by", default="", help="username on whose behalf")
+                made.add_argument("--expect", default="", help="only if the plan still has this digest")
 
     def handle(self, *, verb: str, **options: Any) -> None:
         try:
             getattr(self, f"_{verb}")(**options)
         except (DocumentError, ApplyError) as error:
             if options.get("json"):
-                self.stdout.write(json.dumps({"problems": error.problems}, indent=2))
+                self.stdout.write(json.dumps({"problems": error.problems}, indent=2, ensure_ascii=False))
             raise CommandError("Nothing was changed.\n" + "\n".join(error.problems)) from error
 
     def _export(self, *, area: str, **options: Any) -> None:
@@ -64,12 +66,14 @@ class Command(BaseCommand):
         if detailed_exitcode and not made.is_empty:
             sys.exit(CHANGES)
 
-    def _apply(self, *, file: str, prune: bool, by: str, **options: Any) -> None:
+    def _apply(self, *, file: str, prune: bool, by: str, expect: str, **options: Any) -> None:
         person = User.objects.filter(username=by, is_active=True).first() if by else None
         if by and person is None:
             raise CommandError(f"There is no active person “{by}”.")
         made = plan(read(_bytes(file)), prune=prune)
-        apply(plan=made, by=person)
+        if person is not None and (refused := missing(made, person.has_perm)):
+            raise ApplyError(refused)
+        apply(plan=made, by=person, expect=expect)
         self._tell(made, options["json"])
 
     def _tell(self, made: Plan, as_json: bool) -> None:
