@@ -312,7 +312,7 @@ def _rule(rule: AccessRule, policy: Policy | None, *, late: bool) -> Access:
 
 def access_of(rule: AccessRule, policy: Policy | None) -> Access:
     """A row as the data path has it."""
-    return _rule(rule, policy)
+    return _rule(rule, policy, late=False)
 
 
 def _limits(rule: AccessRule) -> Limits:
