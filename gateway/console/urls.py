@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from gateway.console import drift, proposing, timeline, views
+from gateway.console import drift, preview, proposing, timeline, views
+from gateway.console.playground import playground
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -13,6 +14,11 @@ urlpatterns = [
     path("drift/<uuid:field_id>/propose/", drift.propose, name="drift-propose"),
     path("drift/<uuid:field_id>/ignore/", drift.ignore, name="drift-ignore"),
     path("drift/<uuid:field_id>/restore/", drift.restore, name="drift-restore"),
+    path("playground/", playground, name="playground"),
+    path("preview/policy/<uuid:version_id>/", preview.policy, name="preview_policy"),
+    path("preview/schema/<uuid:version_id>/", preview.schema, name="preview_schema"),
+    path("preview/<uuid:job_id>/", preview.result, name="preview"),
+    path("preview/<uuid:job_id>/cancel/", preview.cancel, name="preview_cancel"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("history/", timeline.history, name="history"),

@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from gateway.console import catalogue as jobs
-from gateway.console.timeline import KINDS
+from gateway.console.changes import KINDS
 
 register = template.Library()
 
@@ -86,6 +86,8 @@ def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     items = [("Home", "home", True)]
     items.append(("Audit", "audit:sessions", user.has_perm("audit.view_call")))
     items.append(("Drift", "drift", user.has_perm("gateway.view_structuredfield")))
+    may_play = user.has_perms(("policies.view_policyversion", "policies.view_schemaversion"))
+    items.append(("Playground", "playground", may_play))
     items.append(("Proposals", "proposals", user.has_perm("policies.view_proposal")))
     items.append(("History", "history", user.has_perm("gateway.view_history")))
     items.append(("Admin", "admin:index", user.is_staff))

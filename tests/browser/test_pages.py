@@ -21,6 +21,7 @@ PAGES = (
     "/audit/calls/",
     "/audit/calls/?action=blocked",
     "/drift/",
+    "/playground/",
     "/admin/",
     "/admin/policies/schemaversion/",
     "/admin/policies/policyversion/",
