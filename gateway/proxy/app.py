@@ -143,11 +143,11 @@ class _Call:
         body = await self._body(head, target.max_body)
         ledger.size = len(body)
         ledger.lap("body")
-        listed = self.proxy.fields.looks_at(target.id)
         policy = ledger.route.policy if ledger.route is not None else self._policy_of
-        call = ledger.exchange = Exchange(policy, wire, self.proxy.keys, lists_fields=listed)
+        call = ledger.exchange = Exchange(policy, wire, self.proxy.keys)
+        call.lists_fields = self.proxy.fields.looks_at(target.id)
         verdict = await self._inspect(call, head, body, circumstances)
-        if listed and call.fields:
+        if call.lists_fields and call.fields:
             self.proxy.fields.saw(target.id, call.fields, now)
         ledger.lap("scan")
         enforce(verdict)

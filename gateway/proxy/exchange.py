@@ -151,8 +151,6 @@ class Exchange:
         self.request_hmac = b""
         self.session_hint = b""
         self.fingerprints: tuple[tuple[str, bytes], ...] = ()
-        self.lists_fields = lists_fields
-        self.fields: tuple[FieldSeen, ...] = ()  # of the request, no data class claims them
         self.outcome = Outcome()
         self.counts: dict[str, int] = {}  # findings of the response by class
         self._seen: dict[str, int] = {}  # the same where rules count over the whole response

@@ -83,7 +83,7 @@ def test_the_version_before_judges_until_the_new_one_is_ready(world: World, slow
     publish(world)
     began = time.monotonic()
     snapshots.refresh()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     assert access(snapshots, world).policy_label == "House@1"
     snapshots.refresh()
     assert access(snapshots, world).policy_label == "House@1"
@@ -101,7 +101,7 @@ def test_locks_are_followed_meanwhile(world: World, slow: Slow) -> None:
     Lock.objects.create(reason="incident", endpoint=world.endpoint)
     snapshots.refresh()
     assert snapshots.current().targets[world.endpoint.slug].refusal == "locked"
-    assert snapshots.age < 1
+    assert snapshots.age < 5
 
 
 def refused(snapshots: Snapshots, world: World, kind: type[ProxyError]) -> str:
@@ -115,15 +115,15 @@ def test_nothing_old_judges_for_long(world: World, slow: Slow) -> None:
     slow.go.set()
     snapshots = following()
     slow.go.clear()
-    with mock.patch.object(compiling, "LATE", 0.3):
+    clock = mock.Mock(**{"monotonic.return_value": 1000.0})
+    with mock.patch.object(compiling, "time", clock):
+        publish(world)
+        snapshots.refresh()
+        clock.monotonic.return_value += compiling.LATE / 2
         publish(world)
         snapshots.refresh()
         assert routes.policy_of(access(snapshots, world))
-        time.sleep(0.2)
-        publish(world)
-        snapshots.refresh()
-        assert routes.policy_of(access(snapshots, world))
-        time.sleep(0.2)
+        clock.monotonic.return_value += compiling.LATE / 2 + 1
         snapshots.refresh()
         assert refused(snapshots, world, Unavailable) == "configuration_stale"
         slow.go.set()

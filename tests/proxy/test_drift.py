@@ -199,7 +199,8 @@ def test_no_value_reaches_a_row_or_a_log_line(caplog: pytest.LogCaptureFixture) 
         "text": json.dumps({canary: canary for canary in canaries}),
     }
     chat, seen = endpoint(), FieldLog()
-    call = Exchange(policy(), PlainJson(), KEYS, lists_fields=True)
+    call = Exchange(policy(), PlainJson(), KEYS)
+    call.lists_fields = True
     call.request(HEAD, json.dumps(document).encode())
     seen.saw(chat.pk, call.fields, 100.0)
     with caplog.at_level(logging.DEBUG):

@@ -56,14 +56,16 @@ def test_who_does_not_ask_does_not_pay() -> None:
 
 def test_a_call_that_is_listed_is_judged_like_any_other() -> None:
     body = plain({"note": "tea", "mail": EMAIL})
-    listed = Exchange(policy(), PlainJson(), KEYS, lists_fields=True)
+    listed = Exchange(policy(), PlainJson(), KEYS)
+    listed.lists_fields = True
     assert listed.request(HEAD, body) == judged(body, wire=PlainJson())[1]
     assert [field.path for field in listed.fields] == ["note"]
 
 
 def test_fields_that_cannot_be_told_stop_a_call_only_where_a_rule_asks() -> None:
     with mock.patch.object(module, "unclassified", side_effect=MaskError("too_many_findings")):
-        listed = Exchange(policy(), PlainJson(), KEYS, lists_fields=True)
+        listed = Exchange(policy(), PlainJson(), KEYS)
+        listed.lists_fields = True
         assert listed.request(HEAD, plain({"note": "tea"})).gate is Gate.ALLOW
         with pytest.raises(Unreadable):
             judged(plain({"note": "tea"}), HOLD, wire=PlainJson())
