@@ -123,19 +123,11 @@ class Exchange:
     response_reasons: tuple[str, ...] = ()  # in words, each once
     response_observed: Gate | None = None  # what would have happened, had the policy not observed
     response_spared = NOTHING
+    lists_fields = False  # set: `fields` are told even if no rule of the policy asks for them
+    fields: tuple[FieldSeen, ...] = ()  # of the request: no data class claims them
 
-    def __init__(
-        self,
-        policy: Policy | Callable[[str], Policy],
-        wire: Wire,
-        keys: DigestKeys,
-        *,
-        lists_fields: bool = False,
-    ) -> None:
-        """`policy`: the one to judge by, or what gives it for the model that the body names.
-
-        `lists_fields`: fill `fields` even if no rule of the policy asks for them.
-        """
+    def __init__(self, policy: Policy | Callable[[str], Policy], wire: Wire, keys: DigestKeys) -> None:
+        """`policy`: the one to judge by, or what gives it for the model that the body names."""
         self._policy_of: Callable[[str], Policy] | None = None
         if isinstance(policy, Policy):
             self.policy = policy
