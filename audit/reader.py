@@ -87,6 +87,29 @@ def call_read(call: Call) -> CallRecord:
     return CallRecord(call, parts, _follow(entries) and not any(map(_broken, parts)))
 
 
+def admissions_read(calls: Sequence[Call]) -> dict[UUID, Part]:
+    """What was recorded of these calls' requests, in three queries and without an event.
+
+    For work over many calls that shows no payload: whoever starts it notes one event for all.
+    """
+    if not calls:
+        return {}
+    when = [call.started_at for call in calls]
+    span = {"started_at__gte": min(when), "started_at__lte": max(when)}
+    numbers = [call.id for call in calls]
+    entries = list(Entry.objects.filter(call_id__in=numbers, kind="admission", **span))
+    sealed = {
+        row.id: bytes(row.sealed) for row in Payload.objects.filter(id__in=[e.id for e in entries], **span)
+    }
+    keys = {row.id: row for row in CallKey.objects.filter(id__in=numbers, **span)}
+    found: dict[UUID, Part] = {}
+    for entry in entries:
+        if entry.call_id is not None:
+            cipher, problem = _opened(keys.get(entry.call_id))
+            found[entry.call_id] = _part(entry, sealed.get(entry.id), cipher, problem)
+    return found
+
+
 @lru_cache(maxsize=4)
 def directory(path: Path) -> KeyDirectory:
     """The key directory of the settings; keys are read once."""
@@ -95,12 +118,15 @@ def directory(path: Path) -> KeyDirectory:
 
 def _cipher(call: Call) -> tuple[AESGCM | None, str]:
     """The call's own cipher, or why there is none."""
-    row = CallKey.objects.filter(id=call.id, started_at=call.started_at).first()
+    return _opened(CallKey.objects.filter(id=call.id, started_at=call.started_at).first())
+
+
+def _opened(row: CallKey | None) -> tuple[AESGCM | None, str]:
     if row is None:
         return None, "its key was erased"
     try:
         month = directory(Path(settings.AUDIT_KEY_DIR)).find(row.month_key)
-        key = crypto.unseal(AESGCM(month), bytes(row.wrapped), crypto.key_place(call.id.bytes, row.month_key))
+        key = crypto.unseal(AESGCM(month), bytes(row.wrapped), crypto.key_place(row.id.bytes, row.month_key))
     except KeyMissing:
         return None, f"the key {row.month_key} is gone"
     except crypto.SealError:

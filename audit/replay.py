@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from audit.inert import Mark, Segment, segments
+from audit.records import NOT_KEPT
 from audit.tree import Line, Marks, Number, index, lines_of, parse
 
 Json = Any
@@ -66,18 +67,24 @@ class Payload:
     size: int = 0
     legend: tuple[Legend, ...] = ()
     elsewhere: tuple[Mark, ...] = ()  # findings with no place in the text: removed fields, whole values
+    kept: bool = True  # False: the policy keeps findings, not the text
+
+
+_NOT_KEPT: Final = Payload(kept=False)
 
 
 def request(data: bytes, marks: bytes) -> Payload:
     """A recorded request."""
     found = read_marks(marks)
-    return _account(_request(data, found), found)
+    return _account(_NOT_KEPT if data == NOT_KEPT else _request(data, found), found)
 
 
 def response(parts: Sequence[tuple[bytes, bytes]], *, streamed: bool) -> Payload:
     """A recorded response: one document, or the segments of a stream in order."""
     data = b"".join(part for part, _ in parts)
     found = [mark for _, marks in parts for mark in read_marks(marks)]
+    if any(part == NOT_KEPT for part, _ in parts):
+        return _account(_NOT_KEPT, found)
     if streamed and data.lstrip().startswith(b"data:"):
         return _account(_stream(data, found), found)
     return _account(_document(data, found), found)

@@ -6,6 +6,8 @@ both.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import transaction
 
 from gateway.models import AccessRule, Area, User
@@ -48,6 +50,12 @@ def access_rule_delete(*, rule: AccessRule, by: User | None, grant: Grant | None
         require(grant, kind="access_rule.delete", target_id=rule.pk, needed=needed, why=TWO_FOR_ACCESS)
         note(action="access_rule.deleted", by=by, target=stored, facts={"name": str(stored)})
         stored.delete()
+
+
+def access_rules_drop(*, rules: Iterable[AccessRule], by: User | None) -> None:
+    """Take away what a group or an endpoint would take along. Called in the transaction that deletes it."""
+    for rule in rules:
+        access_rule_delete(rule=rule, by=by)
 
 
 def access_needs_two(rule: AccessRule, stored: AccessRule | None) -> bool:

@@ -21,3 +21,5 @@ TABLES = (
         )
     ),
 )
+PERMISSIONS = ("gateway_permissionchange",)
+"""Guarded since its own migration."""

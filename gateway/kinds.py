@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from typing import TypeVar, cast
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from gateway.access_rules import FIELDS as RULE_FIELDS
 from gateway.access_rules import access_rule_delete, access_rule_save
 from gateway.areas import FLAGS, area_save
-from gateway.credentials.services import endpoint_move, endpoint_save
+from gateway.credentials.services import OriginMismatch, check_fit, endpoint_move, endpoint_save
 from gateway.models import AccessRule, Area, Endpoint, User
 from policies.content import NOTHING, changes, packed, texts, unpack
 from policies.grants import Grant
@@ -144,11 +147,25 @@ def _look_endpoint(target_id: UUID | None, payload: Payload, lock: bool) -> Sigh
 
 
 def _check_endpoint(target_id: UUID | None, payload: Payload) -> None:
-    _new_endpoint(payload).full_clean()
+    endpoint = _new_endpoint(payload)
+    endpoint.full_clean()
+    if endpoint.credential is not None:
+        with _fitting():
+            check_fit(endpoint, endpoint.credential)
 
 
 def _add_endpoint(target_id: UUID | None, payload: Payload, grant: Grant, by: AbstractUser) -> object:
-    return endpoint_save(endpoint=_new_endpoint(payload), by=_person(by), grant=grant)
+    with _fitting():
+        return endpoint_save(endpoint=_new_endpoint(payload), by=_person(by), grant=grant)
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """Its credential may have been moved since: a refusal in words, like any other."""
+    try:
+        yield
+    except OriginMismatch as mismatch:
+        raise ValidationError(str(mismatch)) from mismatch
 
 
 def _look_origin(target_id: UUID | None, payload: Payload, lock: bool) -> Sight:

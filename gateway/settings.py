@@ -159,6 +159,7 @@ CSRF_COOKIE_NAME = "csrftoken" if PLAIN_HTTP else "__Host-csrftoken"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = env.integer("SESSION_HOURS", 10, least=1) * 3600
+FILE_UPLOAD_HANDLERS = ["policies.uploads.BoundedUpload"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024  # the console's forms; calls to models have their own limit
 
 # --- language, time, files --------------------------------------------------------------------------
@@ -191,6 +192,7 @@ CELERY_BEAT_SCHEDULE = {
     "close-sessions": {"task": "audit.tasks.close_sessions", "schedule": 300.0},
     "close-lost-calls": {"task": "audit.tasks.close_lost_calls", "schedule": 60.0},
     "make-partitions": {"task": "audit.tasks.make_partitions", "schedule": 3600.0},
+    "preview-traffic": {"task": "gateway.tasks.preview_traffic", "schedule": 5.0},
     "index-fingerprints": {"task": "audit.tasks.index_fingerprints", "schedule": 30.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(BROKER_DIR / "schedule")

@@ -124,9 +124,9 @@ def compile_policy(spec: types.PolicySpec, schema: Schema) -> Policy:
     return Policy(spec, schema)
 
 
-def detector_problems(row: Detector) -> list[str]:
-    """What is wrong with one detector, in words for the form that edits it."""
-    return check_detector(detector(row), LIBRARY)
+def detector_problems(row: Detector, context: tuple[str, ...] = ()) -> list[str]:
+    """What is wrong with one detector of a class with these context words, for the form that edits it."""
+    return check_detector(detector(row), LIBRARY, context)
 
 
 def schema_problems(spec: types.SchemaSpec) -> list[str]:

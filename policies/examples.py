@@ -57,18 +57,9 @@ class Outcome:
 
 
 class ExampleProblem(str):
-    """A failing example as a problem of its version. It prints without the example's text.
+    """A failing example as a problem of its version: class and number, never the text."""
 
-    `text` is for the page of the person who wrote it, and for nothing else: not for logs, not for events.
-    """
-
-    text: str
-
-    def __new__(cls, outcome: Outcome) -> ExampleProblem:
-        which = f"{outcome.data_class}, example {outcome.number} that {outcome.kind}"
-        made = super().__new__(cls, f"{which}: {outcome.says.rstrip('.')}.")
-        made.text = outcome.short
-        return made
+    __slots__ = ()
 
 
 def tried(
@@ -87,7 +78,11 @@ def tried(
 
 def problems(outcomes: list[Outcome]) -> list[str]:
     """The failing ones, all of them."""
-    return [ExampleProblem(one) for one in outcomes if not one.passed]
+    return [
+        ExampleProblem(f"{one.data_class}, example {one.number} that {one.kind}: {one.says.rstrip('.')}.")
+        for one in outcomes
+        if not one.passed
+    ]
 
 
 def _examples(schema: Schema) -> Iterator[Outcome]:

@@ -38,7 +38,7 @@ def _kind(name: str, title: str, look: Look, apply: Apply) -> Kind:
 
 
 def effective(payload: Payload) -> datetime | None:
-    """When the version takes effect; None means at once."""
+    """When the proposal says that the version takes effect; None if it does not say."""
     if unknown := set(payload) - {"effective_at"}:
         raise ValidationError(f"This cannot be set here: {', '.join(sorted(unknown))}.")
     text = payload.get("effective_at")
@@ -102,7 +102,7 @@ def _sight(version: SchemaVersion | PolicyVersion, payload: Payload) -> Sight:
         before = policy_version_in_force(version.policy_id)
         old = content.policy_texts(before) if before else {}
         texts, area_id = content.policy_texts(version), version.policy.area_id
-    when = effective(payload)
+    when = _when(version, payload)
     head: tuple[Row, ...] = (
         ("In force", f"v{before.number}" if before else content.NOTHING, _after(version)),
         ("Takes effect", content.NOTHING, content.plain(when) if when else "at once"),
@@ -113,6 +113,11 @@ def _sight(version: SchemaVersion | PolicyVersion, payload: Payload) -> Sight:
         "content": content.digest(version),
     }
     return Sight(area_id=area_id, name=str(version), rows=head + content.changes(old, texts), state=state)
+
+
+def _when(version: Version, payload: Payload) -> datetime | None:
+    """What the proposal says, else what the draft says. An earlier version comes back at once."""
+    return effective(payload) or (version.effective_at if version.is_draft else None)
 
 
 def _after(version: Version) -> str:
@@ -135,16 +140,14 @@ def _check(target_id: UUID | None, payload: Payload) -> None:
 
 def _publish_schema(target_id: UUID | None, payload: Payload, grant: Grant, by: AbstractUser) -> Any:
     version = SchemaVersion.objects.get(pk=there(target_id))
-    return services.schema_version_publish(
-        version=version, by=by, effective_at=effective(payload), grant=grant
-    )
+    when = _when(version, payload)
+    return services.schema_version_publish(version=version, by=by, effective_at=when, grant=grant)
 
 
 def _publish_policy(target_id: UUID | None, payload: Payload, grant: Grant, by: AbstractUser) -> Any:
     version = PolicyVersion.objects.get(pk=there(target_id))
-    return services.policy_version_publish(
-        version=version, by=by, effective_at=effective(payload), grant=grant
-    )
+    when = _when(version, payload)
+    return services.policy_version_publish(version=version, by=by, effective_at=when, grant=grant)
 
 
 def _roll_back_schema(target_id: UUID | None, payload: Payload, grant: Grant, by: AbstractUser) -> Any:

@@ -12,7 +12,7 @@ PolicyServiceError
     ├── AlreadyDecided  somebody was faster
     ├── AlreadyProposed there is an open proposal for the same change of the same thing
     ├── Gone            there is nothing (left) to change
-    ├── Stale           the target changed since; the proposal is closed and nothing was applied
+    ├── Stale           the target changed since, or time ran out; it is closed and nothing was applied
     └── CannotApply     the change itself is refused; the proposal stays open. `problems` lists why
 """
 
@@ -22,6 +22,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -45,6 +46,11 @@ Row = tuple[str, str, str]
 """A field, its value before and its value after, for people."""
 
 LONGEST = 300
+VALID = timedelta(days=14)
+"""How long a proposal can be confirmed. What was right a month ago is to be looked at again by two people."""
+
+MOVED = "It changed after this was proposed."
+RAN_OUT = f"It was open for {VALID.days} days and ran out."
 
 
 class ProposalError(PolicyServiceError):
@@ -180,7 +186,7 @@ def confirm(*, proposal: Proposal, by: AbstractUser, seen: str, comment: str = "
     except IntegrityError as refusal:
         raise CannotApply(["The database refused it: it contradicts something that is there."]) from refusal
     if decided.state == ProposalState.STALE:
-        raise Stale(f"{decided.target} changed after this was proposed. Nothing was applied.")
+        raise Stale(f"{decided.target}: {decided.decision_note} Nothing was applied.")
     return decided
 
 
@@ -190,7 +196,7 @@ def reject(*, proposal: Proposal, by: AbstractUser, comment: str) -> Proposal:
     with transaction.atomic():
         current = _locked(proposal)
         _require_other(current, by, KINDS[current.kind])
-        return _decide(current, ProposalState.REJECTED, by, words)
+        return _decide(current, ProposalState.REJECTED, by, words=words)
 
 
 def withdraw(*, proposal: Proposal, by: AbstractUser) -> Proposal:
@@ -199,13 +205,23 @@ def withdraw(*, proposal: Proposal, by: AbstractUser) -> Proposal:
         current = _locked(proposal)
         if _present(by).pk != current.proposed_by_id:
             raise NotAllowed("Only whoever proposed it can withdraw it.")
-        return _decide(current, ProposalState.WITHDRAWN, by, None)
+        return _decide(current, ProposalState.WITHDRAWN, by)
 
 
 def basis(kind: Kind, target_id: UUID | None, payload: Payload, sight: Sight) -> str:
     """A digest (64 hex digits) of the change and of everything it was made against."""
     facts = [kind.name, str(target_id), dict(payload), sight.state, [list(row) for row in sight.rows]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def runs_out(proposal: Proposal) -> datetime:
+    """Until when it can be confirmed."""
+    return proposal.proposed_at + VALID
+
+
+def has_run_out(proposal: Proposal) -> bool:
+    """Whether it is still marked open, but can no longer be confirmed."""
+    return proposal.state == ProposalState.OPEN and runs_out(proposal) <= timezone.now()
 
 
 def has_moved(proposal: Proposal) -> bool:
@@ -223,9 +239,10 @@ def hindrance(proposal: Proposal, person: AbstractUser) -> str:
 
 
 def waiting_for(person: AbstractUser) -> Q:
-    """Open proposals that this person could decide."""
+    """Open proposals that this person could confirm."""
     kinds = [kind.name for kind in KINDS.values() if person.has_perm(kind.confirm)]
-    return Q(state=ProposalState.OPEN, kind__in=kinds) & ~Q(proposed_by_id=person.pk)
+    recent = Q(proposed_at__gt=timezone.now() - VALID)
+    return Q(state=ProposalState.OPEN, kind__in=kinds) & recent & ~Q(proposed_by_id=person.pk)
 
 
 def confirmers(proposal: Proposal) -> list[AbstractUser]:
@@ -248,27 +265,36 @@ def _confirm(
     _require_proposer(current, known)
     if seen != current.basis:
         raise NotAsSeen("This is not what you were shown. Look at it again.")
+    if has_run_out(current):
+        return _decide(current, ProposalState.STALE, by, why=RAN_OUT)
     try:
         moved = _basis_now(known, current, lock=True) != current.basis
     except Gone:
         moved = True
     if moved:
-        return _decide(current, ProposalState.STALE, by, None)
-    decided = _decide(current, ProposalState.CONFIRMED, by, words)
+        return _decide(current, ProposalState.STALE, by, why=MOVED)
+    decided = _decide(current, ProposalState.CONFIRMED, by, words=words)
     grant = Grant(proposal_id=current.pk, kind=current.kind, target_id=current.target_id)
     with acting(by, f"Proposed by {current.proposed_by}: {current.reason}"):
         known.apply(current.target_id, current.payload, grant, by)
     return decided
 
 
-def _decide(proposal: Proposal, state: ProposalState, by: AbstractUser, words: Recordable | None) -> Proposal:
-    """open -> `state`, once: the update counts the row that it found open."""
-    text, now = _text(words) if words else "", timezone.now()
+def _decide(
+    proposal: Proposal,
+    state: ProposalState,
+    by: AbstractUser | None,
+    *,
+    words: Recordable | None = None,
+    why: str = "",
+) -> Proposal:
+    """open -> `state`, once: the update counts the row that it found open. `why` is our own reason."""
+    text, now = _text(words) if words else why, timezone.now()
     found = Proposal.objects.filter(pk=proposal.pk, state=ProposalState.OPEN)
     if not found.update(state=state, decided_by=by, decided_at=now, decision_note=text):
         raise AlreadyDecided("It has been decided already.")
     proposal.state, proposal.decided_at, proposal.decision_note = state, now, text
-    proposal.decided_by_id = by.pk
+    proposal.decided_by_id = by.pk if by else None
     note(action=f"proposal.{state.value}", by=by, target=proposal, facts=_facts(proposal), words=words)
     return proposal
 
@@ -283,8 +309,10 @@ def _locked(proposal: Proposal) -> Proposal:
 
 def _open(proposal: Proposal) -> None:
     same = Proposal.objects.filter(kind=proposal.kind, state=ProposalState.OPEN)
-    if proposal.target_id and same.filter(target_id=proposal.target_id).exists():
-        raise AlreadyProposed("There is an open proposal for this already.")
+    for other in same.filter(target_id=proposal.target_id) if proposal.target_id else ():
+        if not has_run_out(other):
+            raise AlreadyProposed("There is an open proposal for this already.")
+        _decide(other, ProposalState.STALE, None, why=RAN_OUT)
     try:
         with transaction.atomic():
             proposal.save(force_insert=True)

@@ -17,8 +17,10 @@ from policies.engine.masker import Masker
 from policies.grants import Grant, require
 from policies.history import attributed
 from policies.journal import note
+from policies.library.templates import TEMPLATES
 from policies.models import Mode, Policy, PolicyVersion, Schema, SchemaVersion, Version
 from policies.publishing import DraftChanged, PublishRefused, key_of
+from policies.writing import write_classes
 
 TWO_TO_PUBLISH = "Publishing needs two people in this area."
 TWO_TO_OBSERVE = "A policy that only observes needs two people, whatever its area says."
@@ -27,13 +29,21 @@ EDITED = "The draft was edited meanwhile. Look at it again and publish again."
 
 @attributed
 def schema_create(
-    *, area_id: UUID, slug: str, name: str, by: AbstractUser | None, description: str = ""
+    *,
+    area_id: UUID,
+    slug: str,
+    name: str,
+    by: AbstractUser | None,
+    description: str = "",
+    template: str = "",
 ) -> SchemaVersion:
-    """A schema; returns its empty first draft."""
+    """A schema; returns its first draft: empty, or with the data classes of a template."""
     with transaction.atomic():
         schema = Schema.objects.create(area_id=area_id, slug=slug, name=name, description=description)
         draft = SchemaVersion.objects.create(schema=schema, number=1, author_id=key_of(by))
-        note(action="schema.created", by=by, target=schema, facts={"name": name})
+        if template:
+            write_classes(draft, TEMPLATES[template].classes)
+        note(action="schema.created", by=by, target=schema, facts={"name": name, "template": template})
     return draft
 
 

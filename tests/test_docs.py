@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from policies.engine.types import Gate, Style
+from policies.models import choices
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
@@ -107,6 +110,16 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = [t for t in re.findall(r"\]\(([^)\s]+)\)", text) if not t.startswith(("http://", "https://"))]
     broken = [t for t in targets if t.split("#")[0] and not (page.parent / t.split("#")[0]).exists()]
     assert broken == []
+
+
+def test_the_page_on_policies_links_the_table_of_verdicts_and_names_every_word_of_a_rule() -> None:
+    page = (DOCS / "policies.md").read_text(encoding="utf-8")
+    assert "](../tests/engine/verdicts.txt)" in page
+    assert (ROOT / "tests/engine/verdicts.txt").exists()
+    rows = {row.strip().lower() for row in re.findall(r"^\| ([^|]+) \|", page, re.M)}
+    matchers = {label.partition(":")[0].lower() for _, label in choices.MATCHERS}
+    assert matchers <= rows
+    assert {gate.name.lower() for gate in Gate} | {style.value for style in Style} <= rows
 
 
 def test_decisions_are_numbered_without_gaps() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.http import HttpRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
 from gateway.admin.person import person
-from gateway.admin.proposing import ProposingAdmin, ReasonForm
-from gateway.credentials.services import OriginMismatch, check_fit, endpoint_save
+from gateway.admin.proposing import ProposingAdmin, ReasonForm, warn_of_rules
+from gateway.credentials.services import OriginMismatch, check_fit, endpoint_delete, endpoint_save
 from gateway.kinds import ENDPOINT_FIELDS, PLACE
 from gateway.models import Endpoint
 from policies.admin.base import badge
@@ -67,7 +68,7 @@ class EndpointForm(ReasonForm[Endpoint]):
 class EndpointAdmin(ProposingAdmin[Endpoint]):
     form = EndpointForm
     flag = "two_person_origin"
-    noted_by_services: ClassVar = frozenset({"added", "changed"})
+    noted_by_services: ClassVar = frozenset({"added", "changed", "deleted"})
     list_display = ("name", "slug", "kind_badge", "origin", "state_badge")
     list_filter = ("area", "kind", "enabled")
     list_select_related = ("area",)
@@ -104,3 +105,14 @@ class EndpointAdmin(ProposingAdmin[Endpoint]):
             messages.warning(request, text)
         endpoint_save(endpoint=obj, by=person(request))
         self.propose_instead(request, form)
+
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        warn_of_rules(request, context["object"].access_rules.all())
+        return super().render_delete_form(request, context)
+
+    def delete_model(self, request: HttpRequest, obj: Endpoint) -> None:
+        endpoint_delete(endpoint=obj, by=person(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Endpoint]) -> None:
+        for endpoint in queryset:
+            endpoint_delete(endpoint=endpoint, by=person(request))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 from uuid import UUID
@@ -12,8 +12,9 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
+from gateway.access_rules import access_needs_two
 from gateway.admin.person import person
-from gateway.models import Area
+from gateway.models import AccessRule, Area
 from policies.admin.base import M, ModelForm, NotedAdmin
 from policies.models import Proposal
 from policies.proposals import ProposalError, confirmers, propose
@@ -109,6 +110,14 @@ class ProposingAdmin(NotedAdmin[M]):
             return None
         proposal: Proposal | None = request.proposed
         return redirect("proposal", proposal.pk) if proposal else redirect(request.path)
+
+
+def warn_of_rules(request: HttpRequest, rules: Iterable[AccessRule]) -> None:
+    """On the page that asks before a group or an endpoint is deleted: why it will not be."""
+    if guarded := [str(rule) for rule in rules if access_needs_two(rule, None)]:
+        more = f" and {len(guarded) - 3} more" if len(guarded) > 3 else ""
+        text = f"Propose first to delete what takes two people: {', '.join(guarded[:3])}{more}."
+        messages.warning(request, text)
 
 
 def tell(request: HttpRequest, proposal: Proposal) -> None:

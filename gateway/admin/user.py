@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
 from gateway.admin.person import person
-from gateway.identity.membership import membership_set
+from gateway.admin.proposing import warn_of_rules
+from gateway.identity.membership import group_delete, membership_set, permissions_set
 from gateway.models import Identity, User
 from policies.admin.base import NotedAdmin, TabularInline, actor, badge
 
@@ -69,11 +70,14 @@ class UserAdmin(NotedAdmin[User], UserBase):
         return False
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        """Groups go through the service that notes who came and went, and why."""
+        """Through the services that keep who came and went, and who was given what."""
         groups = form.cleaned_data.pop("groups", None)
+        given = form.cleaned_data.pop("user_permissions", None)
         super().save_related(request, form, formsets, change)
         if groups is not None:
             membership_set(member=form.instance, groups=groups, by=person(request))
+        if given is not None:
+            permissions_set(holder=form.instance, permissions=given, by=person(request))
 
 
 admin.site.unregister(Group)
@@ -83,5 +87,24 @@ admin.site.unregister(Group)
 class GroupAdmin(NotedAdmin[Group], DjangoGroupAdmin):
     """Groups carry permissions as well: only a superuser changes those."""
 
+    noted_by_services: ClassVar = frozenset({"deleted"})
+
     def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
         return () if actor(request).is_superuser else ("permissions",)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        given = form.cleaned_data.pop("permissions", None)
+        super().save_related(request, form, formsets, change)
+        if given is not None:
+            permissions_set(holder=form.instance, permissions=given, by=person(request))
+
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        warn_of_rules(request, context["object"].access_rules.all())
+        return super().render_delete_form(request, context)
+
+    def delete_model(self, request: HttpRequest, obj: Group) -> None:
+        group_delete(group=obj, by=person(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
+        for group in queryset:
+            group_delete(group=group, by=person(request))

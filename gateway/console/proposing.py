@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, cast
 from uuid import UUID
 
@@ -24,6 +25,9 @@ from policies.store import scrubbers
 SHOWN: Final = 100
 """Decided proposals on the page; open ones are all shown."""
 
+FIRST: Final = 3
+"""Changed fields of an open proposal in the list; its own page has them all."""
+
 FROM_HERE: Final = frozenset(
     {"schema.publish", "schema.rollback", "policy.publish", "policy.rollback", "access_rule.delete"}
 )
@@ -34,12 +38,17 @@ may_view = permission_required("policies.view_proposal", raise_exception=True)
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One proposal in the list."""
+    """One proposal in the list. `who` may confirm it; empty once it is decided or has run out."""
 
     proposal: Proposal
     title: str
     yours: bool
     may_decide: bool
+    ran_out: bool
+    runs_out: datetime
+    who: str
+    first: list[proposals.Row]
+    more: int
 
 
 @require_safe
@@ -49,10 +58,11 @@ def proposal_list(request: HttpRequest) -> HttpResponse:
     found = Proposal.objects.select_related("area", "proposed_by", "decided_by")
     person = _person(request)
     decidable = set(found.filter(proposals.waiting_for(person)).values_list("pk", flat=True))
-    waiting = found.filter(state=ProposalState.OPEN)
+    is_open = [_line(each, person, decidable) for each in found.filter(state=ProposalState.OPEN)]
     decided = found.exclude(state=ProposalState.OPEN).order_by("-decided_at")[:SHOWN]
     context = {
-        "waiting": [_line(each, person, decidable) for each in waiting],
+        "waiting": [line for line in is_open if not line.ran_out],
+        "ran_out": [line for line in is_open if line.ran_out],
         "decided": [_line(each, person, decidable) for each in decided],
     }
     return render(request, "console/proposals.html", context)
@@ -145,7 +155,9 @@ def _moment(text: str) -> str | None:
         found = parse_datetime(text if len(text) > 16 else f"{text.replace(' ', 'T')}:00")
     except ValueError:
         return None
-    return None if found is None else f"{found.replace(tzinfo=None).isoformat()}+00:00"
+    if found is None:
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
 
 
 def _decided(
@@ -170,6 +182,8 @@ def _shown(request: HttpRequest, proposal: Proposal) -> HttpResponse:
         "proposal": proposal,
         "title": _title(proposal),
         "is_open": is_open,
+        "ran_out": proposals.has_run_out(proposal),
+        "runs_out": proposals.runs_out(proposal),
         "is_mine": proposal.proposed_by_id == person.pk,
         "hindrance": proposals.hindrance(proposal, person) if is_open else "",
         "moved": is_open and proposals.has_moved(proposal),
@@ -187,8 +201,18 @@ def _who_confirms(proposal: Proposal) -> str:
 
 
 def _line(proposal: Proposal, person: User, decidable: set[UUID]) -> Line:
-    yours = proposal.proposed_by_id == person.pk
-    return Line(proposal, _title(proposal), yours, proposal.pk in decidable)
+    waits = proposal.state == ProposalState.OPEN and not proposals.has_run_out(proposal)
+    return Line(
+        proposal=proposal,
+        title=_title(proposal),
+        yours=proposal.proposed_by_id == person.pk,
+        may_decide=proposal.pk in decidable,
+        ran_out=proposals.has_run_out(proposal),
+        runs_out=proposals.runs_out(proposal),
+        who=_who_confirms(proposal) if waits else "",
+        first=proposal.shown[:FIRST],
+        more=max(0, len(proposal.shown) - FIRST),
+    )
 
 
 def _title(proposal: Proposal) -> str:

@@ -5,10 +5,16 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from gateway.console import explain, proposing, timeline, views
+from gateway.console import explain, preview, proposing, timeline, views
+from gateway.console.playground import playground
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("playground/", playground, name="playground"),
+    path("preview/policy/<uuid:version_id>/", preview.policy, name="preview_policy"),
+    path("preview/schema/<uuid:version_id>/", preview.schema, name="preview_schema"),
+    path("preview/<uuid:job_id>/", preview.result, name="preview"),
+    path("preview/<uuid:job_id>/cancel/", preview.cancel, name="preview_cancel"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("explain/", explain.page, name="explain"),

@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from gateway.access_rules import access_rules_drop
 from gateway.credentials.origins import normalise_origin
 from gateway.credentials.sealing import MasterKeys, Place, Sealed, SealError
 from gateway.credentials.secret import Secret
@@ -147,27 +149,44 @@ def endpoint_move(
 
 @attributed
 def endpoint_save(*, endpoint: Endpoint, by: User | None, grant: Grant | None = None) -> Endpoint:
-    """Add an endpoint, or store what was edited of one. Raises `ValidationError` and `NeedsSecondPerson`.
+    """Add an endpoint, or store what was edited of one.
+
+    Raises `ValidationError`, `OriginMismatch` and `NeedsSecondPerson`.
 
     Where an area wants two people for origins, adding one takes two as well: its address could be the one of
-    an endpoint that was deleted a moment ago.
+    an endpoint that was deleted a moment ago. For the same reason an endpoint keeps its area, whose
+    requirements it would leave, and its slug, which is what clients call.
     """
     endpoint.full_clean()
     with transaction.atomic():
+        if endpoint.credential_id:
+            check_fit(endpoint, Credential.objects.select_for_update().get(pk=endpoint.credential_id))
         stored = Endpoint.objects.filter(pk=endpoint.pk).first()
         if stored is None:
             needed = Area.objects.get(pk=endpoint.area_id).two_person_origin
             require(grant, kind="endpoint.add", target_id=None, needed=needed, why=TWO_FOR_ORIGINS)
         else:
+            _check_place(stored, endpoint)
             origin, path = endpoint.origin, endpoint.base_path
             endpoint_move(endpoint=stored, origin=origin, base_path=path, by=by, grant=grant)
         fields = changed(stored, endpoint)
+        if stored is not None and not fields:
+            return endpoint
         endpoint.save()
-        if fields:
-            facts: dict[str, object] = {"endpoint": endpoint.slug, "fields": fields}
-            action = "endpoint.changed" if stored else "endpoint.added"
-            note(action=action, by=by, target=endpoint, facts=facts)
+        action = "endpoint.changed" if stored else "endpoint.added"
+        note(action=action, by=by, target=endpoint, facts={"endpoint": endpoint.slug, "fields": fields})
     return endpoint
+
+
+@attributed
+def endpoint_delete(*, endpoint: Endpoint, by: User | None) -> None:
+    """Delete an endpoint and its access rules. Raises `NeedsSecondPerson` if those take two people."""
+    with transaction.atomic():
+        locked = Endpoint.objects.select_for_update(of=("self",)).get(pk=endpoint.pk)
+        access_rules_drop(rules=locked.access_rules.all(), by=by)
+        facts = {"endpoint": locked.slug, "origin": locked.origin}
+        note(action="endpoint.deleted", by=by, target=locked, facts=facts)
+        locked.delete()
 
 
 def check_fit(endpoint: Endpoint, credential: Credential) -> None:
@@ -176,6 +195,12 @@ def check_fit(endpoint: Endpoint, credential: Credential) -> None:
         raise OriginMismatch(f"{credential} is sealed for {credential.origin}, not for {endpoint.origin}.")
     if credential.area_id != endpoint.area_id:
         raise OriginMismatch(f"{credential} lies in another area.")
+
+
+def _check_place(stored: Endpoint, endpoint: Endpoint) -> None:
+    for name in ("area_id", "slug"):
+        if getattr(stored, name) != getattr(endpoint, name):
+            raise ValidationError("An endpoint keeps its area and its slug. Add another one instead.")
 
 
 def master_keys() -> MasterKeys:

@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 from django.db.models import Q
 
+from gateway.identity.membership import permissions_set
 from gateway.models import User
 from policies.history import attributed
 from policies.journal import note
@@ -86,7 +87,8 @@ ROLES: Mapping[str, Role] = {
 def role_grant(*, group: Group, role: str, by: User | None) -> None:
     """Give a group everything that the role may do; what it has already stays."""
     with transaction.atomic():
-        group.permissions.add(*permissions(role))
+        held = group.permissions.select_related("content_type")
+        permissions_set(holder=group, permissions=[*held, *permissions(role)], by=by)
         note(action="role.granted", by=by, target=group, facts={"group": group.name, "role": role})
 
 

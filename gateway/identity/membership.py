@@ -1,15 +1,24 @@
-"""Who is in which group. Set here and nowhere else, so that each change is on record with its source."""
+"""Who is in which group, and what each may do. Set here and nowhere else: each change is on record."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from uuid import UUID
 
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
-from gateway.models import MemberKind, MembershipChange, ServiceAccount, Source, User
-from policies.history import current_reason
+from gateway.access_rules import access_rules_drop
+from gateway.models import (
+    HolderKind,
+    MemberKind,
+    MembershipChange,
+    PermissionChange,
+    ServiceAccount,
+    Source,
+    User,
+)
+from policies.history import attributed, current_reason
 from policies.journal import note
 
 
@@ -38,6 +47,67 @@ def membership_set(
         }
         note(action="membership.changed", by=by, target=member, facts=facts)
     return rows
+
+
+@attributed
+def group_delete(*, group: Group, by: User | None) -> None:
+    """Everybody leaves the group, its access rules go, and then it does.
+
+    Raises `NeedsSecondPerson` if its access rules take two people.
+    """
+    with transaction.atomic():
+        Group.objects.select_for_update().get(pk=group.pk)
+        access_rules_drop(rules=group.access_rules.all(), by=by)
+        members: list[User | ServiceAccount] = [*User.objects.filter(groups=group)]
+        members += ServiceAccount.objects.filter(groups=group)
+        rows = [_row(member, group, False, by, Source.MANUAL if by else Source.SYSTEM) for member in members]
+        MembershipChange.objects.bulk_create(rows)
+        facts = {"name": group.name, "left": [str(member) for member in members]}
+        note(action="group.deleted", by=by, target=group, facts=facts)
+        group.delete()
+
+
+def permissions_set(
+    *, holder: Group | User, permissions: Iterable[Permission], by: User | None
+) -> PermissionChange | None:
+    """Make these the permissions that a group or a person holds itself. Returns what changed, if anything."""
+    held_by = holder.permissions if isinstance(holder, Group) else holder.user_permissions
+    wanted = {each.pk: each for each in permissions}
+    with transaction.atomic():
+        _hold(holder)
+        held = {each.pk: each for each in held_by.select_related("content_type")}
+        given = [each for pk, each in wanted.items() if pk not in held]
+        taken = [each for pk, each in held.items() if pk not in wanted]
+        if not given and not taken:
+            return None
+        held_by.add(*given)
+        held_by.remove(*taken)
+        change = PermissionChange(
+            holder_kind=HolderKind.GROUP if isinstance(holder, Group) else HolderKind.PERSON,
+            holder_id=str(holder.pk),
+            holder=str(holder),
+            given=_codes(given),
+            taken=_codes(taken),
+            changed_by_id=by.pk if by else None,
+            reason=current_reason(),
+        )
+        change.save(force_insert=True)
+        facts = {"holder": str(holder), "given": change.given, "taken": change.taken}
+        note(action="permissions.changed", by=by, target=holder, facts=facts)
+    return change
+
+
+def _hold(holder: Group | User) -> None:
+    """Lock it until the transaction ends."""
+    if isinstance(holder, Group):
+        Group.objects.select_for_update().get(pk=holder.pk)
+    else:
+        User.objects.select_for_update().get(pk=holder.pk)
+
+
+def _codes(permissions: Iterable[Permission]) -> list[str]:
+    """`app.codename` of each, in order."""
+    return sorted(f"{each.content_type.app_label}.{each.codename}" for each in permissions)
 
 
 def membership_sources(member: User | ServiceAccount) -> dict[int, Source]:

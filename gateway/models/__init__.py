@@ -8,7 +8,7 @@ from gateway.models.endpoint import Endpoint, EndpointKind
 from gateway.models.field import FieldState, StructuredField
 from gateway.models.identity import Identity
 from gateway.models.lock import Lock
-from gateway.models.membership import MemberKind, MembershipChange, Source
+from gateway.models.membership import HolderKind, MemberKind, MembershipChange, PermissionChange, Source
 from gateway.models.revision import Revision
 from gateway.models.service_account import ServiceAccount
 from gateway.models.usage import Running, Sketch, Usage
@@ -26,10 +26,12 @@ __all__ = [
     "Endpoint",
     "EndpointKind",
     "FieldState",
+    "HolderKind",
     "Identity",
     "Lock",
     "MemberKind",
     "MembershipChange",
+    "PermissionChange",
     "Revision",
     "Running",
     "ServiceAccount",

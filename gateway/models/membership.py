@@ -1,4 +1,4 @@
-"""Who came into which group or left it, when, by whom and from where. Never changed, never deleted."""
+"""Who came into which group or left it, and who was given which permission. Never changed, never deleted."""
 
 from __future__ import annotations
 
@@ -52,3 +52,35 @@ class MembershipChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.member} {'joined' if self.joined else 'left'} {self.group}"
+
+
+class HolderKind(models.TextChoices):
+    GROUP = "group", "Group"
+    PERSON = "person", "Person"
+
+
+class PermissionChange(models.Model):
+    """What a group or a person was given, and what was taken away: permissions as `app.codename`."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
+    at = models.DateTimeField(auto_now_add=True)
+    holder_kind = models.CharField(max_length=10, choices=HolderKind)
+    holder_id = models.CharField(max_length=36, db_index=True)  # a group's number or a person's UUID
+    holder = models.CharField(max_length=150)
+    given = models.JSONField(default=list)
+    taken = models.JSONField(default=list)
+    changed_by_id = models.UUIDField(null=True, db_index=True)
+    reason = models.CharField(max_length=400, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        default_permissions = ()
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(holder_kind__in=HolderKind.values),
+                name="gateway_permissionchange_holder_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.holder}: {len(self.given)} given, {len(self.taken)} taken"

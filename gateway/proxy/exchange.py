@@ -37,6 +37,7 @@ from policies.engine.masker import MaskedDocument, Masker
 from policies.engine.policy import Policy
 from policies.engine.sketch import OneRequest
 from policies.engine.types import (
+    NOTHING,
     Circumstances,
     Direction,
     Finding,
@@ -51,6 +52,9 @@ from policies.engine.verdict import NOTHING_KNOWN, decide
 HINT_CHARACTERS: Final = 512
 """How much of each opening message tells one conversation from another; its length counts besides."""
 
+
+MAX_REASONS: Final = 32
+"""Reasons for what became of a response that are told: a stream may have one for each of its pieces."""
 
 SLICE: Final = 2046
 """Bytes that are hashed at a time: from 2 KB on, the library lets another thread run, which costs more."""
@@ -125,6 +129,12 @@ class Outcome:
 class Exchange:
     """All state of one call's payloads, born and dead with the call."""
 
+    # What few calls set costs the others nothing here.
+    circumstances = NOTHING_KNOWN
+    response_reasons: tuple[str, ...] = ()  # in words, each once
+    response_observed: Gate | None = None  # what would have happened, had the policy not observed
+    response_spared = NOTHING
+
     def __init__(self, policy: Policy | Callable[[str], Policy], wire: Wire, keys: DigestKeys) -> None:
         """`policy`: the one to judge by, or what gives it for the model that the body names."""
         self._policy_of: Callable[[str], Policy] | None = None
@@ -134,7 +144,6 @@ class Exchange:
             self._policy_of = policy
         self.wire = wire
         self.keys = keys
-        self.circumstances = NOTHING_KNOWN
         self.shape = _UNREAD
         self.verdict = _UNDECIDED
         self.outgoing = MaskedBytes(b"")
@@ -227,7 +236,22 @@ class Exchange:
         if verdict.gate > self.response_gate:
             self.response_gate = verdict.gate
         self.response_masked |= bool(verdict.masked)
+        if verdict.reasons or verdict.observed is not None:
+            self._remember(verdict)
         return verdict
+
+    def _remember(self, verdict: Verdict) -> None:
+        """Why the response is treated as it is, and what observing leaves undone, over all its pieces."""
+        texts = tuple([reason.text for reason in verdict.reasons])
+        if self.response_reasons and texts:
+            texts = tuple(dict.fromkeys(self.response_reasons + texts))
+        self.response_reasons = texts[:MAX_REASONS] or self.response_reasons
+        if verdict.observed is not None:
+            known, spared = self.response_observed, dict(self.response_spared)
+            self.response_observed = verdict.observed if known is None else max(known, verdict.observed)
+            for slug, count in verdict.spared.items():
+                spared[slug] = spared.get(slug, 0) + count
+            self.response_spared = spared
 
     def _document(
         self, tree: Json, embedded: Sequence[tuple[str | int, ...]], opaque: list[OpaquePart]

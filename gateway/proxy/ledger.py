@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import perf_counter_ns, time
+from types import MappingProxyType
 from typing import Final
 
 from audit import ids
@@ -26,6 +27,7 @@ ACTIONS: Final[Mapping[Gate, str]] = {Gate.FLAG: "flagged", Gate.HOLD: "held", G
 
 
 NO_OUTCOME: Final = Outcome()  # read only
+NOTHING_MORE: Final[Mapping[str, object]] = MappingProxyType({})
 CONSTANT: Final[Headers] = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 
@@ -128,6 +130,7 @@ class Ledger:
             response_size=self.released,
             response_counts=dict(call.counts) if call else {},
             timings={name: spent // 1000 / 1000 for name, spent in self.timings.items()},
+            extra=_extra(call) if call else NOTHING_MORE,
         )
 
     def _verdict(self) -> Verdict | None:
@@ -205,6 +208,17 @@ def _decision(
         observed=GATES[observed] if observed is not None else "",
         spared=verdict.spared,
     )
+
+
+def _extra(call: Exchange) -> Mapping[str, object]:
+    """Why the response was treated as it was, and what observing left undone."""
+    observed = call.response_observed
+    if observed is None and not call.response_reasons:
+        return NOTHING_MORE
+    extra: dict[str, object] = {"response_reasons": [*call.response_reasons]}
+    if observed is not None:
+        extra |= {"response_observed": GATES[observed], "response_spared": dict(call.response_spared)}
+    return extra
 
 
 def _counted(counts: Mapping[str, int]) -> bytes:

@@ -19,7 +19,7 @@ from policies.engine.errors import MaskError
 from policies.engine.jsontext import JsonError
 from policies.engine.masker import Masker
 from policies.engine.stream import StreamMasker
-from policies.engine.types import Direction, Finding, Gate, Verdict
+from policies.engine.types import Direction, Finding, Gate, MaskedDocument, Verdict
 
 Data = tuple[bytes, bytes]
 """One event's data as sent and as recorded; the same object when they are equal."""
@@ -27,6 +27,9 @@ Data = tuple[bytes, bytes]
 DONE: Final = "[DONE]"
 CLEAN_FRAMES: Final = 64
 """How many frames (events without their text) are remembered as holding nothing to mask."""
+
+FRAMED: Final = 4096
+"""How many values and places found in frames are remembered, so that they are counted once."""
 
 MAX_HELD: Final = 4 * 1024 * 1024
 """Characters of tool arguments that one channel may hold back."""
@@ -63,6 +66,7 @@ class StreamExchange:
         self._channels: dict[Path, StreamMasker] = {}
         self._held: dict[Path, _Held] = {}
         self._clean: set[bytes] = set()
+        self._framed: set[tuple[str, str]] = set()  # (class, value or place) found beside the growing text
         self._template: Json = {}
         self._findings: list[Finding] = []
         self._ended: set[int] = set()
@@ -161,7 +165,7 @@ class StreamExchange:
         recorded = tree
         if frame not in self._clean:
             masked = mask_document(self._masker, tree)
-            self._findings += masked.findings
+            self._findings += self._once(masked)
             if not masked.findings and masked.sent == frame and len(self._clean) < CLEAN_FRAMES:
                 self._clean.add(frame)
             elif masked.findings:
@@ -172,6 +176,18 @@ class StreamExchange:
             raise Unreadable("invalid_stream", "Masking changed the shape of a streamed event.")
         _set(shape.slots, texts)
         return shape, tree, recorded
+
+    def _once(self, masked: MaskedDocument) -> Sequence[Finding]:
+        """A frame's findings. Every event repeats the frame, so what is in it counts the first time only."""
+        if not masked.findings:
+            return ()
+        places = {(finding.data_class, finding.path) for finding in masked.findings}
+        known = {*masked.fingerprints, *places}
+        if known <= self._framed:
+            return [finding._replace(counted=False) for finding in masked.findings]
+        if len(self._framed) < FRAMED:
+            self._framed |= known
+        return masked.findings
 
     def _pass(self, slot: Slot) -> tuple[str, str]:
         """What of a slot's text may be released now: (sent, recorded)."""

@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from gateway.console import catalogue as jobs
-from gateway.console.timeline import KINDS
+from gateway.console.changes import KINDS
 
 register = template.Library()
 
@@ -85,6 +85,8 @@ def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     """What this person may open. A link that would only answer 403 is not shown."""
     items = [("Home", "home", True)]
     items.append(("Audit", "audit:sessions", user.has_perm("audit.view_call")))
+    may_play = user.has_perms(("policies.view_policyversion", "policies.view_schemaversion"))
+    items.append(("Playground", "playground", may_play))
     items.append(("Explain", "explain", user.has_perm("gateway.view_accessrule")))
     items.append(("Proposals", "proposals", user.has_perm("policies.view_proposal")))
     items.append(("History", "history", user.has_perm("gateway.view_history")))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.shortcuts import get_object_or_404
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from policies.grants import NeedsSecondPerson
 from policies.journal import note
 
 M = TypeVar("M", bound=Model)
@@ -82,6 +84,23 @@ class NotedAdmin(ModelAdmin[M]):
     show_full_result_count = False
     noted_by_services: ClassVar[frozenset[str]] = frozenset()
     """Verbs whose event a service writes already."""
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._in_words(request, partial(super().changeform_view, request, *args, **kwargs))
+
+    def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._in_words(request, partial(super().delete_view, request, *args, **kwargs))
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self._in_words(request, partial(super().changelist_view, request, *args, **kwargs))
+
+    def _in_words(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
+        """Two people may be needed since the page was shown: nothing was saved, and the page says so."""
+        try:
+            return view()
+        except NeedsSecondPerson as refusal:
+            messages.error(request, str(refusal))
+            return redirect(request.path)
 
     def log_addition(self, request: HttpRequest, obj: M, message: Any) -> Any:
         self._note(request, obj, "added", message)

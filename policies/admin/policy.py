@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from policies import compiler, drafting, services
 from policies.admin.base import ModelForm, NotedAdmin, TabularInline, actor, badge, words_field
+from policies.admin.compare import ComparedAdmin
 from policies.admin.rules import RulesInline, guide
 from policies.admin.versions import VersionAdmin, change_url
 from policies.models import Mode, Policy, PolicyVersion, Schema, Version
@@ -152,8 +153,17 @@ class PolicyVersionForm(ModelForm[PolicyVersion]):
 
 
 @admin.register(PolicyVersion)
-class PolicyVersionAdmin(VersionAdmin[PolicyVersion]):
-    list_display = ("policy", "number", "state_badge", "schema", "note", "published_by", "effective_at")
+class PolicyVersionAdmin(ComparedAdmin[PolicyVersion], VersionAdmin[PolicyVersion]):
+    list_display = (
+        "policy",
+        "number",
+        "state_badge",
+        "compare",
+        "schema",
+        "note",
+        "published_by",
+        "effective_at",
+    )
     list_display_links = ("policy", "number")
     list_select_related = ("policy", "schema", "published_by")
     form = PolicyVersionForm

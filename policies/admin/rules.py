@@ -116,10 +116,12 @@ class RulesFormSet(BaseInlineFormSet[Rule, PolicyVersion, ModelForm[Rule]]):
         kept = [form for form in self.forms if self._counts(form)]
         by_id = {str(form.instance.pk): form for form in kept}
         rows = [form.instance for form in kept]
-        for fault in drafting.draft_faults(version, rows, drafting.schema_specs(version.schema_id)):
-            if fault.rule is None:
-                raise forms.ValidationError(fault.text)
-            blame(by_id[fault.rule.id], fault)
+        faults = drafting.draft_faults(version, rows, drafting.schema_specs(version.schema_id))
+        for fault in faults:
+            if fault.rule is not None:
+                blame(by_id[fault.rule.id], fault)
+        if about_all := [fault.text for fault in faults if fault.rule is None]:
+            raise forms.ValidationError(about_all)
 
     def _counts(self, form: ModelForm[Rule]) -> bool:
         return bool(form.has_changed() or form.initial) and form not in self.deleted_forms

@@ -108,12 +108,17 @@ class VersionAdmin(ToolsAdmin[V]):
         require(self.may_publish(request))
         return self._run(request, version, self.roll_back, "is published with the earlier content.")
 
+    def refused_at(self, version: V, refusal: PublishRefused) -> str:
+        """The page that helps with what was refused."""
+        return change_url(version)
+
     def _run(self, request: HttpRequest, version: V, service: Any, done: str) -> HttpResponse:
         try:
             version = service(version, actor(request))
         except PublishRefused as refusal:
             for problem in listed(refusal.problems):
                 messages.error(request, problem)
+            return redirect(self.refused_at(version, refusal))
         except PolicyServiceError as refusal:
             messages.error(request, str(refusal))
         else:

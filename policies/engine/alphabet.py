@@ -48,7 +48,7 @@ def alphabet_of(expression: str, ignore_case: bool = False) -> Alphabet:
     """Superset of what `expression` can match."""
     if _UNLIKE.search(expression):
         return UNKNOWN
-    tree = _parse(expression, re.IGNORECASE if ignore_case else 0)
+    tree = parsed(expression, re.IGNORECASE if ignore_case else 0)
     if tree is None:
         return UNKNOWN
     found = _Walk()
@@ -70,7 +70,7 @@ def needed_by(expression: str, ignore_case: bool = False) -> str:
     """The longest text that every match of `expression` contains, by a reading as conservative as above."""
     if ignore_case or _UNLIKE.search(expression):
         return ""
-    tree = _parse(expression, 0)
+    tree = parsed(expression, 0)
     if tree is None or tree.state.flags & re.IGNORECASE:
         return ""
     return max(_literals(tree), key=len, default="")
@@ -87,7 +87,8 @@ def _literals(items: Iterable[tuple[Any, Any]]) -> list[str]:
     return runs
 
 
-def _parse(expression: str, flags: int) -> Any:
+def parsed(expression: str, flags: int = 0) -> Any:
+    """The expression as Python reads it, or None; never to be matched with."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")

@@ -10,6 +10,7 @@ from .alphabet import Alphabet, alphabet_of
 from .candidate import Validator
 from .confidence import alone, parts, surest
 from .jsonpath import parse_path
+from .patternsize import MAX_SIZE, size_of
 from .scanner import compile_problem
 from .types import (
     DataClass,
@@ -28,6 +29,11 @@ MAX_LEN_LIMIT = 4096
 MAX_TERMS = 20_000
 MAX_PATTERN = 2_000
 MAX_TERM = 200
+MAX_SPACED = 2_000
+"""Letters of a list's phrases up to which any blank may separate their words. In longer lists it is a space,
+or one line break in all: with the free choice a thousand phrases that end alike compile for half a minute.
+"""
+
 MAX_CONTEXT = 100
 NEAR = 40
 """Code points between a context word of a data class and what it speaks for, at most."""
@@ -159,22 +165,31 @@ def _regex(index: int, detector: RegexDetector) -> Pattern:
 
 
 def _terms(index: int, detector: TermsDetector) -> Iterator[Pattern]:
-    for term in sorted({" ".join(term.split()) for term in detector.terms if term.strip()}):
-        expression = _term_expression(term)
-        yield Pattern(
-            class_index=index,
-            detector="terms",
-            expression=expression,
-            ignore_case=detector.ignore_case,
-            max_len=len(term),
-            alphabet=alphabet_of(expression, detector.ignore_case),
-            validate=whole_word,
-        )
-
-
-def _term_expression(term: str) -> str:
     """Literals, which compile fast; the validator looks at the word's edges."""
-    return r"\s".join(map(_literal, term.split(" ")))
+    terms = sorted({" ".join(term.split()) for term in detector.terms if term.strip()})
+    short = sum(len(term) for term in terms if " " in term) <= MAX_SPACED
+    for term in terms:
+        for expression in _term_expressions(term, short):
+            yield Pattern(
+                class_index=index,
+                detector="terms",
+                expression=expression,
+                ignore_case=detector.ignore_case,
+                max_len=len(term),
+                alphabet=alphabet_of(expression, detector.ignore_case),
+                validate=whole_word,
+            )
+
+
+def _term_expressions(term: str, short: bool) -> Iterator[str]:
+    """A phrase of a short list with any blanks; of a long one with spaces, or one line break among them."""
+    words = [_literal(word) for word in term.split(" ")]
+    if short:
+        yield r"\s".join(words)
+        return
+    yield " ".join(words)
+    for gap in range(1, len(words)):
+        yield " ".join(words[:gap]) + r"\n" + " ".join(words[gap:])
 
 
 def label_expression(words: Iterable[str]) -> str:
@@ -248,6 +263,9 @@ def _regex_problems(detector: RegexDetector) -> Iterator[str]:
     pattern, cap = detector.pattern, detector.max_len
     if not pattern or len(pattern) > MAX_PATTERN:
         yield f"A pattern has 1 to {MAX_PATTERN} characters."
+        return
+    if size_of(pattern) > MAX_SIZE:
+        yield f"The pattern is too large: written out, its repeats have more than {MAX_SIZE} places."
         return
     reason = compile_problem(pattern, detector.ignore_case)
     if "matches empty" in reason.lower():

@@ -21,6 +21,7 @@ from .detectors import (
     tag_problems,
     where,
 )
+from .effort import MAX_CLASSES, MAX_EFFORT, TOO_MUCH, effort_of
 from .errors import EngineError
 from .frontier import groups_of
 from .jsonpath import Step, parse_path
@@ -65,7 +66,7 @@ class Schema:
             raise SchemaError(problems)
         self.spec = spec
         self.classes: Mapping[str, DataClass] = {one.slug: one for one in spec.classes}
-        self.patterns, self.labels = _with_labels(_patterns(spec, library))
+        self.patterns, self.labels = _with_labels(_bounded(_patterns(spec, library)))
         self.keys = _keys(spec, library)
         self.paths = tuple(_paths(spec))
         self.groups = groups_of((pattern.alphabet, pattern.max_len) for pattern in self.patterns)
@@ -130,6 +131,9 @@ def _scanner(
 
 
 def _problems(spec: SchemaSpec, library: Mapping[str, Recogniser]) -> Iterator[str]:
+    if len(spec.classes) > MAX_CLASSES:
+        yield f"A schema has at most {MAX_CLASSES} data classes; this one has {len(spec.classes)}."
+        return
     seen: set[str] = set()
     for data_class in spec.classes:
         if not _SLUG.fullmatch(data_class.slug):
@@ -148,6 +152,16 @@ def _patterns(spec: SchemaSpec, library: Mapping[str, Recogniser]) -> Iterator[P
     for index, data_class in enumerate(spec.classes):
         for detector in data_class.detectors:
             yield from patterns_of(index, data_class, detector, library)
+
+
+def _bounded(patterns: Iterable[Pattern]) -> Iterator[Pattern]:
+    """The same patterns, until they are more than can be compiled in reasonable time."""
+    effort = 0.0
+    for pattern in patterns:
+        effort += effort_of(pattern)
+        if effort > MAX_EFFORT:
+            raise SchemaError((TOO_MUCH,))
+        yield pattern
 
 
 def _keys(spec: SchemaSpec, library: Mapping[str, Recogniser]) -> Mapping[str, tuple[tuple[int, str], ...]]:

@@ -50,9 +50,8 @@ def decide(
     stream, by class; it counts for rules about the whole call and for the risk.
     """
     side = policy.side(direction)
-    declared = circumstances.declared
-    above = declared is not None and declared > circumstances.ceiling
-    if not (findings or opaque or side.unprompted or above):
+    bounded = direction is _REQUEST and circumstances.ceiling is not _RESTRICTED
+    if not (findings or opaque or side.unprompted or (bounded and _declared_above(circumstances))):
         return CLEAN
     counts: dict[str, int] = {}
     masked: dict[str, int] = {}
@@ -72,7 +71,7 @@ def decide(
     if side.conditions:
         about = Seen(seen, policy.schema.classes, circumstances)
         reasons += _call_reasons(policy, side, about, applied)
-    over = _ceiling_reason(policy, seen, circumstances) if direction is _REQUEST else None
+    over = _ceiling_reason(policy, seen, circumstances) if bounded else None
     if over is not None:
         reasons.insert(0, over)
     score = _UNSCORED
@@ -186,13 +185,16 @@ def _weigh(side: Side, seen: Mapping[str, int], applied: Applied) -> None:
             applied[rule.id] = rule, bool(plan and plan.enforced) or bool(known and known[1])
 
 
+def _declared_above(circumstances: Circumstances) -> bool:
+    declared = circumstances.declared
+    return declared is not None and declared > circumstances.ceiling
+
+
 def _ceiling_reason(policy: Policy, seen: Mapping[str, int], circumstances: Circumstances) -> Reason | None:
     """Whether the call is more sensitive than its endpoint may take, as declared or as found."""
     ceiling, declared = circumstances.ceiling, circumstances.declared
-    if ceiling is _RESTRICTED:
-        return None
     most = f"this endpoint takes {ceiling.name.lower()} at most."
-    if declared is not None and declared > ceiling:
+    if declared is not None and _declared_above(circumstances):
         return Reason(Gate.BLOCK, "", "", f"The call is declared {declared.name.lower()}; {most}")
     above = above_level(Seen(seen, policy.schema.classes, circumstances), ceiling)
     if not above:

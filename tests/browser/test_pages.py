@@ -22,6 +22,7 @@ PAGES = (
     "/audit/calls/?action=blocked",
     "/explain/",
     "/explain/?caller=user:alice&endpoint=chat",
+    "/playground/",
     "/admin/",
     "/admin/policies/schemaversion/",
     "/admin/policies/policyversion/",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.engine.confidence import alone, surest
 from policies.engine.jsontext import loads
 from policies.engine.masker import Masker
 from policies.engine.schema import SchemaError
@@ -20,6 +22,7 @@ from policies.engine.types import (
     Style,
     TermsDetector,
 )
+from policies.library.recognisers import LIBRARY
 
 from .world import a_class, a_masker, a_schema, classes_of, streamed
 
@@ -170,3 +173,10 @@ def test_a_class_that_uses_neither_is_compiled_as_before(detector: Detector) -> 
     wordy = a_schema(a_class("X", detector, context=("patient",)))
     assert plain.patterns == wordy.patterns and plain.labels == wordy.labels
     assert not plain.by_key
+
+
+def test_the_page_about_schemas_has_the_confidences_of_the_library() -> None:
+    page = (Path(__file__).parents[2] / "docs/schemas.md").read_text(encoding="utf-8")
+    for name in ("EMAIL", "CARD", "IBAN", "US_SSN", "IP_ADDRESS", "PRIVATE_KEY"):
+        one = LIBRARY[name]
+        assert f"| {name} | {alone(one)} | {surest(one, ('word',))} |" in page

@@ -37,7 +37,14 @@ from .world import a_class, a_masker, streamed
         (RegexDetector(pattern="(?=a)b"), "cannot be compiled: Zero-width"),
         (RegexDetector(pattern=r"(a)\1"), "cannot be compiled: Back-ref"),
         (RegexDetector(pattern="(" * 900 + "a" + ")" * 900), "any length"),
-        (RegexDetector(pattern="(?:a{1,1000}b){1,1000}"), "cannot be compiled"),
+        (RegexDetector(pattern="(?:a{1,1000}b){1,1000}"), "too large"),
+        (
+            RegexDetector(pattern=".{1,4096}x.{1,4096}", max_len=4096),
+            "too large",
+        ),  # 18 s to find out otherwise
+        (RegexDetector(pattern="(?:a?){2000}a{2000}", max_len=4096), "too large"),
+        (RegexDetector(pattern=r"(?:\p{L}{1,90}x){90}", max_len=4096), "too large"),
+        (RegexDetector(pattern=r"(?<=x)y"), "cannot be compiled: Zero-width"),
         (RegexDetector(pattern="a*"), "matches empty text"),
         (RegexDetector(pattern="x?|y"), "matches empty text"),
         (RegexDetector(pattern=r"\b"), "empty"),
@@ -219,3 +226,60 @@ def test_hold_back_is_the_longest_reach_and_plain_prose_waits_for_less() -> None
 def test_levels_are_ordered() -> None:
     assert Level.PUBLIC < Level.INTERNAL < Level.CONFIDENTIAL < Level.RESTRICTED
     assert DataClass(slug="A", name="a", level=Level.PUBLIC).weight == 1
+
+
+def refused(*classes: DataClass) -> tuple[str, float]:
+    began = time.monotonic()
+    with pytest.raises(SchemaError) as refusal:
+        Schema(SchemaSpec(version_id="s", number=1, name="s", classes=classes), LIBRARY)
+    return "\n".join(refusal.value.problems), time.monotonic() - began
+
+
+def pattern_class(number: int) -> DataClass:
+    return a_class(f"C{number}", RegexDetector(pattern=rf"\bC{number}-[0-9]{{6,10}}\b"))
+
+
+def test_five_thousand_classes_are_refused_at_once_with_the_limit() -> None:
+    said, took = refused(*map(pattern_class, range(5_000)))
+    assert said == "A schema has at most 1000 data classes; this one has 5000."
+    assert took < 1
+
+
+def test_what_would_take_minutes_to_compile_is_refused_in_seconds() -> None:
+    """Each list by itself is within its limits."""
+    long = TermsDetector(terms=tuple(f"{n} " + "long winded " * 15 for n in range(10_000)))
+    said, took = refused(a_class("LONG", long))
+    assert "would take too long to compile" in said and "Shorten word lists" in said
+    assert took < 20
+    said, _ = refused(*(a_class(f"C{n}", *many(n)) for n in range(20)))
+    assert "join patterns" in said
+
+
+def many(number: int) -> list[Detector]:
+    return [RegexDetector(pattern=rf"\bC{number}-{n}-[0-9]{{6}}\b") for n in range(80)]
+
+
+def test_five_hundred_classes_compile_and_find() -> None:
+    masker = a_masker(*map(pattern_class, range(500)), style=Style.LABEL)
+    assert masker.text("C77-123456 and C499-7654321", "x").sent == "[C77] and [C499]"
+
+
+@pytest.mark.parametrize("pad", (0, 3_000), ids=("short list", "long list"))
+@pytest.mark.parametrize("gap", (" ", "\n"))
+def test_a_phrase_may_be_broken_over_a_line(pad: int, gap: str) -> None:
+    words = TermsDetector(terms=("Operation Blue Kestrel", *(f"filler number {n}" for n in range(pad // 10))))
+    masker = a_masker(a_class("WORD", words), style=Style.LABEL)
+    assert masker.text(f"of operation{gap}blue kestrel.", "x").sent == "of [WORD]."
+    assert masker.text(f"of operation blue{gap}kestrel.", "x").sent == "of [WORD]."
+
+
+@pytest.mark.parametrize("key", ("🔑 code", "מספר_תיק", "Ключ", "naïve-key", "鍵"))
+def test_key_names_may_be_of_any_script(key: str) -> None:
+    masker = a_masker(a_class("KEYED", KeyDetector(names=(key,))), style=Style.LABEL)
+    assert masker.document({key: "x", "other": "y"}).sent.decode() == f'{{"{key}":"[KEYED]","other":"y"}}'
+
+
+@pytest.mark.parametrize("slug", ("BA\u200bDGE", "\u202eEGDAB", "BADGÉ", "BADGE\n", "", "1A", "B" * 65, "🔑"))
+def test_a_slug_is_plain_letters(slug: str) -> None:
+    said, _ = refused(a_class(slug, RegexDetector(pattern="abc")))
+    assert "name a data class by letters" in said

@@ -16,6 +16,7 @@ from gateway import history_triggers as gateway_triggers
 from gateway.access_rules import access_rule_save
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import credential_move, credential_set, endpoint_attach
+from gateway.identity.authz import role_grant
 from gateway.identity.keys import api_key_revoke
 from gateway.identity.membership import membership_set, membership_sources
 from gateway.models import (
@@ -25,6 +26,7 @@ from gateway.models import (
     CredentialVersion,
     Endpoint,
     MembershipChange,
+    PermissionChange,
     ServiceAccount,
     Source,
     User,
@@ -40,6 +42,7 @@ from tests.gateway import two, world
 pytestmark = pytest.mark.django_db
 
 CANARY = "sk-canary-0123456789"
+GUARDED = (*history_triggers.TABLES, *gateway_triggers.TABLES, *gateway_triggers.PERMISSIONS)
 KEPT: tuple[type[models.Model], ...] = (*policies_history.KEPT, *gateway_history.KEPT)
 
 
@@ -150,27 +153,30 @@ def test_deleting_is_in_it() -> None:
 
 @pytest.mark.parametrize("model", KEPT, ids=lambda model: model.__name__)
 def test_every_history_table_is_guarded(model: type[models.Model]) -> None:
-    tables = (*history_triggers.TABLES, *gateway_triggers.TABLES)
+    tables = GUARDED
     assert history_of(model).model._meta.db_table in tables
 
 
 def test_every_guarded_table_is_there() -> None:
     tables = {model._meta.db_table for model in apps.get_models()}
-    assert {*history_triggers.TABLES, *gateway_triggers.TABLES} <= tables
+    assert set(GUARDED) <= tables
 
 
 def test_history_is_written_once() -> None:
     schema, alice = world.published_schema(), world.person("alice")
-    membership_set(member=alice, groups=[Group.objects.create(name="g")], by=None)
+    group = Group.objects.create(name="g")
+    membership_set(member=alice, groups=[group], by=None)
+    role_grant(group=group, role="publisher", by=None)
     for rows_of in (
         history_of(DataClass).all(),
         history_of(SchemaVersion).filter(schema_id=schema.pk),
         history_of(User).all(),
         history_of(Group).all(),
         MembershipChange.objects.all(),
+        PermissionChange.objects.all(),
     ):
         assert rows_of.exists()
-        name = "reason" if rows_of.model is MembershipChange else "history_change_reason"
+        name = "history_change_reason" if hasattr(rows_of.model, "history_id") else "reason"
         with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
             rows_of.update(**{name: "rewritten"})
         with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
@@ -200,7 +206,7 @@ def test_no_secret_is_in_any_history_row() -> None:
 
 
 def _all_values() -> list[object]:
-    tables = (*history_triggers.TABLES, *gateway_triggers.TABLES)
+    tables = GUARDED
     found: list[object] = []
     with connection.cursor() as cursor:
         for table in tables:

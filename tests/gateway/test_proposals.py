@@ -10,13 +10,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.utils import timezone
 
 from audit.models import Entry
 from gateway.access_rules import FIELDS, access_rule_delete, access_rule_save
 from gateway.areas import area_save
-from gateway.credentials.services import endpoint_attach, endpoint_move, endpoint_save
+from gateway.credentials.services import credential_move, endpoint_attach, endpoint_move, endpoint_save
+from gateway.kinds import ENDPOINT_FIELDS
 from gateway.models import AccessRule, Area, Endpoint, User
 from policies import proposals, services
 from policies.content import packed
@@ -299,6 +300,24 @@ def test_an_origin_is_moved_by_two_and_the_credential_let_go(alice: User, bob: U
     assert (endpoint.origin, endpoint.credential) == ("https://new.example.com", None)
 
 
+def test_a_new_endpoint_whose_credential_was_moved_meanwhile_is_refused_in_words(
+    alice: User, bob: User
+) -> None:
+    two.guarded()
+    credential = world.credential()
+    values = {"slug": "new", "name": "New", "origin": world.ORIGIN}
+    endpoint = Endpoint(area=world.area(), credential=credential, **values)
+    payload = packed(endpoint, ENDPOINT_FIELDS)
+    proposal = proposals.propose(
+        kind="endpoint.add", target_id=None, payload=payload, by=alice, reason="One more"
+    )
+    credential_move(credential=credential, origin="https://new.example.com", by=bob)
+    with pytest.raises(proposals.CannotApply, match="is sealed for https"):
+        two.confirm(proposal, bob)
+    proposal.refresh_from_db()
+    assert proposal.state == ProposalState.OPEN and not Endpoint.objects.exists()
+
+
 def test_letting_go_of_the_requirement_takes_two_and_asking_for_it_one(alice: User, bob: User) -> None:
     area = world.area()
     area.two_person_access = True
@@ -424,30 +443,97 @@ def test_a_grant_for_one_thing_does_nothing_for_another(alice: User, bob: User) 
         access_rule_save(rule=rule, by=bob, grant=grant)
 
 
+def test_nobody_confirms_what_ran_out_and_it_is_proposed_anew(alice: User, bob: User) -> None:
+    draft, proposal = published(alice)
+    Proposal.objects.update(proposed_at=timezone.now() - proposals.VALID)
+    assert not Proposal.objects.filter(proposals.waiting_for(bob)).exists()
+    with pytest.raises(proposals.Stale, match=r"ran out\. Nothing was applied"):
+        two.confirm(proposal, bob)
+    proposal.refresh_from_db()
+    assert (proposal.state, proposal.decision_note) == (ProposalState.STALE, proposals.RAN_OUT)
+    draft.refresh_from_db()
+    assert draft.state == State.DRAFT
+
+
+def test_what_ran_out_is_not_in_the_way_of_another(alice: User, bob: User) -> None:
+    draft, first = published(alice)
+    Proposal.objects.update(proposed_at=timezone.now() - proposals.VALID)
+    _, second = published(bob, draft)
+    first.refresh_from_db()
+    assert (first.state, first.decided_by) == (ProposalState.STALE, None)
+    assert second.state == ProposalState.OPEN
+    assert events()[-2:] == ["proposal.stale", "proposal.opened"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("attempt", range(5))
+def test_confirming_turning_down_and_withdrawing_at_once_do_one_of_them(attempt: int) -> None:
+    alice, bob, carol = (two.official(name) for name in ("alice", "bob", "carol"))
+    draft, proposal = published(alice)
+    found = Proposal.objects.get(pk=proposal.pk)
+    steps: list[Callable[[], Proposal]] = [
+        lambda: two.confirm(found, bob),
+        lambda: proposals.reject(proposal=found, by=carol, comment="no"),
+        lambda: proposals.withdraw(proposal=found, by=alice),
+    ]
+    outcomes = at_once(steps)
+    assert outcomes["AlreadyDecided"] == 2
+    proposal.refresh_from_db()
+    draft.refresh_from_db()
+    confirmed = proposal.state == ProposalState.CONFIRMED
+    assert draft.state == (State.PUBLISHED if confirmed else State.DRAFT)
+    assert events().count("schema.published") == confirmed
+    assert sum(name.startswith("proposal.") for name in events()) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_draft_edited_while_it_is_confirmed_is_published_as_seen_or_not_at_all() -> None:
+    alice, bob = two.official("alice"), two.official("bob")
+    draft, proposal = published(alice)
+
+    def edit() -> object:
+        return DataClass.objects.filter(version=draft, slug="BADGE").update(level=4)
+
+    at_once([lambda: two.confirm(proposal, bob), edit])
+    proposal.refresh_from_db()
+    level = DataClass.objects.get(version=draft, slug="BADGE").level
+    assert (proposal.state, level) in {(ProposalState.CONFIRMED, 2), (ProposalState.STALE, 4)}
+
+
+def at_once(steps: list[Callable[[], Any]]) -> Counter[str]:
+    """Each step in a thread of its own; what became of them, by outcome or by the refusal's name."""
+    start, outcomes = threading.Barrier(len(steps)), list[str]()
+
+    def run(step: Callable[[], Any]) -> None:
+        start.wait()
+        try:
+            step()
+        except (proposals.ProposalError, DatabaseError) as error:
+            outcomes.append(type(error).__name__)
+        else:
+            outcomes.append("done")
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(step,)) for step in steps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == len(steps)
+    return Counter(outcomes)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_eight_people_who_confirm_at_once_confirm_once() -> None:
     alice = two.official("alice")
     people = [two.official(f"bob{number}") for number in range(8)]
     draft, proposal = published(alice)
-    start, outcomes = threading.Barrier(8), []
 
-    def decide(person: User) -> None:
-        start.wait()
-        try:
-            two.confirm(Proposal.objects.get(pk=proposal.pk), person)
-        except proposals.ProposalError as error:
-            outcomes.append(type(error).__name__)
-        else:
-            outcomes.append("confirmed")
-        finally:
-            connection.close()
+    def decide(person: User) -> Callable[[], Proposal]:
+        return lambda: two.confirm(Proposal.objects.get(pk=proposal.pk), person)
 
-    threads = [threading.Thread(target=decide, args=(person,)) for person in people]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert Counter(outcomes) == {"confirmed": 1, "AlreadyDecided": 7}
+    assert at_once([decide(person) for person in people]) == {"done": 1, "AlreadyDecided": 7}
     draft.refresh_from_db()
     assert draft.state == State.PUBLISHED
     assert events().count("schema.published") == 1

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.contrib.auth.models import Group
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from gateway.areas import area_save
+from gateway.identity.authz import role_grant
 from gateway.identity.membership import membership_set
 from gateway.models import AccessRule, Area, User
-from policies import services
+from policies import proposals, services
 from policies.models import Proposal, ProposalState, SchemaVersion, State
 from tests.gateway import two, world
 
@@ -122,6 +130,30 @@ def test_a_time_that_is_none_is_said(alice: User) -> None:
     assert Proposal.objects.get().payload == {"effective_at": "2031-02-03T04:05:00+00:00"}
 
 
+def test_a_time_with_a_zone_is_that_moment(alice: User) -> None:
+    url = reverse("proposal_new", args=["schema.publish", world.draft_schema().pk])
+    browser(alice).post(url, {"reason": "x", "effective_at": "2031-02-03T04:05:00+02:00"})
+    assert Proposal.objects.get().payload == {"effective_at": "2031-02-03T02:05:00+00:00"}
+
+
+def test_the_list_says_what_changes_until_when_and_who_may_confirm(alice: User, bob: User) -> None:
+    proposed(alice)
+    page = text(alice, "proposals")
+    assert "at once" in page and "v1" in page and "It can be confirmed by bob" in page and "until" in page
+
+
+def test_what_ran_out_is_listed_so_and_nobody_is_asked(alice: User, bob: User) -> None:
+    proposal = proposed(alice)
+    Proposal.objects.update(proposed_at=timezone.now() - proposals.VALID)
+    assert "proposal waits for you" not in text(bob, "home")
+    listed = text(bob, "proposals")
+    assert "Ran out" in listed and "Nothing waits" in listed and "waits for you" not in listed
+    assert "can no longer be confirmed" in text(bob, "proposal", proposal.pk)
+    url = reverse("proposal_confirm", args=[proposal.pk])
+    answer = browser(bob).post(url, {"seen": proposal.basis}, follow=True)
+    assert "ran out. Nothing was applied" in answer.content.decode()
+
+
 def test_the_empty_pages_say_so(alice: User) -> None:
     assert "Nothing waits" in text(alice, "proposals")
 
@@ -162,7 +194,83 @@ def test_the_timeline_goes_on_and_comes_to_an_end(alice: User) -> None:
     assert len(seen) == len(set(seen)) == 120
 
 
-@pytest.mark.parametrize("query", ["kind=nothing", "before=x", "object=1", "until=x", "kind=area&object=x"])
+def narrowed(user: User, **query: object) -> list[tuple[str, str, str]]:
+    """(kind, what happened, to what) of each line."""
+    lines = browser(user).get(reverse("history"), query).context["lines"]
+    return [(line.kind, line.word, line.name) for line in lines]
+
+
+def test_a_group_has_its_members_and_permissions_in_its_own_timeline(alice: User, bob: User) -> None:
+    group = Group.objects.create(name="ward")
+    role_grant(group=group, role="publisher", by=bob)
+    membership_set(member=bob, groups=[*bob.groups.all(), group], by=alice)
+    assert narrowed(alice, kind="group", object=group.pk) == [
+        ("Group membership", "joined", "bob"),
+        ("Permissions", "changed", "ward"),
+        ("Group", "added", "ward"),
+    ]
+    assert ("Group membership", "joined", "bob") in narrowed(alice, kind="user", object=bob.pk)
+    assert narrowed(alice, kind="permissions", person=bob.pk) == [("Permissions", "changed", "ward")]
+    page = browser(alice).get(reverse("history"), {"kind": "permissions"}).content.decode()
+    assert "policies.publish_policyversion" in page
+
+
+def test_a_publish_is_called_so(alice: User, bob: User) -> None:
+    version = services.schema_version_publish(version=world.draft_schema(), by=bob)
+    told = narrowed(alice, kind="schemaversion", object=version.pk)
+    assert [word for _, word, _ in told] == ["published", "added"]
+
+
+def test_days_narrow_it(alice: User) -> None:
+    world.area()
+    today = timezone.now().date()
+    day = timedelta(days=1)
+    assert narrowed(alice, kind="area", since=today, until=today)
+    assert not narrowed(alice, kind="area", until=today - day)
+    assert not narrowed(alice, kind="area", since=today + day)
+    empty = browser(alice).get(reverse("history"), {"since": today + day}).content.decode()
+    assert "Nothing" in empty and "Show everything" in empty
+
+
+def test_a_page_of_the_timeline_takes_a_bounded_number_of_queries(
+    alice: User, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    policy, endpoint = world.published_policy(), world.endpoint()
+    for number in range(60):
+        group = Group.objects.create(name=f"group {number}")
+        AccessRule.objects.create(group=group, endpoint=endpoint, policy=policy)
+    client = browser(alice)
+    with django_assert_max_num_queries(120):
+        answer = client.get(reverse("history"))
+    assert len(answer.context["lines"]) == 50
+
+
+@pytest.mark.parametrize("key", ["9" * 30, "0", "-1"])
+def test_a_key_that_nothing_has_shows_nothing(alice: User, key: str) -> None:
+    assert narrowed(alice, kind="group", object=key) == []
+
+
+def test_secrets_are_not_even_read(alice: User) -> None:
+    key, _ = world.key_of(alice)
+    with CaptureQueriesContext(connection) as asked:
+        page = browser(alice).get(reverse("history"), {"kind": "apikey"}).content.decode()
+    assert key.prefix in page
+    history = [each["sql"] for each in asked if "historicalapikey" in each["sql"]]
+    assert history and not any("digest" in each["sql"] for each in asked)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "kind=permissions&object=1",
+        "since=9999-12-31",
+        "kind=nothing",
+        "before=x",
+        "object=1",
+        "until=x",
+        "kind=area&object=x",
+    ],
+)
 def test_a_query_that_no_link_says_is_refused(alice: User, query: str) -> None:
     assert browser(alice).get(f"{reverse('history')}?{query}").status_code == 400
 

@@ -103,7 +103,7 @@ def test_data_classes_and_detectors_are_added_to_a_draft(client: Client) -> None
     detector = {"position": 1, "kind": "regex", "value": r"\bB-[0-9]{6}\b"}
     page = url("dataclass", "change", data_class.pk)
     values = {"slug": "BADGE", "name": "Badge", "level": 3, "weight": 1, "tags": "", "position": 1}
-    answer = client.post(page, {**values, **rows("detectors", detector)})
+    answer = client.post(page, {**values, **rows("detectors", detector), **rows("examples")})
     assert answer["Location"] == url("schemaversion", "change", draft.pk)
     assert Detector.objects.get().value == r"\bB-[0-9]{6}\b"
 
@@ -127,7 +127,8 @@ def test_a_detector_that_cannot_work_is_refused_when_saved(
     row.detectors.all().delete()
     values = {"slug": "BADGE", "name": "Badge", "level": 3, "weight": 1, "tags": "", "position": 1}
     answer = client.post(
-        url("dataclass", "change", row.pk), {**values, **rows("detectors", {"position": 1, **detector})}
+        url("dataclass", "change", row.pk),
+        {**values, **rows("detectors", {"position": 1, **detector}), **rows("examples")},
     )
     assert answer.status_code == 200
     assert b"errorlist" in answer.content

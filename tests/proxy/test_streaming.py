@@ -18,8 +18,8 @@ from gateway.proxy.wire.sse import Decoder
 from policies.engine.masker import Masker
 from policies.engine.policy import Policy
 from policies.engine.schema import Schema
-from policies.engine.types import DataClass, Direction, KeyDetector, Level, PolicySpec, SchemaSpec
-from tests.proxy.world import API_KEY, CARD, EMAIL, KEYS, SSN, blocking, exchange, passing, policy
+from policies.engine.types import DataClass, Direction, Gate, KeyDetector, Level, PolicySpec, SchemaSpec
+from tests.proxy.world import API_KEY, CARD, EMAIL, KEYS, SSN, blocking, exchange, passing, policy, rule
 
 FRAGMENTS = [CARD, EMAIL, SSN, API_KEY, "10.0.0.1", "héllo", "日本語", "😀", " ", "\n", "and "]
 FRAGMENTS += ["4111 ", "bob@", "123-"]
@@ -207,6 +207,14 @@ def test_the_envelope_is_masked_too() -> None:
         exchange(), [wire_bytes({**chunk({"content": "x"}), "system_fingerprint": EMAIL})]
     )
     assert EMAIL.encode() not in sent + recorded
+
+
+def test_what_every_event_repeats_counts_once() -> None:
+    call = exchange(rule("EMAIL", gate=Gate.FLAG))
+    events = [chunk({"content": "a"}, id="bob@example.com") for _ in range(9)]
+    run(call, [wire_bytes(*events, chunk({"content": "b"}, id="eve@example.com"), chunk({}, finish="stop"))])
+    assert call.counts == {"EMAIL": 2}
+    assert call.response_reasons == ("EMAIL found; rule “about EMAIL” flags the call.",)
 
 
 @pytest.mark.parametrize(

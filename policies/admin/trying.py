@@ -1,0 +1,86 @@
+"""“Check examples”: the page that tries a version on its own examples. Reads only."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from policies import compiler, examples, store
+from policies.admin.base import ModelAdmin
+from policies.admin.versions import change_url
+from policies.examples import ExampleProblem
+from policies.models import SchemaVersion
+from policies.publishing import PublishRefused
+
+
+class TriedAdmin(ModelAdmin[SchemaVersion]):
+    """Adds `<version>/examples/`."""
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.examples_view)
+        name = "policies_schemaversion_examples"
+        return [path("<uuid:object_id>/examples/", view, name=name), *super().get_urls()]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        version = kwargs.get("obj")
+        if version is not None:
+            context["examples_url"] = examples_url(version)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def refused_at(self, version: SchemaVersion, refusal: PublishRefused) -> str:
+        """Failing examples are shown with their text there, and only there."""
+        if any(isinstance(problem, ExampleProblem) for problem in refusal.problems):
+            return examples_url(version)
+        return change_url(version)
+
+    def examples_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        version = get_object_or_404(self.get_queryset(request), pk=object_id)
+        if not self.has_view_permission(request, version):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"Examples of {version}",
+            "version": version,
+            **_tried(version),
+        }
+        return TemplateResponse(request, "admin/policies/examples.html", context)
+
+
+def examples_url(version: SchemaVersion) -> str:
+    return reverse("admin:policies_schemaversion_examples", args=[version.pk])
+
+
+def _tried(version: SchemaVersion) -> dict[str, Any]:
+    """What the template shows: outcomes by class, or why there are none."""
+    spec = compiler.schema_spec(version)
+    try:
+        outcomes = examples.tried(compiler.compile_schema(spec, store.database_cache()))
+    except compiler.SchemaError as error:
+        return {"problems": error.problems}
+    by_class = {slug: list(found) for slug, found in groupby(outcomes, lambda one: one.data_class)}
+    pages = _pages(version)
+    return {
+        "classes": sorted(
+            ((slug, pages[slug], found) for slug, found in by_class.items()),
+            key=lambda each: all(one.passed for one in each[2]),  # what fails comes first
+        ),
+        "total": len(outcomes),
+        "failed": sum(not one.passed for one in outcomes),
+        "without": [one.slug for one in spec.classes if one.slug not in by_class],
+    }
+
+
+def _pages(version: SchemaVersion) -> dict[str, str]:
+    """Where each class is edited."""
+    rows = version.classes.values_list("slug", "pk")
+    return {slug: reverse("admin:policies_dataclass_change", args=[pk]) for slug, pk in rows}
