@@ -162,6 +162,27 @@ SESSION_COOKIE_AGE = env.integer("SESSION_HOURS", 10, least=1) * 3600
 FILE_UPLOAD_HANDLERS = ["policies.uploads.BoundedUpload"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024  # the console's forms; calls to models have their own limit
 
+# --- the REST API: no installed apps, since it has no pages and no tables ---------------------------
+REST_FRAMEWORK: dict[str, Any] = {
+    # What a view gets that forgets to be a `gateway.api.base.ApiView`: nobody comes in.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "gateway.api.problems.handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Postern",
+    "DESCRIPTION": "Schemas, policies, access rules and endpoints of an inference governance gateway.",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
 # --- language, time, files --------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 USE_I18N = False

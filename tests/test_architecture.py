@@ -41,6 +41,7 @@ ROOMS = {
     **dict.fromkeys(
         (
             "gateway.admin",
+            "gateway.api",
             "gateway.apps",
             "gateway.asgi",
             "gateway.celery",

@@ -20,7 +20,7 @@ from gateway.models import AccessRule, Area, Credential, Endpoint, User
 from policies import services
 from policies.compiler import SchemaError, compile_schema
 from policies.grants import NeedsSecondPerson
-from policies.history import acting
+from policies.history import acting, current_reason
 from policies.journal import note
 from policies.models import Policy, Schema, State
 from policies.publishing import PolicyServiceError
@@ -54,7 +54,8 @@ def apply(*, plan: Plan, by: User | None, expect: str = "") -> None:
     if expect and expect != plan.digest:
         raise PlanMoved([f"The plan is not {inert(expect)} any more but {plan.digest}. Look at it again."])
     _warm(plan)
-    with acting(by, REMARK), transaction.atomic():
+    reason = "; ".join(filter(None, (REMARK, current_reason())))
+    with acting(by, reason), transaction.atomic():
         if again(plan).digest != plan.digest:
             raise PlanMoved(["The database changed meanwhile. Look at the plan again."])
         _carry_out(plan, by)

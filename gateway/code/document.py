@@ -136,13 +136,18 @@ def read(data: bytes) -> Mapped:
         raise DocumentError([f"This is no YAML: {type(error).__name__}."]) from None
     except RecursionError:
         raise DocumentError([f"Nested more than {DEEPEST} levels."]) from None
-    return _document(found)
+    return as_document(found)
 
 
 def read_json(data: bytes) -> Mapped:
     """The same from JSON. Nobody counts its lines. Raises `DocumentError`."""
     if len(data) > LARGEST:
         raise DocumentError([f"The document is larger than {LARGEST // 1024 // 1024} MB."])
+    return as_document(parse_json(data))
+
+
+def parse_json(data: bytes) -> Any:
+    """Any JSON without duplicate keys, NaN, halves of characters or more than the limits."""
     try:
         found = json.loads(data.decode("utf-8"), object_pairs_hook=_pairs, parse_constant=_no_constant)
     except UnicodeDecodeError:
@@ -154,7 +159,7 @@ def read_json(data: bytes) -> Mapped:
     except ValueError:
         raise DocumentError(["A number has too many digits."]) from None
     _check(found)
-    return _document(found)
+    return found
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> Mapped:
@@ -191,7 +196,8 @@ def _inside(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
-def _document(found: Any) -> Mapped:
+def as_document(found: Any) -> Mapped:
+    """What was parsed, if it is a document at all. Raises `DocumentError`."""
     if not isinstance(found, Mapped):
         raise DocumentError(["The document has to be a mapping that begins with “postern: 1”."])
     if type(found.get("postern")) is not int or found["postern"] != FORMAT:

@@ -1,0 +1,153 @@
+"""Who calls the API: a signed-in person, or a service account with a Postern API key.
+
+Keys of persons call models and nothing else. They lie in notebooks and environment files, and must not turn
+into the administrator's password when their owner becomes one. What a program may do here is said explicitly:
+by the roles of the groups that its service account is in, never by the rights of its owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, cast
+
+from django.contrib.auth.models import Permission
+from django.db.models import Q
+from django.utils import timezone
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.request import Request
+
+from gateway.identity.keys import digest, has_shape
+from gateway.models import ApiKey, Lock, ServiceAccount, User
+from policies.history import acting
+from policies.journal import note
+
+UNKNOWN: Final = "This key is not known, or it has ended."
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A service account that came with a key. Stands where the framework wants a user."""
+
+    is_authenticated: ClassVar[bool] = True
+    is_active: ClassVar[bool] = True
+
+    account: ServiceAccount
+    key: ApiKey
+    permissions: frozenset[str]
+
+    @property
+    def pk(self) -> Any:
+        return self.account.pk
+
+    def has_perm(self, permission: str) -> bool:
+        return permission in self.permissions
+
+    def __str__(self) -> str:
+        return self.account.name
+
+
+class Session(SessionAuthentication):
+    """A person of the console. What changes something carries the CSRF token."""
+
+
+class Key(BaseAuthentication):
+    """`Authorization: Bearer pst_…` or `x-api-key: pst_…`, one of them, and no session beside it."""
+
+    def authenticate(self, request: Request) -> tuple[Program, ApiKey] | None:
+        presented = list(_presented(request))
+        if not presented:
+            return None
+        signed_in = getattr(getattr(request._request, "user", None), "is_authenticated", False)
+        if len(presented) > 1 or signed_in:
+            raise AuthenticationFailed("Send one credential: a key or a session, not both.")
+        if not has_shape(presented[0]):
+            raise AuthenticationFailed(UNKNOWN)
+        return _program(digest(presented[0]))
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="Postern"'
+
+
+def _presented(request: Request) -> Iterator[str]:
+    if authorization := request.META.get("HTTP_AUTHORIZATION"):
+        scheme, _, value = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise AuthenticationFailed("Only Bearer is read in Authorization.")
+        yield value.strip()
+    if key := request.META.get("HTTP_X_API_KEY"):
+        yield key.strip()
+
+
+def _program(tag: bytes) -> tuple[Program, ApiKey]:
+    """Read anew for each request: revoking, locking and closing count at once."""
+    now = timezone.now()
+    row = ApiKey.objects.select_related("service_account__owner", "user").filter(digest=tag).first()
+    if row is None or not row.is_valid_at(now):
+        raise AuthenticationFailed(UNKNOWN)
+    account = row.service_account
+    if account is None:
+        raise PermissionDenied("A person's key calls models only. Use the key of a service account here.")
+    if not (account.is_active and account.owner.is_active) or _locked(account):
+        raise AuthenticationFailed(UNKNOWN)
+    return Program(account, row, _permissions(account)), row
+
+
+def _locked(account: ServiceAccount) -> bool:
+    on = Q(service_account=account) | Q(user=account.owner_id) | Q(area=account.area_id)
+    now = timezone.now()
+    return Lock.objects.filter(on, Q(expires_at=None) | Q(expires_at__gt=now), lifted_at=None).exists()
+
+
+def _permissions(account: ServiceAccount) -> frozenset[str]:
+    held = Permission.objects.filter(group__in=account.groups.all()).order_by()
+    names = held.values_list("content_type__app_label", "codename")
+    return frozenset(f"{app}.{codename}" for app, codename in names)
+
+
+def person_of(request: Request) -> User:
+    """Who answers for the request: the person, or the owner of the service account."""
+    who: Any = request.user
+    return who.account.owner if isinstance(who, Program) else cast(User, who)
+
+
+@contextmanager
+def changing(request: Request) -> Iterator[User]:
+    """Around each change. One that a program asks for is an event first, so that its key is on record."""
+    who: Any = request.user
+    person = person_of(request)
+    if not isinstance(who, Program):
+        with acting(person, "Through the API"):
+            yield person
+        return
+    match = request._request.resolver_match
+    facts = {
+        "service_account": who.account.name,
+        "key": who.key.prefix,
+        "request": f"{request.method} {match.route if match else ''}",
+        "about": {name: str(value) for name, value in match.kwargs.items()} if match else {},
+    }
+    note(action="api.called", by=person, target=who.account, facts=facts)
+    with acting(person, f"Through the API by {who.account.name}, key {who.key.prefix}…"):
+        yield person
+
+
+class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # it registers itself
+    target_class = "gateway.api.callers.Key"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        text = "A Postern API key of a service account, `pst_…`."
+        return {"type": "http", "scheme": "bearer", "description": text}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # it registers itself
+    target_class = "gateway.api.callers.Session"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        text = "A signed-in person of the console; changes need the header X-CSRFToken."
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": text}
