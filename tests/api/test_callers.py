@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -132,7 +133,10 @@ def test_what_a_program_changes_names_its_key(account: ServiceAccount) -> None:
     assert draft.published_by == account.owner
     reasons = set(draft.history.filter(state="published").values_list("history_change_reason", flat=True))
     assert reasons == {f"Through the API by ci, key {row.prefix}…"}
-    assert Entry.objects.filter(kind="event").exists()
+    said = [json.loads(bytes(entry.meta)) for entry in Entry.objects.filter(kind="event")]
+    called = next(each["detail"] for each in said if each["event"] == "api.called")
+    assert (called["service_account"], called["key"]) == ("ci", row.prefix)
+    assert called["about"] == {"pk": str(draft.pk)} and key not in str(said)
 
 
 def test_too_many_changes_are_told_when_to_come_again(
