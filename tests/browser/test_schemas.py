@@ -33,47 +33,6 @@ def received(site: World, until: str, not_until: str = "\0") -> str:
             return got
 
 
-def test_a_class_is_added_tried_fixed_published_compared_and_taken_back(
-    visit: Open, site: World, complaints: list[str]
-) -> None:
-    page = visit("admin", "/admin/policies/schemaversion/?state__exact=published")
-    page.locator("#result_list tbody a").first.click()
-    first = page.url
-    tool(page, "Clone to draft")
-    tool(page, "Add attribute")
-    page.fill("#id_slug", "BADGE")
-    page.fill("#id_name", "Staff badge")
-    page.select_option("#id_detectors-0-kind", "regex")
-    page.fill("#id_detectors-0-value", r"\bK-[0-9]{7}\b")
-    page.fill("#id_examples-0-text", "badge K-204417")
-    page.select_option("#id_examples-1-kind", "negative")
-    page.fill("#id_examples-1-text", "badge K-12")
-    page.click("[name=_save]")
-    tool(page, "Publish saved draft")
-    expect(page.get_by_text("BADGE, example 1 that must be found: not found.")).to_be_visible()
-    expect(page.get_by_text("1 of 2 fail")).to_be_visible()
-    assert page.evaluate(CONTRAST) == []
-    page.get_by_role("link", name="BADGE", exact=True).click()
-    page.fill("#id_detectors-0-value", r"\bK-[0-9]{6}\b")
-    page.click("[name=_save]")
-    tool(page, "Check examples")
-    expect(page.get_by_text("All 2 pass")).to_be_visible()
-    page.go_back()
-    tool(page, "Compare")
-    expect(page.locator(".compared ins", has_text=r"pattern \bK-[0-9]{6}\b")).to_be_visible()
-    assert page.evaluate(CONTRAST) == []
-    page.go_back()
-    assert "K-204417" in received(site, "K-204417")
-    tool(page, "Publish saved draft")
-    expect(page.get_by_text("is published.")).to_be_visible()
-    assert "K-204417" not in received(site, "badge", "K-204417")
-    page.goto(first)
-    tool(page, "Roll back to this")
-    expect(page.get_by_text("is published with the earlier content.")).to_be_visible()
-    assert "K-204417" in received(site, "K-204417")
-    assert complaints == []
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_editor_is_readable(visit: Open, complaints: list[str], theme: str) -> None:
     page = visit("admin", "/admin/policies/schema/add/", theme=theme)
