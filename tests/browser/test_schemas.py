@@ -1,36 +1,19 @@
-"""A newcomer's path: a class with a pattern, an example that blocks the publish, fixed, live, taken back."""
+"""The editor of schemas and attributes is readable in both themes."""
 
 from __future__ import annotations
 
-import time
-
 import pytest
-import requests
 from playwright.sync_api import Page, expect
 
-from tests.server.world import World
-
-from .conftest import Open, call
+from .conftest import Open
 from .test_pages import CONTRAST
 
 pytestmark = pytest.mark.timeout(240)
-
-TEXT = "badge K-204417, please"
 
 
 def tool(page: Page, name: str) -> None:
     """A button or link above the page."""
     page.locator(".object-tools").get_by_text(name, exact=True).click()
-
-
-def received(site: World, until: str, not_until: str = "\0") -> str:
-    """What the model got of the next calls; a publish has two seconds to reach the gateway."""
-    began = time.monotonic()
-    while True:
-        call(site, TEXT)
-        got = requests.get(f"{site.model}/received", timeout=10).text.splitlines()[-1]
-        if (until in got and not_until not in got) or time.monotonic() - began > 2.5:
-            return got
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
