@@ -138,6 +138,39 @@ def test_a_process_that_starts_knows_what_was_used() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_caller_who_comes_to_a_process_anew_is_known_there() -> None:
+    clock, limits = Clock(), Limits(tokens_per_month=500, at_once=2)
+    one, other = two(clock)
+    for process in (one, other):
+        process.settle()
+    running = [one.meter.enter(RULE, "alice", limits, NOON) for _ in range(2)]
+    one.settle()
+    other.settle()
+    error = refused(other.meter, limits, NOON)
+    assert error is not None and error.code == "too_many_calls"
+    for call in running:
+        one.meter.leave(call, 250, NOON)
+    one.settle()
+    clock.now += tallies.LEARN
+    other.settle()
+    error = refused(other.meter, limits, clock.now)
+    assert error is not None and error.code == "token_limited"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_account_that_was_idle_is_kept_up() -> None:
+    clock, limits = Clock(), Limits(tokens_per_month=500)
+    one, other = two(clock)
+    assert refused(other.meter, limits, NOON) is None
+    other.settle()
+    clock.now += tallies.IN_USE + 1
+    one.meter.leave(one.meter.enter(RULE, "alice", limits, clock.now), 500, clock.now)
+    one.settle()
+    other.settle()
+    assert refused(other.meter, limits, clock.now) is not None
+
+
+@pytest.mark.django_db(transaction=True)
 def test_two_processes_share_what_runs_and_forget_who_died() -> None:
     clock, limits = Clock(), Limits(at_once=1)
     one, other = two(clock)
