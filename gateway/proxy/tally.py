@@ -2,7 +2,7 @@
 
 A process knows its own calls at once, and those of the others within about two seconds, or six where a caller
 comes to it anew; by so much a limit can be overrun. A store that fails or stalls holds up no call: what could
-not be told is told later. What is lost when a process is killed is the last second of its counts, never evidence.
+not be told is told later. What a killed process loses is the last second of its counts, never evidence.
 """
 
 from __future__ import annotations
@@ -94,6 +94,8 @@ class Tally:
             self.settle()
         except DatabaseError as error:
             log.warning("limits could not be shared: %s", type(error).__name__)
+        except Exception as error:  # whatever it is, the next second may be better
+            log.error("limits could not be shared: %s", type(error).__name__)
 
     def settle(self) -> None:
         """Tell the store what it does not know, and read what the others used. Raises a database error."""
@@ -132,7 +134,13 @@ class Tally:
     def _learn_sketches(self, now: float) -> None:
         rows = Sketch.objects.filter(starts_at__in=_sketch_starts(now)).order_by("-id")
         for row in rows[:KNOWN_AT_MOST]:
+            self._merge(row)
+
+    def _merge(self, row: Sketch) -> None:
+        try:
             self.values.merge(_key_of(row), bytes(row.registers))
+        except ValueError:  # a row that nobody should have written must not end the sharing
+            log.error("a sketch could not be read; it counts as empty")
 
     def _tell_usage(self, accounts: Iterable[Account]) -> None:
         counts = [(account.key, count) for account in accounts for count in list(account.counts.values())]
@@ -229,9 +237,8 @@ class Tally:
             caller__in={key.caller for key in keys}, starts_at__in={_moment(key.starts) for key in keys}
         )
         for row in rows:
-            key = _key_of(row)
-            if key in keys:
-                self.values.merge(key, bytes(row.registers))
+            if _key_of(row) in keys:
+                self._merge(row)
 
     def _join(self, key: SketchKey) -> None:
         rows = Sketch.objects.select_for_update().filter(**_columns(key))
@@ -243,7 +250,7 @@ class Tally:
                 return
             except IntegrityError:  # another process was faster
                 row = rows.get()
-        self.values.merge(key, bytes(row.registers))
+        self._merge(row)
         row.registers = self.values.dump(key)
         row.save(update_fields=("registers",))
 

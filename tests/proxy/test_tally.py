@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -244,3 +245,23 @@ def test_an_hour_ends_and_its_sketch_is_swept() -> None:
     clock.now += 86_400 * 3
     one.settle()
     assert not Sketch.objects.exists() and not one.values.current()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_nobody_can_read_does_not_end_the_sharing(caplog: pytest.LogCaptureFixture) -> None:
+    Sketch.objects.create(
+        schema_id=SCHEMA,
+        caller="alice",
+        data_class="CARD",
+        window="day",
+        starts_at=datetime.fromtimestamp(NOON - NOON % 86_400, UTC),
+        registers=b"nonsense",
+    )
+    one, other = two(Clock())
+    view = one.values.of("alice")
+    view.schema = SCHEMA
+    view.add(digests(0, 5))
+    for process in (one, other):
+        process.settle()
+    assert "a sketch could not be read" in caplog.text
+    assert other.values.estimate(SCHEMA, "alice", "CARD", "day") == 5
