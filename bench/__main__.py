@@ -145,8 +145,8 @@ def process(*argv: str, port: int, env: dict[str, str], apart: bool = False) -> 
 
 
 @contextlib.contextmanager
-def governed(origin: str, database: str) -> Iterator[Server]:
-    """A seeded gateway on a store of its own."""
+def governed(origin: str, database: str, rules: int = 0, classes: int = 0) -> Iterator[Server]:
+    """A seeded gateway on a store of its own, with so many access rules and classes more."""
     with tempfile.TemporaryDirectory(prefix="postern-bench-") as home:
         env = {
             "DATA_DIR": home,
@@ -155,7 +155,7 @@ def governed(origin: str, database: str) -> Iterator[Server]:
             "MASTER_KEYS": "bench:" + base64.b64encode(secrets.token_bytes(32)).decode(),
             "PLAIN_HTTP": "1",
         }
-        command = [sys.executable, "-m", "bench.world", origin]
+        command = [sys.executable, "-m", "bench.world", origin, str(rules), str(classes)]
         seeded = subprocess.run(
             command, env={**os.environ, **env}, stdout=subprocess.PIPE, check=True, text=True
         )

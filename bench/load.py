@@ -41,6 +41,7 @@ async def measure(job: dict[str, Any]) -> dict[str, Any]:
         "rate": len(latencies) / spent,
         "p50": percentile(latencies, 0.50),
         "p99": percentile(latencies, 0.99),
+        "longest": latencies[-1] if latencies else float("nan"),
         "first_p50": percentile(first, 0.50),
     }
 

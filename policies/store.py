@@ -42,6 +42,10 @@ class Memo(Generic[K, V]):
         self._lock = threading.Lock()
         self._held: dict[K, V] = {}
 
+    def held(self, key: K) -> V | None:
+        """What is remembered; never waits."""
+        return self._held.get(key)
+
     def get(self, key: K, make: Callable[[], V]) -> V:
         found = self._held.get(key)
         if found is not None:
@@ -66,26 +70,48 @@ _policies: Memo[tuple[UUID, UUID], Policy] = Memo()
 
 def load_policy(policy_id: UUID, now: datetime | None = None) -> Policy:
     """The policy in force with its schema in force; `.spec` and `.schema.spec` name both versions."""
+    return load_versions(*in_force(policy_id, now))
+
+
+def in_force(policy_id: UUID, now: datetime | None = None) -> tuple[PolicyVersion, SchemaVersion]:
+    """The versions that judge together; raises `NotInForce` when one of them is missing."""
     version = versions.policy_version_in_force(policy_id, now)
     if version is None:
         raise NotInForce("the policy has no published version")
     schema_version = versions.schema_version_in_force(version.schema_id, now)
     if schema_version is None:
         raise NotInForce("the policy's schema has no published version")
-    return load_versions(version, schema_version)
+    return version, schema_version
+
+
+def held(version: PolicyVersion, schema_version: SchemaVersion) -> Policy | None:
+    """The two compiled, if that has been done; never waits."""
+    return _policies.held((version.pk, schema_version.pk))
 
 
 def load_versions(version: PolicyVersion, schema_version: SchemaVersion) -> Policy:
     """One policy version compiled with one schema version, both published."""
+    return held(version, schema_version) or prepared(version, schema_version)()
+
+
+def prepared(version: PolicyVersion, schema_version: SchemaVersion) -> Callable[[], Policy]:
+    """Reads the rows now; what it returns compiles them without the database, in whatever thread."""
     if version.is_draft or schema_version.is_draft:
         raise ValueError("a draft can still change; it is compiled for itself, never stored here")
-    key = (version.pk, schema_version.pk)
-    return _policies.get(key, lambda: _compiled(version, load_schema(schema_version)))
+    spec = compiler.policy_spec(version)
+    known = _schemas.held(schema_version.pk)
+    rows = known.spec if known else compiler.schema_spec(schema_version)
+
+    def compiled() -> Policy:
+        schema = _schemas.get(schema_version.pk, lambda: _compiled_schema(rows))
+        return _policies.get((version.pk, schema_version.pk), lambda: _compiled(spec, schema))
+
+    return compiled
 
 
 def load_schema(version: SchemaVersion) -> Schema:
     """One published schema version, compiled."""
-    return _schemas.get(version.pk, lambda: _compiled_schema(version))
+    return _schemas.get(version.pk, lambda: _compiled_schema(compiler.schema_spec(version)))
 
 
 def scrubbers() -> list[Policy]:
@@ -114,15 +140,14 @@ def _built_in() -> Schema:
     return compiler.compile_schema(spec, database_cache())
 
 
-def _compiled(version: PolicyVersion, schema: Schema) -> Policy:
-    spec = compiler.policy_spec(version)
+def _compiled(spec: types.PolicySpec, schema: Schema) -> Policy:
     if problems := compiler.rule_problems(spec, schema.spec):
         raise NotInForce(problems[0])
     return compiler.compile_policy(spec, schema)
 
 
-def _compiled_schema(version: SchemaVersion) -> Schema:
+def _compiled_schema(spec: types.SchemaSpec) -> Schema:
     try:
-        return compiler.compile_schema(compiler.schema_spec(version), database_cache())
+        return compiler.compile_schema(spec, database_cache())
     except SchemaError as error:
         raise NotInForce("the schema does not compile here any more") from error

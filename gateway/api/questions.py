@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 
+from gateway import callers, explaining
+from gateway.api import shapes
 from gateway.api.base import BodyParser, Question
 from gateway.api.changes import REFUSED
 from gateway.api.problems import TooLarge
@@ -20,6 +23,23 @@ from policies.engine.types import Direction, Level
 from policies.models import PolicyVersion, SchemaVersion
 
 Pair = tuple[PolicyVersion, SchemaVersion]
+
+
+@extend_schema(
+    request=shapes.ExplainAsked, responses={200: OpenApiTypes.OBJECT, "4XX": REFUSED}, operation_id="explain"
+)
+class Explain(Question):
+    """Which access rule decides a call, under which versions and limits, and why the others do not."""
+
+    permissions = ("gateway.view_accessrule",)
+    asks = shapes.ExplainAsked
+    http_method_names = ["post", "options"]
+
+    def answer(self, asked: dict[str, Any], request: Request) -> Any:
+        try:
+            return explaining.explain(**asked).as_json()
+        except callers.NotFound as error:
+            raise NotFound(str(error)) from error
 
 
 class PlayAsked(serializers.Serializer[Any]):
@@ -40,7 +60,7 @@ class PayloadParser(BodyParser):
 
 
 @extend_schema(
-    request=PlayAsked, responses={200: {"type": "object"}, "4XX": REFUSED}, operation_id="playground"
+    request=PlayAsked, responses={200: OpenApiTypes.OBJECT, "4XX": REFUSED}, operation_id="playground"
 )
 class Playground(Question):
     """What a policy version finds in a payload and would do about it. Sends nothing and keeps nothing."""

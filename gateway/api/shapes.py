@@ -171,6 +171,16 @@ class PublishAsked(serializers.Serializer[Any]):
     )
 
 
+class ExplainAsked(serializers.Serializer[Any]):
+    caller = serializers.CharField(max_length=300, help_text="key:pst_…, service:name or user:name")
+    endpoint = serializers.CharField(max_length=300, help_text="Its slug.")
+    model = serializers.CharField(max_length=300, default="", allow_blank=True)
+    path = serializers.CharField(
+        max_length=300, default="", allow_blank=True, help_text="Below the endpoint."
+    )
+    address = serializers.CharField(max_length=300, default="", allow_blank=True, help_text="Of the client.")
+
+
 class PlanAsked(serializers.Serializer[Any]):
     prune = serializers.BooleanField(default=False, help_text="Take away what may be taken away.")
 

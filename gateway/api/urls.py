@@ -27,6 +27,7 @@ urlpatterns = [
     path("policy-versions/<uuid:pk>/publish", changes.PolicyPublish.as_view()),
     path("policy-versions/<uuid:pk>/rollback", changes.PolicyRollBack.as_view()),
     path("playground", questions.Playground.as_view()),
+    path("explain", questions.Explain.as_view()),
     path("policy/plan", changes.PolicyPlan.as_view()),
     path("policy/apply", changes.PolicyApply.as_view()),
     path("policy/export", changes.PolicyExport.as_view()),

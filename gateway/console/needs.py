@@ -12,6 +12,7 @@ from django.urls import NoReverseMatch, reverse
 
 from approvals.models import Approval, Status
 from audit.models import Instance
+from gateway.console.fields import waiting
 from gateway.console.overview import Today
 from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Lock, User
 from policies.models import PolicyVersion, Proposal, SchemaVersion, State
@@ -65,6 +66,8 @@ def needs_of(user: User, now: datetime, today: Today | None, recorder: Recorder)
         needs += _locks(now)
     if user.has_perm("policies.view_policyversion"):
         needs += _drafts()
+    if user.has_perm("gateway.view_structuredfield"):
+        needs += _fields()
     needs += _proposals(user)
     return sorted(needs, key=lambda need: _ORDER[need.tone])
 
@@ -147,6 +150,12 @@ def _drafts() -> Iterator[Need]:
             title = f"{_count(drafts, word, word.replace('draft waits', 'drafts wait'))} to be published."
             url = _url(f"admin:policies_{name}_changelist")
             yield Need("info", title, "What is published keeps deciding until then.", url, "Drafts")
+
+
+def _fields() -> Iterator[Need]:
+    if number := waiting():
+        title = f"{_count(number, 'field is', 'fields are')} unclassified."
+        yield Need("warn", title, "Calls carry them; no data class claims them.", _url("drift"), "Classify")
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -34,7 +34,8 @@ class Access:
 
     caller: str
     groups: tuple[str, ...]
-    rule: str = ""  # empty: no endpoint was chosen, or no rule fits
+    endpoint: str = ""  # empty: none was chosen
+    rule: str = ""  # empty: no rule fits
     policy: Policy | None = None
 
 
@@ -196,9 +197,10 @@ def _access(key: ApiKey | None, endpoint: Endpoint | None, model: str) -> Access
     groups = list(_groups(key))
     names = tuple(str(group) for group in groups)
     rule = _rule(groups, endpoint, model) if endpoint else None
+    place = endpoint.name if endpoint else ""
     if rule is None:
-        return Access(holder, names)
-    return Access(holder, names, str(rule.group), rule.policy)
+        return Access(holder, names, place)
+    return Access(holder, names, place, str(rule.group), rule.policy)
 
 
 def _rule(groups: Iterable[Any], endpoint: Endpoint, model: str) -> AccessRule | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from gateway.console import preview, proposing, timeline, views
+from gateway.console import drift, explain, preview, proposing, timeline, views
 from gateway.console.playground import playground
 
 urlpatterns = [
@@ -15,8 +15,13 @@ urlpatterns = [
     path("preview/schema/<uuid:version_id>/", preview.schema, name="preview_schema"),
     path("preview/<uuid:job_id>/", preview.result, name="preview"),
     path("preview/<uuid:job_id>/cancel/", preview.cancel, name="preview_cancel"),
+    path("drift/", drift.page, name="drift"),
+    path("drift/<uuid:field_id>/propose/", drift.propose, name="drift-propose"),
+    path("drift/<uuid:field_id>/ignore/", drift.ignore, name="drift-ignore"),
+    path("drift/<uuid:field_id>/restore/", drift.restore, name="drift-restore"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("explain/", explain.page, name="explain"),
     path("history/", timeline.history, name="history"),
     path("proposals/", proposing.proposal_list, name="proposals"),
     path("proposals/<uuid:proposal_id>/", proposing.proposal_page, name="proposal"),

@@ -56,6 +56,7 @@ ROLES: Mapping[str, Role] = {
             ("policies", EDIT, POLICY_MODELS),
             ("policies", VIEW, ("proposal",)),
             ("gateway", VIEW, ("membershipchange",)),
+            ("gateway", ("view", "change"), ("structuredfield",)),
         ),
     ),
     "publisher": Role(
@@ -76,7 +77,16 @@ ROLES: Mapping[str, Role] = {
             (
                 "gateway",
                 VIEW,
-                ("area", "endpoint", "accessrule", "lock", "user", "serviceaccount", "membershipchange"),
+                (
+                    "area",
+                    "endpoint",
+                    "accessrule",
+                    "lock",
+                    "user",
+                    "serviceaccount",
+                    "membershipchange",
+                    "structuredfield",
+                ),
             ),
         ),
     ),

@@ -40,6 +40,7 @@ class Access:
     expires_at: float | None = None  # Unix seconds
     limits: Limits | None = None
     policy: Policy | None
+    late: bool = False  # the policy has versions in force, which are still being compiled
     policy_version_id: UUID | None = None
     policy_label: str = ""
     schema_version_id: UUID | None = None
@@ -79,6 +80,24 @@ def passed_over(rule: Access, model: str, now: float) -> Misfit | None:
     if rule.models and model not in rule.models:
         return Misfit.MODEL
     return None
+
+
+def considered(
+    rules: Iterable[Access], groups: frozenset[int], path: str, address: str, model: str, now: float
+) -> list[tuple[Access, Misfit | None]]:
+    """Rules in deciding order, each with why it does not decide; None for the one that does.
+
+    The long way to what `Candidates.choose` finds, for whoever wants to know of every rule.
+    """
+    found: list[tuple[Access, Misfit | None]] = []
+    decided = False
+    for rule in rules:
+        why = misfit(rule, groups, path, address) or passed_over(rule, model, now)
+        if why is None and decided:
+            why = Misfit.LOWER
+        decided = decided or why is None
+        found.append((rule, why))
+    return found
 
 
 @final

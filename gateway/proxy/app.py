@@ -19,6 +19,7 @@ from gateway.identity.keys import digest
 from gateway.proxy import admission, routes
 from gateway.proxy.admission import ClientGone, RequestHead
 from gateway.proxy.distinct import Distinct
+from gateway.proxy.drift import FieldLog
 from gateway.proxy.errors import (
     BadRequest,
     BodyTimeout,
@@ -31,6 +32,7 @@ from gateway.proxy.errors import (
     body_for,
     event_for,
     headers_for,
+    place_of,
 )
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, own_words
 from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, joined, refusal_action
@@ -71,6 +73,7 @@ class Proxy:
         self.snapshots = snapshots
         self.tally = tally
         self.meter = tally.meter
+        self.fields = FieldLog()
         self.keys = keys
         self.upstream = Upstream()
 
@@ -78,11 +81,13 @@ class Proxy:
         await asyncio.to_thread(self.recorder.start)
         await asyncio.to_thread(self.snapshots.start)
         await asyncio.to_thread(self.tally.start)
+        self.fields.start()
 
     async def shutdown(self) -> None:
         await self.upstream.close()
         await asyncio.to_thread(self.snapshots.stop)
         await asyncio.to_thread(self.tally.stop)
+        await asyncio.to_thread(self.fields.stop)
         await asyncio.to_thread(self.recorder.stop, 5.0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,7 +127,7 @@ class _Call:
                 raise
         except Exception as error:
             # The one place that catches everything: doubt ends the call, and the log line holds no payload.
-            log.error("call %s failed: %s at %s", self.ledger.id, type(error).__name__, _where(error))
+            log.error("call %s failed: %s at %s", self.ledger.id, type(error).__name__, place_of(error))
             await self._fail(Unavailable("internal_error", "The gateway could not handle this call."))
 
     async def _serve(self) -> None:
@@ -140,7 +145,10 @@ class _Call:
         ledger.lap("body")
         policy = ledger.route.policy if ledger.route is not None else self._policy_of
         call = ledger.exchange = Exchange(policy, wire, self.proxy.keys)
+        call.lists_fields = self.proxy.fields.looks_at(target.id)
         verdict = await self._inspect(call, head, body, circumstances)
+        if call.lists_fields and call.fields:
+            self.proxy.fields.saw(target.id, call.fields, now)
         ledger.lap("scan")
         enforce(verdict)
         await self.recorder.admit(ledger.admission(action_of(verdict)))
@@ -384,11 +392,3 @@ def _stopped() -> PolicyBlocked:
 
 def _unrecorded() -> Unrecorded:
     return Unrecorded("record_unavailable", "The gateway cannot record calls now. Try again shortly.")
-
-
-def _where(error: BaseException) -> str:
-    """File and line of the innermost frame: enough to find a bug, nothing of what was said."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "unknown"

@@ -161,3 +161,11 @@ def headers_for(error: ProxyError) -> list[tuple[bytes, bytes]]:
     if error.retry is not None:
         headers.append((b"x-should-retry", b"true" if error.retry else b"false"))
     return headers
+
+
+def place_of(error: BaseException) -> str:
+    """File and line of the innermost frame: enough to find a bug, nothing of what was said."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "unknown"

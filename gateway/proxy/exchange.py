@@ -12,7 +12,6 @@ the engine (what is it, what to do?).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -20,6 +19,8 @@ from typing import Final, NamedTuple
 import orjson
 
 from audit.records import NOT_KEPT, Recordable
+from gateway.proxy.digests import DigestKeys as DigestKeys  # what an exchange is made with
+from gateway.proxy.digests import keyed
 from gateway.proxy.wire.base import (
     ChunkShape,
     Json,
@@ -32,6 +33,7 @@ from gateway.proxy.wire.base import (
 from gateway.proxy.wire.opaque import blobs
 from policies.engine import jsontext
 from policies.engine.errors import MaskError
+from policies.engine.fields import unclassified
 from policies.engine.jsontext import JsonError
 from policies.engine.masker import MaskedDocument, Masker
 from policies.engine.policy import Policy
@@ -40,6 +42,7 @@ from policies.engine.types import (
     NOTHING,
     Circumstances,
     Direction,
+    FieldSeen,
     Finding,
     Gate,
     Level,
@@ -56,8 +59,6 @@ HINT_CHARACTERS: Final = 512
 MAX_REASONS: Final = 32
 """Reasons for what became of a response that are told: a stream may have one for each of its pieces."""
 
-SLICE: Final = 2046
-"""Bytes that are hashed at a time: from 2 KB on, the library lets another thread run, which costs more."""
 
 _REQUEST, _RESPONSE = Direction.REQUEST, Direction.RESPONSE  # a member is slow to look up
 _ALLOW, _HOLD, _PASSED = Gate.ALLOW, Gate.HOLD, Style.NONE
@@ -72,18 +73,6 @@ class Unreadable(ValueError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class DigestKeys:
-    """Secret keys of the keyed digests: binding a request, tracing a value, tying a session together."""
-
-    request: bytes
-    fingerprint: bytes
-    session: bytes
-
-    def __repr__(self) -> str:
-        return "DigestKeys(***)"
 
 
 class Head(NamedTuple):
@@ -134,6 +123,8 @@ class Exchange:
     response_reasons: tuple[str, ...] = ()  # in words, each once
     response_observed: Gate | None = None  # what would have happened, had the policy not observed
     response_spared = NOTHING
+    lists_fields = False  # set: `fields` are told even if no rule of the policy asks for them
+    fields: tuple[FieldSeen, ...] = ()  # of the request: no data class claims them
 
     def __init__(self, policy: Policy | Callable[[str], Policy], wire: Wire, keys: DigestKeys) -> None:
         """`policy`: the one to judge by, or what gives it for the model that the body names."""
@@ -172,7 +163,8 @@ class Exchange:
             self.policy = self._policy_of(shape.model)
         self.policy = policy = self.policy.at(circumstances.now)
         opaque = _opaque(shape.opaque, tree)
-        masked = mask_document(Masker(policy, _REQUEST), tree, shape.embedded)
+        masker = Masker(policy, _REQUEST)
+        masked = mask_document(masker, tree, shape.embedded)
         self.shape = shape
         self.outgoing = masked.sent
         self.recorded = self._recordable(masked, tree, shape.embedded, opaque, _REQUEST)
@@ -184,6 +176,9 @@ class Exchange:
         )
         if policy.asks_for_distinct:
             circumstances = self._counted(circumstances)
+        if policy.asks_for_fields or self.lists_fields:
+            self.fields = self._unclassified(masker, tree)
+            circumstances = circumstances._replace(fields=self.fields)
         self.verdict = decide(
             policy, _REQUEST, masked.findings, [part.finding() for part in opaque], circumstances
         )
@@ -194,6 +189,15 @@ class Exchange:
         distinct = OneRequest() if circumstances.distinct is None else circumstances.distinct
         distinct.add(self.fingerprints)
         return circumstances._replace(distinct=distinct)
+
+    def _unclassified(self, masker: Masker, tree: Json) -> tuple[FieldSeen, ...]:
+        """What a rule asks for has to be known; what is only listed may fail."""
+        try:
+            return unclassified(masker, tree, self.wire.structured(tree))
+        except MaskError as error:
+            if masker.policy.asks_for_fields:
+                raise Unreadable(error.code, str(error)) from None
+            return ()
 
     def path_is_clean(self, path: str) -> bool:
         """Whether a URL path may travel: it is not masked, so it must hold nothing to mask."""
@@ -305,20 +309,6 @@ def mask_document(
         return masker.document(tree, embedded=embedded)
     except MaskError as error:
         raise Unreadable(error.code, str(error)) from None
-
-
-def keyed(key: bytes, *parts: bytes) -> bytes:
-    """Keyed BLAKE2b (RFC 7693) of length-prefixed parts: 32 bytes that only who has the key can make."""
-    framed = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
-    digest = hashlib.blake2b(framed[:SLICE], digest_size=32, key=key)
-    for at in range(SLICE, len(framed), SLICE):
-        digest.update(framed[at : at + SLICE])
-    return digest.digest()
-
-
-def sent_digest(outgoing: bytes) -> bytes:
-    """SHA-256 of the bytes that go upstream."""
-    return hashlib.sha256(outgoing).digest()
 
 
 def own_words(data: bytes) -> Recordable:

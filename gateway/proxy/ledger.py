@@ -13,8 +13,9 @@ from typing import Final
 from audit import ids
 from audit.records import Admission, Close, Decision, What, Who
 from gateway.proxy.admission import RequestHead
+from gateway.proxy.digests import sent_digest
 from gateway.proxy.errors import ApprovalRequired, PolicyBlocked, ProxyError
-from gateway.proxy.exchange import Exchange, Outcome, sent_digest
+from gateway.proxy.exchange import Exchange, Outcome
 from gateway.proxy.meter import BYTES_PER_TOKEN, Account
 from gateway.proxy.routes import Caller, Route, Target
 from policies.engine.types import Circumstances, Gate, Level, Verdict

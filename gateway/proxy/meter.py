@@ -180,7 +180,9 @@ class Meter:
         self._ended: deque[tuple[Key, Count]] = deque()
         self._crowd = 1024  # accounts at which the idle ones are looked for next
         self.known: dict[tuple[UUID, str, str, float], tuple[int, int]] = {}
-        """(calls, tokens) by rule, caller, window and start that were used before this process began."""
+        """(calls, tokens) by rule, caller, window and start that are used up, for callers who come anew."""
+        self.known_running: dict[Key, int] = {}
+        """Calls that run in the other processes, likewise."""
 
     def enter(self, rule: UUID, caller: str, limits: Limits, now: float) -> Account:
         """Let a call in and count it, or raise `LimitReached`, which counts as nothing."""
@@ -193,6 +195,7 @@ class Meter:
             self._turn(account, now)
         if (refusal := account.reached()) is not None:
             refusal.sampled = account.sampled()
+            refusal.headers |= {name.decode(): value.decode() for name, value in account.remaining(now)}
             raise refusal
         account.running += 1
         for count in account.counts.values():
@@ -236,6 +239,7 @@ class Meter:
         for count in account.counts.values():
             calls, tokens = self.known.get((*key, count.window, count.starts), (0, 0))
             count.others_calls, count.others_tokens = calls, tokens
+        account.others_running = self.known_running.get(key, 0)
         return account
 
 

@@ -16,7 +16,14 @@ from gateway.proxy.access import Access as Access  # part of a snapshot
 from gateway.proxy.access import Candidates, Ladder, ladder
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.distinct import Distinct
-from gateway.proxy.errors import BadRequest, Forbidden, MethodNotAllowed, NotFound, Unauthenticated
+from gateway.proxy.errors import (
+    BadRequest,
+    Forbidden,
+    MethodNotAllowed,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from gateway.proxy.wire.base import Wire
 from gateway.proxy.wire.openai import ChatCompletions
 from gateway.proxy.wire.plain import PlainJson
@@ -254,6 +261,10 @@ def declared_level(said: str, caller: Caller) -> Level | None:
 
 
 def policy_of(access: Access) -> Policy:
+    if access.late:
+        raise Unavailable(
+            "configuration_stale", "The gateway is still preparing a policy. Try again shortly."
+        )
     if access.policy is None:
         raise Forbidden("no_policy", "The policy for this endpoint has no published version.")
     return access.policy

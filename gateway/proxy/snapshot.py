@@ -1,7 +1,8 @@
 """Builds the snapshot of `routes.py` from the database and keeps it current: the proxy's only ORM reader.
 
-A thread reads one revision row each second and rebuilds when it moved. A process that could not read it for
-`MAX_AGE` seconds refuses calls, since a lock might be in what it did not see.
+A thread reads one revision row each second and rebuilds when it moved; `compiling.py` has others for what
+takes long. A process that could not read it for `MAX_AGE` seconds refuses calls, since a lock might be in
+what it did not see.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from django.db.utils import Error as DatabaseError
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import NoSecret, credential_reveal_for_origin
 from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Endpoint, Lock, Revision, User
+from gateway.proxy.compiling import Compiling, NotReady
 from gateway.proxy.errors import Unavailable
 from gateway.proxy.meter import Limits
 from gateway.proxy.routes import Access, Caller, Snapshot, Target, UpstreamCredential
 from policies.engine.policy import Policy
 from policies.engine.types import Level
-from policies.store import NotInForce, load_policy
+from policies.store import NotInForce, in_force, load_versions
 from policies.versions import next_change_at
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,9 @@ class Snapshots:
     def __init__(self) -> None:
         self._snapshot: Snapshot | None = None
         self._read_at = float("-inf")
-        self._stop = threading.Event()
+        self._stopped = False
+        self._wake = threading.Event()
+        self._compiling = Compiling(self._wake.set)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -53,7 +57,8 @@ class Snapshots:
         self._thread.start()
 
     def stop(self) -> None:
-        self._stop.set()
+        self._stopped = True
+        self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
 
@@ -74,19 +79,29 @@ class Snapshots:
         try:
             now = revision()
             if self._outdated(now):
-                self._snapshot = build(now)
+                self._compiling.begin(patient=self._snapshot is None)
+                self._snapshot = build(now, self._compiling)
             self._read_at = asked_at
         except DatabaseError as error:
             log.warning("configuration could not be read: %s", type(error).__name__)
 
     def _outdated(self, now: int) -> bool:
         snapshot = self._snapshot
-        return snapshot is None or now != snapshot.revision or time.time() >= snapshot.valid_until
+        if snapshot is None or now != snapshot.revision or self._compiling.pending:
+            return True
+        return time.time() >= snapshot.valid_until
 
     def _follow(self) -> None:
-        while not self._stop.wait(POLL):
+        while True:
+            self._wake.wait(POLL)
+            self._wake.clear()
+            if self._stopped:
+                break
             close_old_connections()  # one that failed is not asked again
-            self.refresh()
+            try:
+                self.refresh()
+            except Exception as error:  # the view grows stale and refuses; the next look may be better
+                log.error("the configuration could not be built: %s", type(error).__name__)
         connection.close()
 
 
@@ -99,18 +114,29 @@ def revision() -> int:
     return Revision.objects.values_list("value", flat=True).filter(pk=1).first() or 0
 
 
-def build(number: int) -> Snapshot:
-    """Everything a call's routing needs, read at one revision."""
+def build(number: int, compiling: Compiling | None = None) -> Snapshot:
+    """Everything a call's routing needs, read at one revision; None compiles before it returns."""
     now = datetime.now(UTC)
-    locks = _Locks(Lock.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), lifted_at=None))
+    locks = _locks(now)
     endpoints = Endpoint.objects.select_related("area", "credential")
-    policies = _Policies()
+    policies = _Policies(compiling)
     return Snapshot(
         revision=number,
         callers={bytes(key.digest): _caller(key, locks) for key in _keys()},
         targets={endpoint.slug: _target(endpoint, locks) for endpoint in endpoints},
         access=_access(policies, now),
         valid_until=min([*locks.ends, *policies.changes], default=float("inf")),
+    )
+
+
+def part(*, key: ApiKey, endpoint: Endpoint, now: datetime) -> Snapshot:
+    """One caller, under the empty digest, and one endpoint without its rules: for whoever explains a call."""
+    locks = _locks(now)
+    return Snapshot(
+        revision=0,
+        callers={b"": _caller(key, locks)},
+        targets={endpoint.slug: _target(endpoint, locks)},
+        access={},
     )
 
 
@@ -133,6 +159,10 @@ class _Locks:
 
     def on(self, name: str, target: UUID | None) -> bool:
         return target is not None and (name, target) in self._targets
+
+
+def _locks(now: datetime) -> _Locks:
+    return _Locks(Lock.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), lifted_at=None))
 
 
 def _caller(key: ApiKey, locks: _Locks) -> Caller:
@@ -219,8 +249,10 @@ def _header_value(credential: Credential, origin: str) -> Secret:
 class _Policies:
     """Compiled policies of one build; several rules share one."""
 
-    def __init__(self) -> None:
+    def __init__(self, compiling: Compiling | None) -> None:
+        self._compiling = compiling
         self._loaded: dict[UUID, Policy | None] = {}
+        self.late: set[UUID] = set()
         moment = next_change_at()
         self.changes = [moment.timestamp()] if moment else []
 
@@ -231,7 +263,13 @@ class _Policies:
 
     def _load(self, policy_id: UUID) -> Policy | None:
         try:
-            return load_policy(policy_id)
+            versions = in_force(policy_id)
+            if self._compiling is None:
+                return load_versions(*versions)
+            return self._compiling.get(policy_id, *versions)
+        except NotReady:
+            self.late.add(policy_id)
+            return None
         except NotInForce as error:
             log.error("policy %s cannot be used: %s", policy_id, error)
             return None
@@ -241,7 +279,8 @@ def _access(policies: _Policies, now: datetime) -> dict[UUID, list[Access]]:
     rules = AccessRule.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), enabled=True)
     table: dict[UUID, list[Access]] = {}
     for rule in in_deciding_order(rules):
-        table.setdefault(rule.endpoint_id, []).append(_rule(rule, policies.get(rule.policy_id)))
+        access = _rule(rule, policies.get(rule.policy_id), late=rule.policy_id in policies.late)
+        table.setdefault(rule.endpoint_id, []).append(access)
     return table
 
 
@@ -250,7 +289,7 @@ def in_deciding_order(rules: QuerySet[AccessRule]) -> QuerySet[AccessRule]:
     return rules.order_by("priority", "id")
 
 
-def _rule(rule: AccessRule, policy: Policy | None) -> Access:
+def _rule(rule: AccessRule, policy: Policy | None, *, late: bool) -> Access:
     schema = policy.schema.spec if policy else None
     limits = _limits(rule)
     return Access(
@@ -263,11 +302,17 @@ def _rule(rule: AccessRule, policy: Policy | None) -> Access:
         expires_at=rule.expires_at.timestamp() if rule.expires_at else None,
         limits=limits if limits else None,
         policy=policy,
+        late=late,
         policy_version_id=UUID(policy.spec.version_id) if policy else None,
         policy_label=f"{policy.spec.name}@{policy.spec.number}" if policy else "",
         schema_version_id=UUID(schema.version_id) if schema else None,
         schema_label=f"{schema.name}@{schema.number}" if schema else "",
     )
+
+
+def access_of(rule: AccessRule, policy: Policy | None) -> Access:
+    """A row as the data path has it."""
+    return _rule(rule, policy, late=False)
 
 
 def _limits(rule: AccessRule) -> Limits:

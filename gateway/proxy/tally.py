@@ -1,8 +1,8 @@
 """Shares with the other processes what callers used up: one thread, one short transaction a second.
 
-A process knows its own calls at once and those of the others within about two seconds; by so much a limit can
-be overrun. A store that fails or stalls holds up no call: what could not be told is told later. What is lost
-when a process is killed is the last second of its counts, never evidence.
+A process knows its own calls at once, and those of the others within about two seconds, or six where a caller
+comes to it anew; by so much a limit can be overrun. A store that fails or stalls holds up no call: what could
+not be told is told later. What a killed process loses is the last second of its counts, never evidence.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final, final
 from uuid import UUID
@@ -37,7 +37,14 @@ ALIVE: Final = timedelta(seconds=10)
 IN_USE: Final = 90.0
 """Seconds after its last call for which an account is kept up with the others."""
 
+LEARN: Final = 5.0
+"""Seconds between two looks at everybody's numbers, for callers that may come here next."""
+
 KNOWN_AT_MOST: Final = 50_000
+LEARNED_AT_MOST: Final = 5_000
+"""Rows of such a look, the newest: 10 ms of this process. At the start it may take longer."""
+
+USAGE: Final = ("rule_id", "caller", "window", "starts_at", "calls", "tokens")
 SWEEP: Final = 600.0
 KEPT: Final = {"minute": timedelta(hours=1), "day": timedelta(days=40), "month": timedelta(days=400)}
 
@@ -59,7 +66,7 @@ class Tally:
         self._clock = clock
         self._told_running: dict[Key, int] = {}
         self._swept = 0.0
-        self._learned = False
+        self._learned = float("-inf")
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -87,35 +94,53 @@ class Tally:
             self.settle()
         except DatabaseError as error:
             log.warning("limits could not be shared: %s", type(error).__name__)
+        except Exception as error:  # whatever it is, the next second may be better
+            log.error("limits could not be shared: %s", type(error).__name__)
 
     def settle(self) -> None:
         """Tell the store what it does not know, and read what the others used. Raises a database error."""
         now = self._clock()
-        if not self._learned:
-            self._learn(now)
         accounts = self.meter.accounts()
         self._tell_usage(accounts)
         self._tell_running(accounts, now)
         self._hear(accounts, now)
+        if not 0 <= now - self._learned < LEARN:
+            self._learn(accounts, now)
         self._settle_sketches()
         if now - self._swept > SWEEP:
             self._sweep(now)
 
     # --- calls and tokens -----------------------------------------------------------------------------
 
-    def _learn(self, now: float) -> None:
-        """What the windows of now held before this process began."""
+    def _learn(self, accounts: Iterable[Account], now: float) -> None:
+        """What the windows of now hold, for callers whom this process has not served lately."""
         starts = [_moment(span(window, now)[0]) for window in WINDOWS]
-        rows = Usage.objects.filter(starts_at__in=starts).order_by("-id")[:KNOWN_AT_MOST]
-        self.meter.known = {
-            (row.rule_id, row.caller, row.window, row.starts_at.timestamp()): (row.calls, row.tokens)
-            for row in rows
+        first = self._learned == float("-inf")
+        rows = Usage.objects.filter(starts_at__in=starts).order_by("-id").values_list(*USAGE)
+        known = {
+            (rule, caller, window, at.timestamp()): (calls, tokens)
+            for rule, caller, window, at, calls, tokens in rows[: KNOWN_AT_MOST if first else LEARNED_AT_MOST]
         }
-        for sketch in Sketch.objects.filter(starts_at__in=_sketch_starts(now)).order_by("-id")[
-            :KNOWN_AT_MOST
-        ]:
-            self.values.merge(_key_of(sketch), bytes(sketch.registers))
-        self._learned = True
+        self.meter.known = known
+        for account in accounts:
+            for count in list(account.counts.values()):
+                held = known.get((*account.key, count.window, count.starts))
+                if held is not None:
+                    _heard(count, *held)
+        if first:
+            self._learn_sketches(now)
+        self._learned = now
+
+    def _learn_sketches(self, now: float) -> None:
+        rows = Sketch.objects.filter(starts_at__in=_sketch_starts(now)).order_by("-id")
+        for row in rows[:KNOWN_AT_MOST]:
+            self._merge(row)
+
+    def _merge(self, row: Sketch) -> None:
+        try:
+            self.values.merge(_key_of(row), bytes(row.registers))
+        except ValueError:  # a row that nobody should have written must not end the sharing
+            log.error("a sketch could not be read; it counts as empty")
 
     def _tell_usage(self, accounts: Iterable[Account]) -> None:
         counts = [(account.key, count) for account in accounts for count in list(account.counts.values())]
@@ -154,8 +179,7 @@ class Tally:
         for row in rows:
             count = counts.get((row.rule_id, row.caller, row.window, row.starts_at.timestamp()))
             if count is not None:
-                count.others_calls = max(0, row.calls - count.told_calls)
-                count.others_tokens = max(0, row.tokens - count.told_tokens)
+                _heard(count, row.calls, row.tokens)
 
     # --- calls at the same time -----------------------------------------------------------------------
 
@@ -176,14 +200,12 @@ class Tally:
                         defaults={"calls": calls, "at": _moment(now)},
                     )
             self._told_running = running
-        if limited:
-            self._hear_running(limited, now)
+        self._hear_running(limited, now)
 
-    def _hear_running(self, limited: Sequence[Account], now: float) -> None:
+    def _hear_running(self, limited: Iterable[Account], now: float) -> None:
+        """Of all callers: there are only as many rows as calls run."""
         rows = (
-            Running.objects.filter(
-                rule_id__in={account.key[0] for account in limited}, at__gt=_moment(now) - ALIVE
-            )
+            Running.objects.filter(at__gt=_moment(now) - ALIVE)
             .exclude(instance_id=self.instance)
             .values_list("rule_id", "caller")
             .annotate(sum=Sum("calls"))
@@ -191,6 +213,7 @@ class Tally:
         others = {(rule, caller): calls for rule, caller, calls in rows}
         for account in limited:
             account.others_running = others.get(account.key, 0)
+        self.meter.known_running = others
 
     # --- different values -----------------------------------------------------------------------------
 
@@ -214,9 +237,8 @@ class Tally:
             caller__in={key.caller for key in keys}, starts_at__in={_moment(key.starts) for key in keys}
         )
         for row in rows:
-            key = _key_of(row)
-            if key in keys:
-                self.values.merge(key, bytes(row.registers))
+            if _key_of(row) in keys:
+                self._merge(row)
 
     def _join(self, key: SketchKey) -> None:
         rows = Sketch.objects.select_for_update().filter(**_columns(key))
@@ -228,7 +250,7 @@ class Tally:
                 return
             except IntegrityError:  # another process was faster
                 row = rows.get()
-        self.values.merge(key, bytes(row.registers))
+        self._merge(row)
         row.registers = self.values.dump(key)
         row.save(update_fields=("registers",))
 
@@ -243,6 +265,12 @@ class Tally:
             Sketch.objects.filter(window=window, starts_at__lt=at - timedelta(seconds=2 * length)).delete()
         Running.objects.filter(at__lt=at - timedelta(minutes=10)).delete()
         self._swept = now
+
+
+def _heard(count: Count, calls: int, tokens: int) -> None:
+    """What the store has beyond our own share of it is what the others used."""
+    count.others_calls = max(0, calls - count.told_calls)
+    count.others_tokens = max(0, tokens - count.told_tokens)
 
 
 def _add_usage(key: Key, count: Count, calls: int, tokens: int) -> None:

@@ -87,6 +87,8 @@ def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     items.append(("Audit", "audit:sessions", user.has_perm("audit.view_call")))
     may_play = user.has_perms(("policies.view_policyversion", "policies.view_schemaversion"))
     items.append(("Playground", "playground", may_play))
+    items.append(("Drift", "drift", user.has_perm("gateway.view_structuredfield")))
+    items.append(("Explain", "explain", user.has_perm("gateway.view_accessrule")))
     items.append(("Proposals", "proposals", user.has_perm("policies.view_proposal")))
     items.append(("History", "history", user.has_perm("gateway.view_history")))
     items.append(("Admin", "admin:index", user.is_staff))

@@ -244,6 +244,14 @@ class DataClassAdmin(NotedAdmin[DataClass]):
     def has_delete_permission(self, request: HttpRequest, obj: DataClass | None = None) -> bool:
         return (obj is None or obj.version.is_draft) and super().has_delete_permission(request, obj)
 
+    def response_add(
+        self, request: HttpRequest, obj: DataClass, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        if "_addanother" in request.POST:
+            messages.success(request, f"{obj} is saved.")
+            return redirect(request.get_full_path())  # which names the draft
+        return super().response_add(request, obj, post_url_continue)
+
     def response_post_save_add(self, request: HttpRequest, obj: DataClass) -> HttpResponseRedirect:
         return redirect(change_url(obj.version))
 

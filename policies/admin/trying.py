@@ -15,6 +15,7 @@ from django.urls import URLPattern, path, reverse
 from policies import compiler, examples, store
 from policies.admin.base import ModelAdmin
 from policies.admin.versions import change_url
+from policies.engine import types
 from policies.examples import ExampleProblem
 from policies.models import SchemaVersion
 from policies.publishing import PublishRefused
@@ -64,9 +65,13 @@ def _tried(version: SchemaVersion) -> dict[str, Any]:
     """What the template shows: outcomes by class, or why there are none."""
     spec = compiler.schema_spec(version)
     try:
-        outcomes = examples.tried(compiler.compile_schema(spec, store.database_cache()))
+        # A draft is compiled for this look alone: what is checked often must not fill the cache.
+        schema = compiler.compile_schema(spec) if version.is_draft else store.load_schema(version)
     except compiler.SchemaError as error:
         return {"problems": error.problems}
+    except store.NotInForce as error:
+        return {"problems": [str(error)]}
+    outcomes = examples.tried(schema)
     by_class = {slug: list(found) for slug, found in groupby(outcomes, lambda one: one.data_class)}
     pages = _pages(version)
     return {
@@ -77,7 +82,14 @@ def _tried(version: SchemaVersion) -> dict[str, Any]:
         "total": len(outcomes),
         "failed": sum(not one.passed for one in outcomes),
         "without": [one.slug for one in spec.classes if one.slug not in by_class],
+        "idle": [one.slug for one in spec.classes if _asked_for_nothing(one)],
     }
+
+
+def _asked_for_nothing(one: types.DataClass) -> bool:
+    """Whether a class names context words that none of its detectors asks for."""
+    thresholds = (each.threshold for each in one.detectors if isinstance(each, types.LibraryDetector))
+    return bool(one.context) and not one.context_needed and not any(thresholds)
 
 
 def _pages(version: SchemaVersion) -> dict[str, str]:

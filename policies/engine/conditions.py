@@ -134,7 +134,8 @@ def _unlabelled(condition: Condition, seen: Seen) -> Match | None:
 
 def _unclassified(condition: Condition, seen: Seen) -> Match | None:
     prefix = condition.rule.value
-    paths = [field.path for field in seen.circumstances.fields if _lies_in(field.path, prefix)]
+    fields = dict.fromkeys(field.path for field in seen.circumstances.fields)  # one line per path and shape
+    paths = [path for path in fields if _lies_in(path, prefix)]
     if not paths:
         return None
     noun = "field" if len(paths) == 1 else "fields"
@@ -167,7 +168,8 @@ def _of(condition: Condition) -> str:
 
 
 def _lies_in(path: str, prefix: str) -> bool:
-    return not prefix or path == prefix or path.startswith((f"{prefix}.", f"{prefix}["))
+    """`…` stands for fields that were not told apart any more: one of them may lie anywhere."""
+    return not prefix or path in (prefix, "…") or path.startswith((f"{prefix}.", f"{prefix}["))
 
 
 def _listed(names: Collection[str]) -> str:

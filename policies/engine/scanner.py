@@ -10,6 +10,7 @@ long buffers, and may crash in block mode, so:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import struct
 import threading
@@ -37,6 +38,7 @@ class Expression(NamedTuple):
 
 
 _MAX_EVENTS = 500_000  # per call; a pattern that matches nearly everywhere must not eat the memory
+_FEW_NEEDED = 4  # texts that are sooner looked for one by one
 _PIECE = 15
 _PIECES_AT_ONCE = struct.Struct(f"{_PIECE}s" * 64)
 _BASE = hyperscan.HS_FLAG_SOM_LEFTMOST | hyperscan.HS_FLAG_UTF8
@@ -59,8 +61,9 @@ class Scanner:
         self._tried = _Database(tried, _STREAM, cache) if tried else None
         self._others = _Database(others, _STREAM, cache) if others else None
         self._pieces = _Database(others, _PIECES, cache) if others else None
-        needed = {one.needs.encode() for _, one in others}
-        self._needed = () if b"" in needed else tuple(needed)
+        needed = {one.needs for _, one in others}
+        self._needles = _needles(needed, cache)
+        self._needed = () if "" in needed else tuple(one.encode() for one in needed)
 
     def scan(self, data: bytes) -> list[Event]:
         """Every event in one whole text."""
@@ -77,6 +80,8 @@ class Scanner:
 
     def _may_match(self, data: bytes) -> bool:
         """Whether a text has what an admin's expressions need: most have not, and the pieces are dear."""
+        if self._needles is not None:
+            return self._needles.touches(data)
         for needed in self._needed:
             if needed in data:
                 return True
@@ -135,6 +140,14 @@ class _Database:
             found = self._local.scratch = hyperscan.Scratch(self.raw)
         return found
 
+    def touches(self, data: bytes) -> bool:
+        """Whether anything matches: the scan ends with the first event."""
+        hits: list[int] = []
+        scan: Any = self.raw.scan  # its stub knows no list of bytes
+        with contextlib.suppress(hyperscan.ScanTerminated):
+            scan([data], _touch, 0, hits, self.scratch())
+        return bool(hits)
+
 
 class _Stream:
     """One open stream. Using hyperscan's stream after its close crashes the process, hence this wrapper."""
@@ -190,6 +203,23 @@ def _split(data: bytes) -> list[bytes]:
 def _collect(index: int, start: int, end: int, _flags: int, events: Any) -> bool | None:
     events.append((index, start, end))
     return True if len(events) > _MAX_EVENTS else None
+
+
+def _touch(index: int, _start: int, _end: int, _flags: int, hits: Any) -> bool:
+    hits.append(index)
+    return True
+
+
+def _needles(needed: set[str], cache: MutableMapping[bytes, bytes] | None) -> _Database | None:
+    """Many texts as one database of literals: one look at a text instead of one for each of them."""
+    if "" in needed or len(needed) <= _FEW_NEEDED:
+        return None
+    literals = [Expression("".join(map(_literal, one)), False, True) for one in sorted(needed)]
+    return _Database(list(enumerate(literals)), _PIECES, cache)
+
+
+def _literal(char: str) -> str:
+    return char if char.isalnum() or not char.isascii() else f"\\x{ord(char):02x}"
 
 
 def _guarded(call: Any, *arguments: Any) -> None:

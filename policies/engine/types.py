@@ -263,7 +263,7 @@ class FieldSeen(NamedTuple):
     """A place in structured JSON that no data class claims. Never a value."""
 
     path: str  # `customer.orders[*].note`; keys that are data are collapsed to `*`
-    shape: str  # what its values look like: `string 9 digits`, `number`, `string email-like`
+    shape: str  # what its values look like: `long digits`, `number`, `email-like` (`fields.SHAPES`)
 
 
 class DistinctValues(Protocol):

@@ -110,7 +110,7 @@ def _parsed(schema: Schema, tree: Json, embedded: Collection[Path]) -> dict[Path
     """
     inner: dict[Path, Json] = {}
     for path in embedded:
-        text = _at(tree, path)
+        text = at(tree, path)
         if isinstance(text, str):
             try:
                 inner[path] = loads(encoded(text))
@@ -120,7 +120,8 @@ def _parsed(schema: Schema, tree: Json, embedded: Collection[Path]) -> dict[Path
     return inner
 
 
-def _at(tree: Json, path: Path) -> Json:
+def at(tree: Json, path: Path) -> Json:
+    """What lies at a path, or None."""
     node = tree
     for part in path:
         if isinstance(node, dict) and isinstance(part, str):

@@ -225,6 +225,18 @@ def test_what_is_not_there_is_a_problem_too(
     world.problem(api.generic(method, path), status, kind)
 
 
+def test_what_decides_a_call_is_explained(api: APIClient) -> None:
+    slug = Endpoint.objects.filter(kind="openai").get().slug
+    asked = {"caller": "user:alice", "endpoint": slug, "model": "demo"}
+    told = api.post("/api/v1/explain", asked, format="json").json()
+    assert told["allowed"] is True
+    carol = api.post("/api/v1/explain", {**asked, "caller": "user:carol"}, format="json").json()
+    assert (carol["allowed"], carol["code"]) == (False, "no_access")
+    nobody = api.post("/api/v1/explain", {**asked, "caller": "user:nobody"}, format="json")
+    assert nobody.status_code == 404 and nobody["Content-Type"] == "application/problem+json"
+    assert api.post("/api/v1/explain", {}, format="json").status_code == 422
+
+
 def test_there_is_no_page_to_browse(api: APIClient) -> None:
     answer = api.get("/api/v1/areas", HTTP_ACCEPT="text/html")
     world.problem(answer, 406, "not-acceptable")

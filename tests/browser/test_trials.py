@@ -44,6 +44,7 @@ def test_a_draft_is_previewed_from_its_own_page(
     if page.get_by_role("button", name="Clone to draft").count():
         page.get_by_role("button", name="Clone to draft").click()
     page.get_by_role("link", name="Preview on traffic").click()
+    expect(page.get_by_role("button", name="Start the preview")).to_be_visible()
     assert page.evaluate(CONTRAST) == []
     page.get_by_role("button", name="Start the preview").click()
     expect(page.locator(".badge-ok", has_text="done")).to_be_visible(timeout=20_000)

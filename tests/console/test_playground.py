@@ -168,6 +168,9 @@ def test_no_access_rule_is_said(client: Client) -> None:
     AccessRule.objects.update(enabled=False)
     page = tried(client, status=422, caller=key.pk, endpoint=endpoint.pk)
     assert "No access rule lets this caller use this model at this endpoint." in page
+    version = PolicyVersion.objects.get()
+    page = tried(client, version, caller=key.pk, endpoint=endpoint.pk)
+    assert "a call would be refused before anything below" in page
 
 
 def test_the_model_chooses_among_rules_as_in_the_data_path(client: Client) -> None:

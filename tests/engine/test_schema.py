@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policies.engine.masker import Masker
 from policies.engine.schema import Schema, SchemaError, check_detector
 from policies.engine.types import (
     DataClass,
@@ -283,3 +285,41 @@ def test_key_names_may_be_of_any_script(key: str) -> None:
 def test_a_slug_is_plain_letters(slug: str) -> None:
     said, _ = refused(a_class(slug, RegexDetector(pattern="abc")))
     assert "name a data class by letters" in said
+
+
+MANY = tuple(f"{chr(97 + n % 26)}{n}=" for n in range(40))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    which=st.sampled_from(MANY),
+    before=st.integers(0, 300),
+    fill=st.sampled_from(("x", "a1", "é ", "= ", "\n", "🔑", "a")),
+)
+def test_no_place_hides_a_match_among_many_patterns(which: str, before: int, fill: str) -> None:
+    """With more than a few patterns one scan for literals decides whether any of them can match."""
+    masker = many_patterns()
+    text = (fill * 300)[:before] + which + "ok!" + fill * 20
+    assert masker.text(text, "x").sent.count("[FOUND]") == 1
+
+
+@functools.cache
+def many_patterns() -> Masker:
+    detectors = (RegexDetector(pattern=f"{one}ok!") for one in MANY)
+    return a_masker(a_class("FOUND", *detectors), style=Style.LABEL)
+
+
+def test_five_hundred_classes_cost_a_text_about_what_five_do() -> None:
+    text = "The quick brown fox jumps over the lazy dog near the river bank. " * 60
+
+    def best(count: int) -> float:
+        masker = a_masker(*map(pattern_class, range(count)))
+        masker.text(text, "x")
+        spent = []
+        for _ in range(50):
+            began = time.perf_counter()
+            masker.text(text, "x")
+            spent.append(time.perf_counter() - began)
+        return min(spent)
+
+    assert best(500) < 3 * best(5)

@@ -18,7 +18,6 @@ from policies.engine.types import (
     Circumstances,
     DataClass,
     Direction,
-    FieldSeen,
     Gate,
     Level,
     Matcher,
@@ -97,14 +96,15 @@ def outcome(row: Row) -> tuple[str, ...]:
     around = _circumstances(row)
     if before := _said(row, "before"):
         earlier = Exchange(exchange.policy, exchange.wire, KEYS)
-        earlier.request(HEAD, _asked(before, ()), around)
+        earlier.request(HEAD, _asked(before), around)
     if row.mode.startswith("answer"):
-        exchange.request(HEAD, _asked("hello", ()))
+        exchange.request(HEAD, _asked("hello"))
         exchange.circumstances, exchange.policy = around, exchange.policy.at(around.now)
         piece = exchange.response(_answered(row.text, _listed(row, "opaque")))
         assert piece.verdict is not None
         return _told(piece.verdict, _text(json.loads(piece.sent)["choices"][0]) if piece.sent else "-")
-    verdict = exchange.request(HEAD, _asked(row.text, _listed(row, "opaque")), around)
+    asked = _asked(row.text, _listed(row, "opaque"), _listed(row, "field"))
+    verdict = exchange.request(HEAD, asked, around)
     leaves = "-" if verdict.gate is Gate.BLOCK else _text(json.loads(exchange.outgoing)["messages"][0])
     return _told(verdict, leaves)
 
@@ -122,10 +122,26 @@ def _text(holder: Any) -> str:
     return content if isinstance(content, str) else str(content[0]["text"])
 
 
-def _asked(text: str, opaque: tuple[str, ...]) -> bytes:
+def _asked(text: str, opaque: tuple[str, ...] = (), fields: tuple[str, ...] = ()) -> bytes:
     parts = [{"type": "text", "text": text}, *(PARTS[kind] for kind in opaque)]
     content: Any = parts if opaque else text
-    return json.dumps({"model": "m", "messages": [{"role": "user", "content": content}]}).encode()
+    body = {"model": "m", "messages": [{"role": "user", "content": content}]}
+    for path in fields:
+        _put(body, path.split("."))
+    return json.dumps(body).encode()
+
+
+def _put(into: dict[str, Any], path: list[str]) -> None:
+    """A member beside those of the API: `customer.orders[*].id`."""
+    name, *rest = path
+    if name.endswith("[*]"):
+        item: dict[str, Any] = {}
+        into[name.removesuffix("[*]")] = [item]
+        _put(item, rest)
+    elif rest:
+        _put(into.setdefault(name, {}), rest)
+    else:
+        into[name] = "x"
 
 
 def _answered(text: str, opaque: tuple[str, ...]) -> bytes:
@@ -141,7 +157,6 @@ def _circumstances(row: Row) -> Circumstances:
         declared=None if row.declared == "-" else Level[row.declared.upper()],
         ceiling=Level[(_said(row, "ceiling") or "restricted").upper()],
         distinct=OneRequest(),
-        fields=tuple(FieldSeen(path, "string") for path in _listed(row, "field")),
     )
 
 

@@ -110,6 +110,24 @@ def test_checking_examples_changes_nothing_and_says_why_it_cannot(client: Client
 
 
 @db
+def test_context_words_that_nothing_asks_for_are_told(client: Client) -> None:
+    draft = bare()
+    new_attribute(client, draft, **attribute(context="door"), **found_by(BADGE), **examples())
+    page = url("schemaversion", "examples", draft.pk)
+    assert b"Context words that nothing asks for: BADGE" in client.get(page).content
+    DataClass.objects.update(context_needed=True)
+    assert b"nothing asks for" not in client.get(page).content
+
+
+@db
+def test_saving_and_adding_another_stays_in_the_draft(client: Client) -> None:
+    draft = bare()
+    posted = {"_addanother": "", **attribute(), **found_by(BADGE), **examples()}
+    answer = new_attribute(client, draft, **posted)
+    assert answer["Location"].endswith(f"?version={draft.pk}")  # type: ignore[index]
+
+
+@db
 def test_two_attributes_of_one_name_are_refused_in_the_form(client: Client) -> None:
     draft = world.draft_schema()
     answer = new_attribute(client, draft, **attribute(), **found_by(BADGE), **examples())
@@ -267,14 +285,15 @@ def test_a_draft_is_compared_with_the_published_version_unless_told_otherwise(cl
     world.data_class(draft, "NEW", DetectorKind.TERMS, "new")
     page = client.get(compare).content.decode()
     assert "v1 · Published" in page and "v2 · Draft" in page
-    assert "<del>confidential</del>" in page and "<ins>restricted</ins>" in page
+    assert "<del><bdi>confidential</bdi></del>" in page and "<ins><bdi>restricted</bdi></ins>" in page
     assert "&lt;b&gt;doors" in page and "<b>doors" not in page
     assert 'badge-added">Added' in page
     services.schema_version_publish(version=draft, by=None)
     third = services.schema_version_clone_to_draft(version=draft, by=None)
     against_first = client.get(url("schemaversion", "compare", third.pk), {"with": str(first.pk)})
     assert (
-        b"v1 \xc2\xb7 Retired" in against_first.content and b"<ins>restricted</ins>" in against_first.content
+        b"v1 \xc2\xb7 Retired" in against_first.content
+        and b"<ins><bdi>restricted</bdi></ins>" in against_first.content
     )
     assert compare in client.get(url("schemaversion", "changelist")).content.decode()
     assert compare in client.get(url("schemaversion", "change", draft.pk)).content.decode()
@@ -287,7 +306,11 @@ def test_policy_versions_are_compared_with_what_only_people_read(client: Client)
     draft.approvals_needed, draft.default_transform = 2, "label"
     draft.save()
     page = client.get(url("policyversion", "compare", draft.pk)).content.decode()
-    assert "approvals needed" in page.lower() and "<ins>2</ins>" in page and "<ins>label</ins>" in page
+    assert (
+        "approvals needed" in page.lower()
+        and "<ins><bdi>2</bdi></ins>" in page
+        and "<ins><bdi>label</bdi></ins>" in page
+    )
 
 
 @db

@@ -6,8 +6,10 @@ from ipaddress import ip_network
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gateway.proxy.access import Access, Misfit, ladder, misfit
+from gateway.proxy.access import Access, Misfit, considered, ladder, misfit
 
 HERE, PATH = "192.0.2.7", "/v1/chat/completions"
 SUPPORT, CLINIC = 1, 2
@@ -80,3 +82,31 @@ def test_a_thousand_models_are_found_at_once() -> None:
     found = candidates.choose("m777", 0)
     assert found is not None and found.id.int == 777
     assert candidates.choose("unknown", 0) is None
+
+
+NETWORKS = tuple(ip_network(each) for each in ("192.0.2.0/24", "198.51.100.0/24", "2001:db8::/32"))
+SOME_RULES = st.lists(
+    st.builds(
+        dict,
+        group_id=st.sampled_from((SUPPORT, SUPPORT, CLINIC)),
+        enabled=st.sampled_from((True, True, False)),
+        models=st.frozensets(st.sampled_from("abc"), max_size=2),
+        paths=st.sampled_from(((), (), (PATH,), ("/v1/*",), ("/v2/*",))),
+        networks=st.sampled_from(((), (), NETWORKS[:1], NETWORKS[1:])),
+        expires_at=st.sampled_from((None, None, 99.0, 101.0)),
+    ),
+    max_size=6,
+)
+
+
+@given(
+    SOME_RULES, st.sampled_from("abx"), st.sampled_from((PATH, "/v2/x")), st.sampled_from((HERE, "", "::1"))
+)
+def test_what_is_explained_is_what_decides(
+    rules: list[dict[str, object]], model: str, path: str, address: str
+) -> None:
+    made = [rule(number, **fields) for number, fields in enumerate(rules, start=1)]
+    told = considered(made, frozenset({SUPPORT}), path, address, model, 100)
+    deciding = [each.id.int for each, why in told if why is None] or [0]
+    assert deciding == [decides(*made, model=model, path=path, address=address)]
+    assert [each for each, _ in told] == made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -45,6 +46,13 @@ def test_the_minute_is_used_up_and_begins_anew() -> None:
         "10",
         True,
     )
+    assert {
+        name: late.headers[f"x-ratelimit-{name}-requests"] for name in ("limit", "remaining", "reset")
+    } == {
+        "limit": "3",
+        "remaining": "0",
+        "reset": "10s",
+    }
     assert refused(meter, limits, NOON, caller="bob") is None
     assert refused(meter, limits, NOON + 60) is None
 
@@ -131,6 +139,39 @@ def test_a_process_that_starts_knows_what_was_used() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_caller_who_comes_to_a_process_anew_is_known_there() -> None:
+    clock, limits = Clock(), Limits(tokens_per_month=500, at_once=2)
+    one, other = two(clock)
+    for process in (one, other):
+        process.settle()
+    running = [one.meter.enter(RULE, "alice", limits, NOON) for _ in range(2)]
+    one.settle()
+    other.settle()
+    error = refused(other.meter, limits, NOON)
+    assert error is not None and error.code == "too_many_calls"
+    for call in running:
+        one.meter.leave(call, 250, NOON)
+    one.settle()
+    clock.now += tallies.LEARN
+    other.settle()
+    error = refused(other.meter, limits, clock.now)
+    assert error is not None and error.code == "token_limited"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_account_that_was_idle_is_kept_up() -> None:
+    clock, limits = Clock(), Limits(tokens_per_month=500)
+    one, other = two(clock)
+    assert refused(other.meter, limits, NOON) is None
+    other.settle()
+    clock.now += tallies.IN_USE + 1
+    one.meter.leave(one.meter.enter(RULE, "alice", limits, clock.now), 500, clock.now)
+    one.settle()
+    other.settle()
+    assert refused(other.meter, limits, clock.now) is not None
+
+
+@pytest.mark.django_db(transaction=True)
 def test_two_processes_share_what_runs_and_forget_who_died() -> None:
     clock, limits = Clock(), Limits(at_once=1)
     one, other = two(clock)
@@ -204,3 +245,23 @@ def test_an_hour_ends_and_its_sketch_is_swept() -> None:
     clock.now += 86_400 * 3
     one.settle()
     assert not Sketch.objects.exists() and not one.values.current()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_row_that_nobody_can_read_does_not_end_the_sharing(caplog: pytest.LogCaptureFixture) -> None:
+    Sketch.objects.create(
+        schema_id=SCHEMA,
+        caller="alice",
+        data_class="CARD",
+        window="day",
+        starts_at=datetime.fromtimestamp(NOON - NOON % 86_400, UTC),
+        registers=b"nonsense",
+    )
+    one, other = two(Clock())
+    view = one.values.of("alice")
+    view.schema = SCHEMA
+    view.add(digests(0, 5))
+    for process in (one, other):
+        process.settle()
+    assert "a sketch could not be read" in caplog.text
+    assert other.values.estimate(SCHEMA, "alice", "CARD", "day") == 5

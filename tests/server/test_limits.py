@@ -9,9 +9,11 @@ from pathlib import Path
 
 import openai
 import pytest
+import requests
 
 from .hammer_house import House, running_house
 from .scripted import response, scripted_model
+from .test_publish import second_gateway
 from .test_upstreams import answer
 from .world import ROOT
 
@@ -63,3 +65,26 @@ def test_the_sdk_sees_a_limit_that_is_used_up(tmp_path: Path) -> None:
         while "refused" not in (seen := run(house, RECORDED)) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert "'refused', 429)" in seen
+
+
+def asked(house: House, port: int) -> requests.Response:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    headers = {"Authorization": f"Bearer {house.key('alice')}"}
+    return requests.post(
+        f"http://127.0.0.1:{port}{house.path('openai')}", json=body, headers=headers, timeout=20
+    )
+
+
+def test_what_one_process_lets_in_is_used_up_at_the_other_and_after_a_restart(tmp_path: Path) -> None:
+    with scripted_model() as model, running_house(tmp_path, model_url=model.url) as house:
+        model.script = response("200 OK", "application/json", answer("hello there"), "connection: close")
+        run(house, LIMIT)
+        with second_gateway(house) as other:
+            time.sleep(2)
+            assert asked(house, house.port).status_code == 200
+            time.sleep(8)  # the caller is new to the other process: a second to tell, five until it looks
+            refused = asked(house, other)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (429, "token_limited")
+            assert refused.headers["x-should-retry"] == "false"
+        with second_gateway(house) as later:
+            assert asked(house, later).status_code == 429

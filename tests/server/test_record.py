@@ -9,6 +9,7 @@ import openai
 import pytest
 import requests
 
+from .hammer_house import wait_for
 from .hammer_judge import judge_canaries
 from .hammer_oracle import Evidence, Reader, files, stored
 from .world import World
@@ -27,7 +28,7 @@ def evidence(world: World) -> Iterator[Evidence]:
     """The record after a plain, a streamed, a classified and two refused calls that carried all of it."""
     spoken(world, "alice")
     spoken(world, "alice", stream=True)
-    body = {"note": PROMPT, "patient": {"mail": MAIL}, MAIL: 1}
+    body = {"note": PROMPT, "patient": {"mail": MAIL}, MAIL: 1, "keyed": {API_KEY: {"free": "text"}}}
     headers = {"Authorization": f"Bearer {world.key('alice')}"}
     assert requests.post(f"{world.endpoint('json')}/classify", json=body, headers=headers, timeout=10).ok
     with pytest.raises(openai.PermissionDeniedError):
@@ -35,9 +36,15 @@ def evidence(world: World) -> Iterator[Evidence]:
     with pytest.raises(openai.BadRequestError):
         spoken(world, "alice", extra_body={"stream": MAIL})
     with closing(Reader(world.store_url)) as reader:
+        assert wait_for(lambda: fields_seen(reader), seconds=10), "no unclassified field was written"
         found = Evidence(reader, world.data / "audit-keys")
         found.read()
         yield found
+
+
+def fields_seen(reader: Reader) -> bool:
+    """Whether the classifier's unclassified fields are in the store: they come a moment after the call."""
+    return ("keyed.*.free",) in reader.rows("SELECT path FROM gateway_structuredfield")
 
 
 def spoken(world: World, person: str, **more: object) -> None:

@@ -96,6 +96,10 @@ class Wire(Protocol):
 
     def request(self, tree: Json) -> RequestShape: ...
 
+    def structured(self, tree: Json) -> Sequence[Path]:
+        """Where a request holds fields rather than conversation: places that field rules reach."""
+        ...
+
     def response(self, tree: Json) -> ResponseShape:
         """Read a complete response; take out of `tree` what repeats the text (log probabilities)."""
         ...

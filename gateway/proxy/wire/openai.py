@@ -8,7 +8,7 @@ strings continue one another.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from gateway.proxy.wire.base import (
@@ -44,6 +44,19 @@ ENVELOPE: Final = frozenset(
     {"id", "object", "created", "model", "system_fingerprint", "service_tier", "usage", "choices"}
 )
 
+_REQUEST: Final = (
+    "audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens "
+    "messages modalities model n parallel_tool_calls prediction presence_penalty prompt_cache_key "
+    "reasoning_effort response_format safety_identifier seed service_tier stop store stream stream_options "
+    "temperature tool_choice tools top_k top_logprobs top_p user verbosity web_search_options"
+)
+_MESSAGE: Final = (
+    "annotations audio content function_call name reasoning reasoning_content refusal role tool_call_id "
+    "tool_calls"
+)
+REQUEST, MESSAGE = frozenset(_REQUEST.split()), frozenset(_MESSAGE.split())
+"""Members that the API, or usual dialects of it, give a meaning. `metadata` is the caller's own."""
+
 
 class ChatCompletions:
     """`POST /v1/chat/completions`, plain and streamed."""
@@ -72,6 +85,10 @@ class ChatCompletions:
             opaque=tuple(opaque),
             opening=_opening(messages),
         )
+
+    def structured(self, tree: Json) -> Sequence[Path]:
+        """Arguments of tool calls, and whatever the API does not know: `metadata`, bodies' extra members."""
+        return tuple(_structured(tree))
 
     def response(self, tree: Json) -> ResponseShape:
         choices = _choices(tree)
@@ -164,6 +181,17 @@ def _arguments(message: Mapping[str, Json], path: Path) -> Iterator[Path]:
     function = message.get("function_call")
     if isinstance(function, dict) and isinstance(function.get("arguments"), str):
         yield (*path, "function_call", "arguments")
+
+
+def _structured(tree: Mapping[str, Json]) -> Iterator[Path]:
+    for key in tree:
+        if key not in REQUEST:
+            yield (key,)
+    for index, message in enumerate(tree["messages"]):
+        yield from _arguments(message, ("messages", index))
+        for key in message:
+            if key not in MESSAGE:
+                yield ("messages", index, key)
 
 
 def _hosted(tree: Mapping[str, Json]) -> Iterator[OpaquePart]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.proxy.wire.base import ChunkShape, Json, Path, RequestShape, ResponseShape, ShapeError
 
 
@@ -16,6 +18,9 @@ class PlainJson:
             raise ShapeError("not_an_object", "The body must be a JSON object or array.")
         model = tree.get("model") if isinstance(tree, dict) else None
         return RequestShape(model=model if isinstance(model, str) else "")
+
+    def structured(self, tree: Json) -> Sequence[Path]:
+        return ((),)
 
     def response(self, tree: Json) -> ResponseShape:
         return ResponseShape()

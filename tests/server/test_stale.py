@@ -1,0 +1,97 @@
+"""P12 with a real process: one that cannot read which versions are in force refuses, and comes back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+import psycopg
+import pytest
+import requests
+
+from gateway.proxy.snapshot import MAX_AGE
+
+from .hammer_house import House, running_house, wait_for
+from .scripted import ScriptedModel, response, scripted_model
+from .world import on_postgresql
+
+pytestmark = pytest.mark.database
+
+SLACK = 2.0
+BACK_WITHIN = 8.0
+ANSWER = {"id": "1", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello."}}]}
+
+
+class Scene:
+    """A house and its model."""
+
+    def __init__(self, house: House, model: ScriptedModel) -> None:
+        self.house, self.model = house, model
+
+    def ask(self) -> tuple[int, str]:
+        """Status and error code of one call."""
+        answer = requests.post(
+            f"http://127.0.0.1:{self.house.port}{self.house.path('openai')}",
+            json={"model": "m", "messages": [{"role": "user", "content": "Hello?"}]},
+            headers={"Authorization": f"Bearer {self.house.key('alice')}"},
+            timeout=20,
+        )
+        return answer.status_code, answer.json().get("error", {}).get("code", "")
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with (
+        scripted_model() as model,
+        running_house(tmp_path_factory.mktemp("stale"), model_url=model.url) as house,
+    ):
+        model.script = response(
+            "200 OK", "application/json", json.dumps(ANSWER).encode(), "connection: close"
+        )
+        yield Scene(house, model)
+
+
+def execute(house: House, statement: str) -> None:
+    if on_postgresql():
+        with psycopg.connect(house.database_url, autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[call-overload]
+        return
+    with closing(sqlite3.connect(house.root / "postern.sqlite3", timeout=20)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+@contextmanager
+def unreadable(house: House) -> Iterator[None]:
+    """Only the configuration: the record could still be written."""
+    execute(house, "ALTER TABLE gateway_revision RENAME TO gateway_revision_away")
+    try:
+        yield
+    finally:
+        execute(house, "ALTER TABLE gateway_revision_away RENAME TO gateway_revision")
+
+
+@contextmanager
+def hanging(house: House) -> Iterator[None]:
+    """Reading neither fails nor ends."""
+    with psycopg.connect(house.database_url) as connection:
+        connection.execute("LOCK TABLE gateway_revision IN ACCESS EXCLUSIVE MODE")
+        yield
+        connection.rollback()
+
+
+@pytest.mark.parametrize("trouble", [unreadable, hanging] if on_postgresql() else [unreadable])
+def test_a_process_that_cannot_read_the_configuration_refuses(
+    scene: Scene, trouble: Callable[[House], object]
+) -> None:
+    assert wait_for(lambda: scene.ask() == (200, ""), seconds=BACK_WITHIN)
+    with trouble(scene.house):  # type: ignore[attr-defined]
+        time.sleep(MAX_AGE + SLACK)
+        asked = len(scene.model.requests)
+        assert {scene.ask() for _ in range(5)} == {(503, "configuration_stale")}
+        assert len(scene.model.requests) == asked
+        assert not scene.house.is_ready()
+    assert wait_for(lambda: scene.ask() == (200, ""), seconds=BACK_WITHIN)
