@@ -19,7 +19,7 @@ from gateway.models import AccessRule, ApiKey, Endpoint, EndpointKind
 from gateway.proxy import routes, used
 from gateway.proxy.access import Access, Misfit, considered
 from gateway.proxy.errors import ProxyError
-from gateway.proxy.meter import Account
+from gateway.proxy.meter import Account, moment
 from gateway.proxy.routes import Caller, Target
 from gateway.proxy.snapshot import access_of, in_deciding_order, part
 from policies.engine.policy import Policy
@@ -28,8 +28,6 @@ from policies.store import NotInForce, load_policy
 
 SHOWN: Final = 200
 """Rules of groups that the caller is not in are listed up to this many; those of its groups all are."""
-
-CHAT_PATH: Final = next(iter(routes.OPENAI))
 
 
 def explain(
@@ -48,8 +46,8 @@ def explain(
     """
     subject = caller_named(caller) if isinstance(caller, str) else caller
     endpoint = endpoint_named(endpoint) if isinstance(endpoint, str) else endpoint
-    moment = now or datetime.now(UTC)
-    asked = _Asked(subject, endpoint, model.strip(), _path(endpoint, path.strip()), address.strip(), moment)
+    at = now or datetime.now(UTC)
+    asked = _Asked(subject, endpoint, model.strip(), _path(endpoint, path.strip()), address.strip(), at)
     return asked.explanation()
 
 
@@ -58,20 +56,20 @@ def _path(endpoint: Endpoint, path: str) -> str:
     whole = f"{routes.PREFIX}{endpoint.slug}/"
     if path.startswith(whole):
         path = "/" + path.removeprefix(whole)
-    return path or (CHAT_PATH if endpoint.kind == EndpointKind.OPENAI else "")
+    return path or (routes.CHAT_PATH if endpoint.kind == EndpointKind.OPENAI else "")
 
 
 class _Asked:
     """One question, and what was found so far."""
 
     def __init__(
-        self, subject: Subject, endpoint: Endpoint, model: str, path: str, address: str, moment: datetime
+        self, subject: Subject, endpoint: Endpoint, model: str, path: str, address: str, at: datetime
     ) -> None:
-        self.subject, self.endpoint, self.moment = subject, endpoint, moment
+        self.subject, self.endpoint, self.moment = subject, endpoint, at
         self.model, self.path, self.address = model, path, address
-        self.now = moment.timestamp()
-        self.key = subject if isinstance(subject, ApiKey) else any_key(subject, moment)
-        self.known = part(key=self.key, endpoint=endpoint, now=moment)
+        self.now = at.timestamp()
+        self.key = subject if isinstance(subject, ApiKey) else any_key(subject, at)
+        self.known = part(key=self.key, endpoint=endpoint, now=at)
         self.caller: Caller = self.known.callers[b""]
         self.target: Target = self.known.targets[endpoint.slug]
         self.notes: list[str] = []
@@ -120,7 +118,7 @@ class _Asked:
             policy_version_id=spec.version_id,
             schema=f"{schema.name}@{schema.number}",
             schema_version_id=schema.version_id,
-            observes_until=_moment(until) if until is not None else None,
+            observes_until=moment(until) if until is not None else None,
             values=tuple(_values(each) for each in used.different(policy, self.caller.account, self.now)),
         )
 
@@ -242,7 +240,7 @@ def _limits(account: Account) -> tuple[Limit, ...]:
                 words=f"{what.capitalize()} per {window}" if window else "Calls at the same time",
                 limit=limit,
                 used=number,
-                ends_at=_moment(count.ends) if count else None,
+                ends_at=moment(count.ends) if count else None,
             )
         )
     return tuple(found)
@@ -257,13 +255,9 @@ def _values(found: used.Different) -> Values:
         window=rule.window,
         limit=rule.at_least or 1,
         used=found.seen,
-        ends_at=_moment(found.ends),
+        ends_at=moment(found.ends),
     )
 
 
 def _level(level: Level | None) -> str:
     return "" if level is None else level.name.lower()
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -21,7 +21,7 @@ from audit.records import Recordable
 from gateway.proxy.errors import ProxyError
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, marks_of
 from gateway.proxy.ledger import ACTIONS, GATES, LEVELS, action_of, enforce
-from gateway.proxy.routes import OPENAI, PLAIN
+from gateway.proxy.routes import CHAT_PATH, OPENAI, PLAIN
 from gateway.proxy.wire.base import Wire
 from policies import drafts
 from policies.engine import jsontext
@@ -34,7 +34,6 @@ from policies.models import PolicyVersion, SchemaVersion
 MAX_BYTES: Final = 256 * 1024
 """Of one payload: enough for a long conversation, little enough for a page that shows all of it."""
 
-CHAT_PATH: Final = "/v1/chat/completions"
 WIRES: Final[Mapping[str, Wire]] = {"openai": OPENAI[CHAT_PATH], "json": PLAIN}
 
 

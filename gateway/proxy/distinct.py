@@ -30,6 +30,12 @@ class Key(NamedTuple):
     starts: int
 
 
+def starts_of(window: str, now: float) -> int:
+    """When the hour or day of UTC of this moment began, in Unix seconds."""
+    seconds = int(now)
+    return seconds - seconds % WINDOWS[window]
+
+
 @final
 class Values:
     """All sketches of a process. Calls come from several threads, the tally from one more."""
@@ -46,10 +52,10 @@ class Values:
 
     def add(self, schema: UUID, caller: str, values: Sequence[tuple[str, bytes]]) -> None:
         """Count a request's values."""
-        now = int(self.clock())
+        now = self.clock()
         with self._lock:
-            for window, length in WINDOWS.items():
-                starts = now - now % length
+            for window in WINDOWS:
+                starts = starts_of(window, now)
                 for data_class, digest in values:
                     for name in (data_class, ANY):
                         key = Key(schema, caller, name, window, starts)
@@ -57,8 +63,7 @@ class Values:
                         self._dirty.add(key)
 
     def estimate(self, schema: UUID, caller: str, data_class: str, window: str) -> int:
-        now = int(self.clock())
-        key = Key(schema, caller, data_class, window, now - now % WINDOWS[window])
+        key = Key(schema, caller, data_class, window, starts_of(window, self.clock()))
         with self._lock:
             found = self._sketches.get(key)
             return len(found) if found is not None else 0

@@ -15,12 +15,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from django.db import close_old_connections, connection, transaction
+from django.db import transaction
 from django.db.models import F, Value
 from django.db.models.functions import Greatest
 from django.db.utils import Error as DatabaseError
 
 from gateway.models import Endpoint, FieldState, StructuredField
+from gateway.proxy.beside import Beside
 from policies.engine.fields import MORE
 from policies.engine.types import FieldSeen
 
@@ -65,17 +66,13 @@ class FieldLog:
         self._pending: dict[UUID, Pending] = {}
         self._waiting = 0
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._beside = Beside("postern-fields", FLUSH, self._flush_if_due)
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._follow, name="postern-fields", daemon=True)
-        self._thread.start()
+        self._beside.start()
 
     def stop(self) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
+        self._beside.stop()
 
     def looks_at(self, endpoint_id: UUID) -> bool:
         """Whether this call of an endpoint is one to look at; asked once per call."""
@@ -120,15 +117,8 @@ class FieldLog:
             else:
                 known.add(seen)
 
-    def _follow(self) -> None:
-        while not self._stop.wait(FLUSH):
-            self._flush_in_thread()
-        self._flush_in_thread()
-        connection.close()
-
-    def _flush_in_thread(self) -> None:
+    def _flush_if_due(self) -> None:
         if self._waiting:
-            close_old_connections()  # one that failed is not asked again
             self.flush()
 
 

@@ -243,10 +243,15 @@ class Meter:
         return account
 
 
+def moment(seconds: float) -> datetime:
+    """Unix seconds as the store has them."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 def span(window: str, now: float) -> tuple[float, float]:
     """When the minute, day or month of this moment began and ends, in Unix seconds."""
     if window == MONTH:
-        first = datetime.fromtimestamp(now, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        first = moment(now).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         following = (first + timedelta(days=32)).replace(day=1)
         return first.timestamp(), following.timestamp()
     length = 60.0 if window == MINUTE else 86_400.0

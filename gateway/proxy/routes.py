@@ -32,7 +32,8 @@ from policies.engine.types import Circumstances, Level
 
 PREFIX: Final = "/proxy/"
 
-OPENAI: Final[Mapping[str, Wire]] = {"/v1/chat/completions": ChatCompletions()}
+CHAT_PATH: Final = "/v1/chat/completions"
+OPENAI: Final[Mapping[str, Wire]] = {CHAT_PATH: ChatCompletions()}
 PLAIN: Final = PlainJson()
 LEVELS: Final[Mapping[str, Level]] = {level.name.lower(): level for level in Level}
 METHOD: Final = "POST"

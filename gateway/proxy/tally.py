@@ -8,23 +8,23 @@ not be told is told later. What a killed process loses is the last second of its
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, final
 from uuid import UUID
 
-from django.db import IntegrityError, close_old_connections, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Sum
 from django.db.utils import Error as DatabaseError
 
 from audit import ids
 from gateway.models import Running, Sketch, Usage
+from gateway.proxy.beside import Beside
 from gateway.proxy.distinct import WINDOWS as SKETCH_WINDOWS
 from gateway.proxy.distinct import Key as SketchKey
-from gateway.proxy.distinct import Values
-from gateway.proxy.meter import WINDOWS, Account, Count, Key, Meter, span
+from gateway.proxy.distinct import Values, starts_of
+from gateway.proxy.meter import WINDOWS, Account, Count, Key, Meter, moment, span
 
 log = logging.getLogger(__name__)
 
@@ -67,27 +67,16 @@ class Tally:
         self._told_running: dict[Key, int] = {}
         self._swept = 0.0
         self._learned = float("-inf")
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._beside = Beside("postern-tally", EVERY, self._safely)
 
     def start(self) -> None:
         """Learn what was used before in the calling thread, then share. A store that is down is no matter."""
         self._safely()
-        self._thread = threading.Thread(target=self._run, name="postern-tally", daemon=True)
-        self._thread.start()
+        self._beside.start()
 
     def stop(self) -> None:
         """Tell the rest. Running calls are over by now."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
-
-    def _run(self) -> None:
-        while not self._stop.wait(EVERY):
-            close_old_connections()  # one that failed is not asked again
-            self._safely()
-        self._safely()
-        connection.close()
+        self._beside.stop()
 
     def _safely(self) -> None:
         try:
@@ -114,7 +103,7 @@ class Tally:
 
     def _learn(self, accounts: Iterable[Account], now: float) -> None:
         """What the windows of now hold, for callers whom this process has not served lately."""
-        starts = [_moment(span(window, now)[0]) for window in WINDOWS]
+        starts = [moment(span(window, now)[0]) for window in WINDOWS]
         first = self._learned == float("-inf")
         rows = Usage.objects.filter(starts_at__in=starts).order_by("-id").values_list(*USAGE)
         known = {
@@ -174,7 +163,7 @@ class Tally:
         rows = Usage.objects.filter(
             rule_id__in={account.key[0] for account in used},
             caller__in={account.key[1] for account in used},
-            starts_at__in={_moment(count.starts) for count in counts.values()},
+            starts_at__in={moment(count.starts) for count in counts.values()},
         )
         for row in rows:
             count = counts.get((row.rule_id, row.caller, row.window, row.starts_at.timestamp()))
@@ -197,7 +186,7 @@ class Tally:
                         instance_id=self.instance,
                         rule_id=rule,
                         caller=caller,
-                        defaults={"calls": calls, "at": _moment(now)},
+                        defaults={"calls": calls, "at": moment(now)},
                     )
             self._told_running = running
         self._hear_running(limited, now)
@@ -205,7 +194,7 @@ class Tally:
     def _hear_running(self, limited: Iterable[Account], now: float) -> None:
         """Of all callers: there are only as many rows as calls run."""
         rows = (
-            Running.objects.filter(at__gt=_moment(now) - ALIVE)
+            Running.objects.filter(at__gt=moment(now) - ALIVE)
             .exclude(instance_id=self.instance)
             .values_list("rule_id", "caller")
             .annotate(sum=Sum("calls"))
@@ -234,7 +223,7 @@ class Tally:
 
     def _hear_sketches(self, keys: set[SketchKey]) -> None:
         rows = Sketch.objects.filter(
-            caller__in={key.caller for key in keys}, starts_at__in={_moment(key.starts) for key in keys}
+            caller__in={key.caller for key in keys}, starts_at__in={moment(key.starts) for key in keys}
         )
         for row in rows:
             if _key_of(row) in keys:
@@ -258,7 +247,7 @@ class Tally:
 
     def _sweep(self, now: float) -> None:
         """Windows that no limit asks for any more."""
-        at = _moment(now)
+        at = moment(now)
         for window, kept in KEPT.items():
             Usage.objects.filter(window=window, starts_at__lt=at - kept).delete()
         for window, length in SKETCH_WINDOWS.items():
@@ -276,7 +265,7 @@ def _heard(count: Count, calls: int, tokens: int) -> None:
 def _add_usage(key: Key, count: Count, calls: int, tokens: int) -> None:
     """Add to the store's numbers: each process adds its own, none overwrites another's."""
     rule, caller = key
-    place = {"rule_id": rule, "caller": caller, "window": count.window, "starts_at": _moment(count.starts)}
+    place = {"rule_id": rule, "caller": caller, "window": count.window, "starts_at": moment(count.starts)}
     more = {"calls": F("calls") + calls, "tokens": F("tokens") + tokens}
     if Usage.objects.filter(**place).update(**more):
         return
@@ -293,7 +282,7 @@ def _columns(key: SketchKey) -> dict[str, object]:
         "caller": key.caller,
         "data_class": key.data_class,
         "window": key.window,
-        "starts_at": _moment(key.starts),
+        "starts_at": moment(key.starts),
     }
 
 
@@ -303,8 +292,4 @@ def _key_of(row: Sketch) -> SketchKey:
 
 
 def _sketch_starts(now: float) -> list[datetime]:
-    return [_moment(now - now % length) for length in SKETCH_WINDOWS.values()]
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+    return [moment(starts_of(window, now)) for window in SKETCH_WINDOWS]

@@ -5,15 +5,14 @@ The processes that let calls in tell the store once a second; a number here may 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import Sum
 
 from gateway.models import Running, Sketch, Usage
-from gateway.proxy.distinct import ANY, WINDOWS
-from gateway.proxy.meter import Account, Limits
+from gateway.proxy.distinct import ANY, WINDOWS, starts_of
+from gateway.proxy.meter import Account, Limits, moment
 from gateway.proxy.tally import ALIVE
 from policies.engine.policy import Policy
 from policies.engine.sketch import Sketch as Registers
@@ -31,12 +30,12 @@ class Different(NamedTuple):
 def account_of(rule: UUID, caller: str, limits: Limits, now: float) -> Account:
     """The account of a caller under a rule, as a process that knows all of the others would have it."""
     account = Account((rule, caller), limits, now)
-    starts = [_moment(count.starts) for count in account.counts.values()]
+    starts = [moment(count.starts) for count in account.counts.values()]
     for row in Usage.objects.filter(rule_id=rule, caller=caller, starts_at__in=starts):
         count = account.counts.get(row.window)
         if count is not None and count.starts == row.starts_at.timestamp():
             count.others_calls, count.others_tokens = row.calls, row.tokens
-    alive = Running.objects.filter(rule_id=rule, caller=caller, at__gt=_moment(now) - ALIVE)
+    alive = Running.objects.filter(rule_id=rule, caller=caller, at__gt=moment(now) - ALIVE)
     account.others_running = alive.aggregate(sum=Sum("calls"))["sum"] or 0
     return account
 
@@ -56,25 +55,17 @@ def different(policy: Policy, caller: str, now: float) -> list[Different]:
         names = sorted(each.parts[0]) if each.parts else [ANY]
         window = each.rule.window
         seen = sum(held.get((name, window), 0) for name in names)
-        found.append(Different(each.rule, seen, _starts(window, now) + WINDOWS[window]))
+        found.append(Different(each.rule, seen, starts_of(window, now) + WINDOWS[window]))
     return found
 
 
 def _held(schema: UUID, caller: str, now: float) -> dict[tuple[str, str], int]:
     """Estimates by data class and window."""
     rows = Sketch.objects.filter(
-        schema_id=schema, caller=caller, starts_at__in=[_moment(_starts(window, now)) for window in WINDOWS]
+        schema_id=schema, caller=caller, starts_at__in=[moment(starts_of(window, now)) for window in WINDOWS]
     )
     return {
         (row.data_class, row.window): len(Registers(bytes(row.registers)))
         for row in rows
-        if row.starts_at.timestamp() == _starts(row.window, now)
+        if row.starts_at.timestamp() == starts_of(row.window, now)
     }
-
-
-def _starts(window: str, now: float) -> float:
-    return now - now % WINDOWS[window]
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
