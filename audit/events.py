@@ -80,8 +80,7 @@ def _locked() -> Stream:
     """The stream of events with its next sequence. The update is the lock, on both databases."""
     events = Stream.objects.filter(kind="events")
     while not events.update(sequence=F("sequence") + 1):
-        now = ids.moment(time.time_ns() // 1_000_000)
-        first = Stream(kind="events", digest=chain.GENESIS, created_at=now)
+        first = Stream(kind="events", digest=chain.GENESIS, created_at=ids.now())
         Stream.objects.bulk_create([first], ignore_conflicts=True)
     return events.get()
 

@@ -1,4 +1,4 @@
-"""UUIDv7: ids whose first 48 bits are their time in milliseconds. Only `new` reads the clock."""
+"""UUIDv7: ids whose first 48 bits are their time in milliseconds. Only `new` and `now` read the clock."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def new() -> UUID:
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     fraction = (rest << 12) // 1_000_000
     return uuid7(milliseconds, (fraction << 64) | int.from_bytes(os.urandom(8), "big"))
+
+
+def now() -> datetime:
+    """This moment, cut to milliseconds as entries are."""
+    return moment(time.time_ns() // 1_000_000)
 
 
 def milliseconds_of(value: UUID) -> int:

@@ -6,9 +6,8 @@ out, or whose job was cancelled meanwhile, learns so by changing nothing.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,13 +21,9 @@ TRIES: Final = 5
 """How often a job is taken up without getting any further; then it has failed."""
 
 
-def now() -> datetime:
-    return ids.moment(time.time_ns() // 1_000_000)
-
-
 def begin(*, kind: str, options: Mapping[str, Any], asked_by: str, result: Mapping[str, Any]) -> Job:
     """A job that is due at once."""
-    moment = now()
+    moment = ids.now()
     return Job.objects.create(
         kind=kind,
         options=dict(options),
@@ -41,7 +36,7 @@ def begin(*, kind: str, options: Mapping[str, Any], asked_by: str, result: Mappi
 
 def claim(kind: str) -> Job | None:
     """The oldest due job of a kind, leased to the caller. None: there is none, or one is being worked on."""
-    moment = now()
+    moment = ids.now()
     waiting = Job.objects.filter(kind=kind, finished_at=None, due_at__lte=moment)
     if waiting.filter(leased_until__gt=moment).exists():
         return None
@@ -57,7 +52,7 @@ def claim(kind: str) -> Job | None:
 
 def keep(job: Job, result: Mapping[str, Any]) -> bool:
     """Save how far the caller got and extend the lease. False: the job is no longer the caller's."""
-    until = max(now() + LEASE, (job.leased_until or now()) + timedelta(milliseconds=1))
+    until = max(ids.now() + LEASE, (job.leased_until or ids.now()) + timedelta(milliseconds=1))
     saved = {**result, "tries": 0}
     if not _mine(job).update(leased_until=until, result=saved):
         return False
@@ -72,7 +67,7 @@ def release(job: Job) -> None:
 
 def finish(job: Job, *, state: str, result: Mapping[str, Any]) -> bool:
     """End a job of the caller's. False: it ended otherwise, or is another worker's."""
-    ended = {"state": state, "finished_at": now(), "leased_until": None, "result": dict(result)}
+    ended = {"state": state, "finished_at": ids.now(), "leased_until": None, "result": dict(result)}
     return bool(_mine(job).update(**ended))
 
 
@@ -82,7 +77,7 @@ def cancel(job_id: UUID, *, kind: str) -> bool:
     if job is None:
         return False
     result = {**(job.result or {}), "ended": "cancelled"}
-    ended = {"state": "failed", "finished_at": now(), "leased_until": None, "result": result}
+    ended = {"state": "failed", "finished_at": ids.now(), "leased_until": None, "result": result}
     return bool(Job.objects.filter(pk=job_id, finished_at=None).update(**ended))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -21,13 +20,9 @@ _AT_ONCE = 500
 _LOST = {"action": "incomplete", "status": 0, "complete": False, "code": "instance_lost"}
 
 
-def _now() -> datetime:
-    return ids.moment(time.time_ns() // 1_000_000)
-
-
 def sessions_close() -> int:
     """Close the sessions that have been silent for longer than their gap. Returns how many."""
-    now = _now()
+    now = ids.now()
     gap = timedelta(seconds=float(getattr(settings, "AUDIT_SESSION_GAP", 1800)))
     hinted = timedelta(seconds=float(getattr(settings, "AUDIT_SESSION_HINT_GAP", 86_400)))
     closed = _close_silent(Q(hinted=False), now - gap) + _close_silent(Q(hinted=True), now - hinted)
@@ -63,12 +58,12 @@ def calls_close_lost() -> int:
     A process that starts on the same host does this at once for its predecessors; this is for lost hosts.
     """
     waiting = Call.objects.filter(instance_id=OuterRef("id"), closed_at=None)
-    gone = Instance.objects.filter(Exists(waiting), heartbeat_at__lt=_now() - _SILENT)
+    gone = Instance.objects.filter(Exists(waiting), heartbeat_at__lt=ids.now() - _SILENT)
     closed = 0
     for instance in gone:
         while calls := list(Call.objects.filter(instance_id=instance.id, closed_at=None)[:_AT_ONCE]):
             closed += _close(calls)
-        Instance.objects.filter(id=instance.id, stopped_at=None).update(stopped_at=_now())
+        Instance.objects.filter(id=instance.id, stopped_at=None).update(stopped_at=ids.now())
     return closed
 
 
@@ -77,7 +72,7 @@ def _close(calls: Iterable[Call]) -> int:
     closed = 0
     for call in calls:
         mine = Call.objects.filter(id=call.id, started_at=call.started_at, closed_at=None)
-        if mine.update(closed_at=_now(), **_LOST):
+        if mine.update(closed_at=ids.now(), **_LOST):
             started = ids.milliseconds_of(call.id)
             append("close", {"v": 1, "close": _LOST}, call_id=call.id, started_at=started)
             closed += 1
@@ -90,7 +85,7 @@ def partitions_make() -> list[str]:
         return []
     made = []
     for table in partitions.TABLES:
-        for first, following in partitions.months(_now(), MONTHS_AHEAD + 1):
+        for first, following in partitions.months(ids.now(), MONTHS_AHEAD + 1):
             name = partitions.name(table, first)
             if not _exists(name) and _attach(table, first, following):
                 made.append(name)

@@ -22,6 +22,7 @@ from rest_framework.request import Request
 
 from gateway.identity.keys import digest, has_shape
 from gateway.models import ApiKey, Lock, ServiceAccount, User
+from gateway.models.lock import lock_in_force
 from policies.history import acting
 from policies.journal import note
 
@@ -98,8 +99,7 @@ def _program(tag: bytes) -> tuple[Program, ApiKey]:
 
 def _locked(account: ServiceAccount) -> bool:
     on = Q(service_account=account) | Q(user=account.owner_id) | Q(area=account.area_id)
-    now = timezone.now()
-    return Lock.objects.filter(on, Q(expires_at=None) | Q(expires_at__gt=now), lifted_at=None).exists()
+    return Lock.objects.filter(on, lock_in_force(timezone.now())).exists()
 
 
 def _permissions(account: ServiceAccount) -> frozenset[str]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
 
 from approvals.models import Approval, Status
@@ -15,6 +14,7 @@ from audit.models import Instance
 from gateway.console.fields import waiting
 from gateway.console.overview import Today
 from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Lock, User
+from gateway.models.lock import lock_in_force
 from policies.models import PolicyVersion, Proposal, SchemaVersion, State
 from policies.proposals import waiting_for
 
@@ -134,7 +134,7 @@ def _credentials() -> Iterator[Need]:
 
 
 def _locks(now: datetime) -> Iterator[Need]:
-    running = Lock.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), lifted_at=None).count()
+    running = Lock.objects.filter(lock_in_force(now)).count()
     if running:
         title = f"{_count(running, 'lock is', 'locks are')} in force."
         yield Need("info", title, "Calls that they cover are refused.", _admin("lock"), "Locks")

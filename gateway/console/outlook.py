@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from audit import jobs
+from audit import ids
 from audit.models import Job
 from gateway.console.tally import EXAMPLES, Tally
 
@@ -108,7 +108,7 @@ def outlook(job: Job) -> Outlook:
 
 
 def _is_late(job: Job) -> bool:
-    now = jobs.now()
+    now = ids.now()
     waits = job.leased_until is None or job.leased_until < now
     return job.finished_at is None and waits and job.created_at < now - LATE
 

@@ -22,6 +22,11 @@ def _exactly_one() -> models.Q:
     return condition
 
 
+def lock_in_force(now: datetime) -> models.Q:
+    """Locks that stop somebody at this moment."""
+    return models.Q(models.Q(expires_at=None) | models.Q(expires_at__gt=now), lifted_at=None)
+
+
 class Lock(models.Model):
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     user = models.ForeignKey(

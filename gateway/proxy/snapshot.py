@@ -24,6 +24,7 @@ from django.db.utils import Error as DatabaseError
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import NoSecret, credential_reveal_for_origin
 from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Endpoint, Lock, Revision, User
+from gateway.models.lock import lock_in_force
 from gateway.proxy.compiling import Compiling, NotReady
 from gateway.proxy.errors import Unavailable
 from gateway.proxy.meter import Limits
@@ -162,7 +163,7 @@ class _Locks:
 
 
 def _locks(now: datetime) -> _Locks:
-    return _Locks(Lock.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), lifted_at=None))
+    return _Locks(Lock.objects.filter(lock_in_force(now)))
 
 
 def _caller(key: ApiKey, locks: _Locks) -> Caller:

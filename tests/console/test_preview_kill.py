@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from audit import jobs
+from audit import ids
 from audit.models import Job
 from audit.recorder import Recorder
 from gateway.console.outlook import outlook
@@ -53,7 +53,7 @@ def test_a_preview_survives_kill_9_and_ends_once(recorder: Recorder) -> None:
         job.refresh_from_db()
         assert job.state == "running" and outlook(job).sums.seen >= at_least
         assert sweep() == 0, "its lease still runs"
-        Job.objects.update(leased_until=jobs.now() - timedelta(seconds=1))  # as a minute later
+        Job.objects.update(leased_until=ids.now() - timedelta(seconds=1))  # as a minute later
     sweep()
     job.refresh_from_db()
     view, ended = outlook(job), job.finished_at

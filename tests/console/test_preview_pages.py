@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 
-from audit import jobs
+from audit import ids
 from audit.models import Job
 from audit.recorder import Recorder
 from gateway.console.previewing import Span, as_json, preview_start, sweep
@@ -69,7 +69,7 @@ def test_a_preview_is_asked_for_watched_and_read(eve: Client, recorder: Recorder
     assert waiting.headers["Refresh"] == "2"
     assert "Waiting for the worker" in waiting.content.decode()
     assert "is one running?" not in waiting.content.decode()
-    Job.objects.update(created_at=jobs.now() - timedelta(minutes=5))
+    Job.objects.update(created_at=ids.now() - timedelta(minutes=5))
     assert "is one running?" in page(eve, address)
     sweep()
     done = eve.get(address)

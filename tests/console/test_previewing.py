@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from audit import jobs
+from audit import ids, jobs
 from audit.models import Call, CallKey, Entry, Job
 from audit.recorder import Recorder
 from gateway.console import previewing
@@ -264,7 +264,7 @@ def test_a_worker_that_dies_at_the_same_place_again_and_again_is_given_up(record
     for _ in range(jobs.TRIES):
         assert jobs.claim(previewing.KIND) is not None
         assert jobs.claim(previewing.KIND) is None, "leased"
-        Job.objects.update(leased_until=jobs.now() - timedelta(seconds=1))
+        Job.objects.update(leased_until=ids.now() - timedelta(seconds=1))
     sweep()
     job.refresh_from_db()
     assert "several times" in outlook(job).problem
@@ -276,7 +276,7 @@ def test_a_worker_whose_lease_ran_out_changes_nothing_more(recorder: Recorder) -
     preview_start(version=trials.draft_of(pair[0]), span=LAST, by=trials.editor())
     slow = jobs.claim(previewing.KIND)
     assert slow is not None
-    Job.objects.update(leased_until=jobs.now() - timedelta(seconds=1))
+    Job.objects.update(leased_until=ids.now() - timedelta(seconds=1))
     quick = jobs.claim(previewing.KIND)
     assert quick is not None and quick.pk == slow.pk
     assert not jobs.keep(slow, {"late": True})
