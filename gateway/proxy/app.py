@@ -35,7 +35,7 @@ from gateway.proxy.errors import (
     place_of,
 )
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, own_words
-from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, joined, refusal_action
+from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, refusal_action
 from gateway.proxy.patience import Patience
 from gateway.proxy.routes import Access, Caller, Route, Snapshot, Target, Undecided
 from gateway.proxy.snapshot import Snapshots
@@ -313,7 +313,7 @@ class _Call:
 
     async def _start(self, status: int, headers: Headers) -> None:
         self.started, self.ledger.status = True, status
-        headers = joined(headers, self.ledger.headers())
+        headers = self.ledger.joined(headers)
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def _send(self, body: bytes, *, more: bool) -> None:

@@ -87,6 +87,15 @@ class Ledger:
             headers += self.account.remaining(time())
         return headers
 
+    def joined(self, headers: Headers) -> Headers:
+        """The answer's own headers with ours. What we say of a limit replaces what the model's service says
+        of its own: ours can be acted on."""
+        ours = self.headers()
+        if self.account is not None:
+            said = {name for name, _ in ours}
+            headers = [pair for pair in headers if pair[0] not in said]
+        return [*headers, *ours]
+
     def tokens(self) -> int:
         """What the call spent: as reported by the model's service, else estimated by size."""
         if not self.answering or self.exchange is None:
@@ -239,9 +248,3 @@ def enforce(verdict: Verdict) -> None:
 def _because(verdict: Verdict) -> str:
     reasons = [reason.text for reason in verdict.reasons if reason.enforced and reason.gate == verdict.gate]
     return "; ".join(dict.fromkeys(reasons)) or "no reason was given."
-
-
-def joined(headers: Headers, ours: Headers) -> Headers:
-    """What we say of a limit replaces what the model's service says of its own: ours can be acted on."""
-    said = {name for name, _ in ours}
-    return [*[pair for pair in headers if pair[0] not in said], *ours]
