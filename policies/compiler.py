@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, MutableMapping, Sequence
 from datetime import datetime
 
 from policies.engine import problems, types
@@ -13,6 +13,7 @@ from policies.models import (
     DataClass,
     Detector,
     DetectorKind,
+    Example,
     ExampleKind,
     Kept,
     PolicyVersion,
@@ -47,6 +48,13 @@ def schema_spec(version: SchemaVersion) -> types.SchemaSpec:
 def data_class(row: DataClass) -> types.DataClass:
     detectors = sorted(row.detectors.all(), key=lambda each: (each.position, each.pk))
     examples = sorted(row.examples.all(), key=lambda each: (each.position, each.pk))
+    return data_class_of(row, detectors, examples)
+
+
+def data_class_of(
+    row: DataClass, detectors: Iterable[Detector], examples: Sequence[Example]
+) -> types.DataClass:
+    """A class with these children, saved or not, as data."""
     return types.DataClass(
         slug=row.slug,
         name=row.name,

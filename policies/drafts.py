@@ -48,13 +48,19 @@ def problems_of(policy: Policy) -> list[str]:
     )
 
 
-def schema_version_for(version: PolicyVersion) -> SchemaVersion | None:
-    """The schema version that judges beside a policy version now; its latest draft where none is in force."""
+def schema_version_for(version: PolicyVersion) -> SchemaVersion:
+    """The schema version that judges beside a policy version now; its latest draft where none is in force.
+
+    Raises `NotCompilable` where the schema has neither.
+    """
     found = schema_version_in_force(version.schema_id)
     if found is not None:
         return found
     rows = SchemaVersion.objects.select_related("schema").filter(schema_id=version.schema_id)
-    return rows.order_by("-number").first()
+    latest = rows.order_by("-number").first()
+    if latest is None:
+        raise NotCompilable([f"The schema {version.schema} has no version."])
+    return latest
 
 
 @lru_cache(maxsize=KEPT)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 
 from policies import content, services
 from policies.grants import Grant
@@ -15,6 +16,8 @@ from policies.models import Policy, PolicyVersion, Schema, SchemaVersion, State,
 from policies.proposals import Apply, Gone, Kind, Look, Payload, Row, Sight, register, there
 from policies.publishing import PublishRefused
 from policies.versions import policy_version_in_force, schema_version_in_force
+
+V = TypeVar("V", bound=Version)
 
 
 def register_all() -> None:
@@ -70,22 +73,20 @@ def _look_policy_back(target_id: UUID | None, payload: Payload, lock: bool) -> S
 
 
 def _schema_version(target_id: UUID, lock: bool, state: State) -> SchemaVersion:
-    """The version; locked as publishing locks it, so that nobody edits it between look and apply."""
     rows = SchemaVersion.objects.select_related("schema")
-    if lock:
-        rows = rows.select_for_update(of=("self",))
-        Schema.objects.select_for_update().filter(versions__pk=target_id).first()
-    version = rows.filter(pk=target_id, state=state).first()
-    if version is None:
-        raise Gone("This version can no longer be put in force that way.")
-    return version
+    return _in_state(rows, Schema.objects.all(), target_id, lock, state)
 
 
 def _policy_version(target_id: UUID, lock: bool, state: State) -> PolicyVersion:
     rows = PolicyVersion.objects.select_related("policy", "schema")
+    return _in_state(rows, Policy.objects.all(), target_id, lock, state)
+
+
+def _in_state(rows: QuerySet[V], parents: QuerySet[Any], target_id: UUID, lock: bool, state: State) -> V:
+    """The version; locked as publishing locks it, so that nobody edits it between look and apply."""
     if lock:
         rows = rows.select_for_update(of=("self",))
-        Policy.objects.select_for_update().filter(versions__pk=target_id).first()
+        parents.select_for_update().filter(versions__pk=target_id).first()
     version = rows.filter(pk=target_id, state=state).first()
     if version is None:
         raise Gone("This version can no longer be put in force that way.")

@@ -71,9 +71,9 @@ class Playground(Question):
     asks = PlayAsked
 
     def answer(self, asked: dict[str, Any], request: Request) -> Any:
-        pair = _pair(asked["version"], asked["schema"])
-        against = _pair(asked["against"], asked["against_schema"]) if asked["against"] else None
         try:
+            pair = _pair(asked["version"], asked["schema"])
+            against = _pair(asked["against"], asked["against_schema"]) if asked["against"] else None
             played = playing.play(
                 version=pair, payload=asked["payload"], setting=_setting(asked), against=against
             )
@@ -89,10 +89,7 @@ def _pair(version_id: Any, schema_id: Any) -> Pair:
     version = get_object_or_404(versions, pk=version_id)
     if schema_id:
         return version, get_object_or_404(SchemaVersion.objects.select_related("schema"), pk=schema_id)
-    schema = drafts.schema_version_for(version)
-    if schema is None:
-        raise ValidationError([f"The schema {version.schema} has no version."])
-    return version, schema
+    return version, drafts.schema_version_for(version)
 
 
 def _setting(asked: dict[str, Any]) -> playing.Setting:

@@ -17,7 +17,7 @@ from gateway.code.shape import CLASS, DETECTOR, EXAMPLE, RULE, Normal, Part, of_
 from policies import compiler
 from policies.engine import types
 from policies.history import ADDED, record
-from policies.models import DataClass, Detector, Example, ExampleKind, PolicyVersion, Rule, SchemaVersion
+from policies.models import DataClass, Detector, Example, PolicyVersion, Rule, SchemaVersion
 
 M = TypeVar("M", bound=models.Model)
 
@@ -84,29 +84,14 @@ def fill_rules(draft: PolicyVersion, wanted: Sequence[Normal]) -> None:
 
 def schema_spec_of(wanted: Normal) -> types.SchemaSpec:
     """A schema of the document as the engine knows it, before any row of it exists."""
-    classes = []
-    for each in wanted["classes"]:
-        row = _made(DataClass(), CLASS, each, 0)
-        tried = {
-            kind: tuple(one["text"] for one in each["examples"] if one["kind"] == kind)
-            for kind in ExampleKind.values
-        }
-        classes.append(
-            types.DataClass(
-                slug=row.slug,
-                name=row.name,
-                level=types.Level(row.level),
-                weight=row.weight,
-                tags=frozenset(row.tags),
-                detectors=tuple(
-                    compiler.detector(_made(Detector(), DETECTOR, one, 0)) for one in each["detectors"]
-                ),
-                context=tuple(row.context),
-                context_needed=row.context_needed,
-                positive=tried[ExampleKind.POSITIVE.value],
-                negative=tried[ExampleKind.NEGATIVE.value],
-            )
+    classes = [
+        compiler.data_class_of(
+            _made(DataClass(), CLASS, each, 0),
+            [_made(Detector(), DETECTOR, one, 0) for one in each["detectors"]],
+            [_made(Example(), EXAMPLE, one, 0) for one in each["examples"]],
         )
+        for each in wanted["classes"]
+    ]
     return types.SchemaSpec(version_id="", number=0, name=wanted["name"], classes=tuple(classes))
 
 

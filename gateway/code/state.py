@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from gateway.code.document import FORMAT
 from gateway.code.shape import (
     ACCESS,
     AREA,
@@ -17,6 +18,7 @@ from gateway.code.shape import (
     ENDPOINT,
     EXAMPLE,
     POLICY,
+    ROOT,
     RULE,
     SCHEMA,
     SETTINGS,
@@ -50,9 +52,6 @@ def of_area(area: Area) -> State:
 
 def document(area: Area) -> dict[str, Any]:
     """The area as a document to be written: no secrets, no defaults."""
-    from gateway.code.document import FORMAT
-    from gateway.code.shape import ROOT
-
     state = of_area(area)
     found: dict[str, Any] = {"postern": FORMAT, "area": written(AREA, of_row(AREA, area))}
     return found | {name: [written(part, each) for each in state[name]] for name, part in ROOT.items()}

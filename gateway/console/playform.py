@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django import forms
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from gateway.console.playing import CHAT_PATH, MAX_BYTES, Setting
+from gateway.console.playing import MAX_BYTES, Setting
 from gateway.models import AccessRule, ApiKey, Endpoint, EndpointKind, User
-from gateway.proxy import access
-from gateway.proxy.snapshot import in_deciding_order
+from gateway.proxy.access import ladder
+from gateway.proxy.routes import CHAT_PATH
+from gateway.proxy.snapshot import access_of, in_deciding_order
 from policies import drafts
 from policies.engine.types import Direction, Level
 from policies.models import Policy, PolicyVersion, SchemaVersion
@@ -145,10 +146,12 @@ class PlayForm(forms.Form):
     def _pair(self, name: str, version: PolicyVersion | None, schema: SchemaVersion | None) -> Pair | None:
         if version is None:
             return None
-        schema = schema or drafts.schema_version_for(version)
-        if schema is None:
-            self.add_error(name, f"The schema {version.schema} has no version.")
-        elif schema.schema_id != version.schema_id:
+        try:
+            schema = schema or drafts.schema_version_for(version)
+        except drafts.NotCompilable as refusal:
+            self.add_error(name, refusal.problems)
+            return None
+        if schema.schema_id != version.schema_id:
             self.add_error(
                 name, f"{version} goes by the schema {version.schema}: choose one of its versions."
             )
@@ -205,28 +208,14 @@ def _access(key: ApiKey | None, endpoint: Endpoint | None, model: str) -> Access
 
 def _rule(groups: Iterable[Any], endpoint: Endpoint, model: str) -> AccessRule | None:
     """The rule that decides, as the data path chooses it; from which address nobody asks here."""
-    chat = endpoint.kind == EndpointKind.OPENAI
-    rows = {
-        row.pk: row
-        for row in in_deciding_order(
-            AccessRule.objects.filter(endpoint=endpoint).select_related("group", "policy")
-        )
-    }
-    rules = [
-        access.Access(
-            id=row.pk,
-            group_id=row.group_id,
-            enabled=row.enabled,
-            models=frozenset(row.allowed_models),
-            paths=tuple(row.allowed_paths) if chat else (),
-            expires_at=row.expires_at.timestamp() if row.expires_at else None,
-            policy=None,
-        )
-        for row in rows.values()
-    ]
-    ladder = access.ladder(rules, frozenset(group.pk for group in groups))
-    found = ladder.at(CHAT_PATH, "").choose(model, time.time())
-    return rows[found.id] if found else None
+    paths_count = endpoint.kind == EndpointKind.OPENAI
+    found = AccessRule.objects.filter(endpoint=endpoint).select_related("group", "policy")
+    rows = {row.pk: row for row in in_deciding_order(found)}
+    rules = [access_of(row, None) for row in rows.values()]
+    asked = [replace(rule, networks=(), paths=rule.paths if paths_count else ()) for rule in rules]
+    fitting = ladder(asked, frozenset(group.pk for group in groups))
+    decides = fitting.at(CHAT_PATH, "").choose(model, time.time())
+    return rows[decides.id] if decides else None
 
 
 def _model(payload: str) -> str:

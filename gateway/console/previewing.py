@@ -239,8 +239,8 @@ def _compiled(policy_version: UUID, schema_version: UUID) -> Policy | None:
 
 
 def _options(version: Version, schema_version: SchemaVersion | None, span: Span) -> dict[str, Any]:
-    policy, schema = _pair(version, schema_version)
     try:
+        policy, schema = _pair(version, schema_version)
         if policy is not None:
             drafts.compiled(policy, schema)
         else:
@@ -265,10 +265,7 @@ def _options(version: Version, schema_version: SchemaVersion | None, span: Span)
 def _pair(version: Version, schema: SchemaVersion | None) -> tuple[PolicyVersion | None, SchemaVersion]:
     if isinstance(version, SchemaVersion):
         return None, version
-    found = schema or drafts.schema_version_for(version)
-    if found is None:
-        raise PreviewRefused(f"The schema {version.schema} has no version.")
-    return version, found
+    return version, schema or drafts.schema_version_for(version)
 
 
 def _rows(options: Mapping[str, Any]) -> tuple[PolicyVersion | None, SchemaVersion]:

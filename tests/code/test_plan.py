@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,8 +24,8 @@ from policies.models import DataClass, PolicyVersion, SchemaVersion
 from policies.models import State as VersionState
 from policies.versions import schema_version_in_force
 from tests.gateway import two
-from tests.server.hammer_house import _environment
-from tests.server.world import ROOT, fresh_database
+from tests.server.hammer_house import environment, python
+from tests.server.world import fresh_database
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -342,12 +340,10 @@ def test_an_empty_instance_becomes_the_same(file: dict[str, Any], tmp_path: Path
     path.write_text(write(file))
     with fresh_database() as url:
         url = url or f"sqlite:///{tmp_path / 'other.sqlite3'}"
-        env = _environment(tmp_path, url, "") | {"DJANGO_SETTINGS_MODULE": "gateway.settings"}
+        env = environment(tmp_path, url, "")
 
         def run(*argv: str) -> str:
-            done = subprocess.run([sys.executable, *argv], cwd=ROOT, env=env, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
-            return done.stdout
+            return python(env, *argv)
 
         run("manage.py", "migrate", "-v0")
         assert "+ schema acme" in run("manage.py", "policy", "apply", str(path))

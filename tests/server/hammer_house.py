@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import requests
 
 from .world import ROOT, fresh_database
 
@@ -40,9 +41,13 @@ class House:
         self.database_url = database_url or f"sqlite:///{root / 'postern.sqlite3'}"
         self.redis_url = redis_url
         self.log = root / "serve.log"
-        self.env = _environment(root, self.database_url, redis_url)
+        self.env = environment(root, self.database_url, redis_url)
         self.process: subprocess.Popen[bytes] | None = None
         self.facts = self._seed(model_url)
+
+    def python(self, *argv: str, given: str = "") -> str:
+        """What Python prints, run with this house's settings."""
+        return python(self.env, *argv, given=given)
 
     def _seed(self, model_url: str) -> dict[str, Any]:
         out = self.root / "world.json"
@@ -146,7 +151,22 @@ class House:
         return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
 
 
-def _environment(root: Path, database_url: str, redis_url: str) -> dict[str, str]:
+def python(env: dict[str, str], *argv: str, given: str = "") -> str:
+    """What Python prints, run with these settings; `given` is its standard input."""
+    done = subprocess.run(
+        [sys.executable, *argv],
+        cwd=ROOT,
+        env={**env, "DJANGO_SETTINGS_MODULE": "gateway.settings"},
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def environment(root: Path, database_url: str, redis_url: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in NOT_OURS}
     return {
         **kept,
@@ -223,3 +243,24 @@ def running_house(
             yield house
         finally:
             house.stop()
+
+
+@contextmanager
+def second_gateway(house: House) -> Iterator[int]:
+    """Another process on the same store, on a port of its own."""
+    port = quiet_port()
+    argv = [sys.executable, "manage.py", "serve", "--only", "gateway", "--port", str(port)]
+    with (house.root / "second.log").open("ab") as log:
+        process = subprocess.Popen(argv, cwd=ROOT, env=house.env, stdout=log, stderr=log)
+    try:
+        assert wait_for(lambda: _answers(port), seconds=60)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(port: int) -> bool:
+    with suppress(requests.RequestException):
+        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=2).ok
+    return False

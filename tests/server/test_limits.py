@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -11,11 +9,9 @@ import openai
 import pytest
 import requests
 
-from .hammer_house import House, running_house
+from .hammer_house import House, running_house, second_gateway
 from .scripted import response, scripted_model
-from .test_publish import second_gateway
 from .test_upstreams import answer
-from .world import ROOT
 
 pytestmark = pytest.mark.database
 
@@ -35,17 +31,10 @@ print(list(Call.objects.filter(code="token_limited").values_list("name", "action
 """
 
 
-def run(house: House, code: str) -> str:
-    env = {**house.env, "DJANGO_SETTINGS_MODULE": "gateway.settings"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_the_sdk_sees_a_limit_that_is_used_up(tmp_path: Path) -> None:
     with scripted_model() as model, running_house(tmp_path, model_url=model.url) as house:
         model.script = response("200 OK", "application/json", answer("hello there"), "connection: close")
-        run(house, LIMIT)
+        house.python("-c", LIMIT)
         time.sleep(2)
         base = f"http://127.0.0.1:{house.port}" + house.path("openai").removesuffix("/chat/completions")
         with openai.OpenAI(base_url=base, api_key=house.key("alice"), max_retries=2) as ai:
@@ -62,7 +51,7 @@ def test_the_sdk_sees_a_limit_that_is_used_up(tmp_path: Path) -> None:
         assert int(caught.value.response.headers["retry-after"]) >= 1
         assert "1 tokens per month" in caught.value.message
         deadline = time.monotonic() + 10
-        while "refused" not in (seen := run(house, RECORDED)) and time.monotonic() < deadline:
+        while "refused" not in (seen := house.python("-c", RECORDED)) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert "'refused', 429)" in seen
 
@@ -78,7 +67,7 @@ def asked(house: House, port: int) -> requests.Response:
 def test_what_one_process_lets_in_is_used_up_at_the_other_and_after_a_restart(tmp_path: Path) -> None:
     with scripted_model() as model, running_house(tmp_path, model_url=model.url) as house:
         model.script = response("200 OK", "application/json", answer("hello there"), "connection: close")
-        run(house, LIMIT)
+        house.python("-c", LIMIT)
         with second_gateway(house) as other:
             time.sleep(2)
             assert asked(house, house.port).status_code == 200

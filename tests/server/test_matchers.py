@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +13,6 @@ import requests
 from .hammer_house import House, running_house
 from .scripted import ScriptedModel, response, scripted_model
 from .test_upstreams import answer
-from .world import ROOT
 
 pytestmark = pytest.mark.database
 
@@ -65,16 +62,8 @@ class Desk:
             time.sleep(0.2)
 
     def _run(self, *words: str, given: object = None) -> list[Any]:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.server.matchers", *words],
-            cwd=ROOT,
-            env={**self.house.env, "DJANGO_SETTINGS_MODULE": "gateway.settings"},
-            input=json.dumps(given),
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        said = self.house.python("-m", "tests.server.matchers", *words, given=json.dumps(given))
+        return [json.loads(line) for line in said.splitlines()]
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +14,10 @@ from typing import Any
 import pytest
 import requests
 
-from .hammer_house import House, quiet_port, running_house, wait_for
+from .hammer_house import House, running_house, second_gateway, wait_for
 from .publisher import MARKER, SHOWN, class_of
 from .scripted import response, scripted_model
-from .world import ROOT, on_postgresql
+from .world import on_postgresql
 
 pytestmark = pytest.mark.database
 
@@ -54,27 +51,6 @@ def answer() -> list[bytes]:
     return response("200 OK", "application/json", json.dumps(body).encode(), "connection: close")
 
 
-@contextmanager
-def second_gateway(house: House) -> Iterator[int]:
-    """Another process on the same store, on a port of its own."""
-    port = quiet_port()
-    argv = [sys.executable, "manage.py", "serve", "--only", "gateway", "--port", str(port)]
-    with (house.root / "second.log").open("ab") as log:
-        process = subprocess.Popen(argv, cwd=ROOT, env=house.env, stdout=log, stderr=log)
-    try:
-        assert wait_for(lambda: _is_ready(port), seconds=60)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _is_ready(port: int) -> bool:
-    with suppress(requests.RequestException):
-        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=2).ok
-    return False
-
-
 def ask_until(stop: threading.Event, house: House, port: int, seen: list[Asked]) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": f"What is {MARKER}?"}]}
     headers = {"Authorization": f"Bearer {house.key('alice')}"}
@@ -97,17 +73,8 @@ def ask_until(stop: threading.Event, house: House, port: int, seen: list[Asked])
             stop.wait(0.01)
 
 
-def run(house: House, *argv: str) -> list[Any]:
-    done = subprocess.run(
-        [sys.executable, *argv],
-        cwd=ROOT,
-        env={**house.env, "DJANGO_SETTINGS_MODULE": "gateway.settings"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def lines(house: House, *argv: str) -> list[Any]:
+    return [json.loads(line) for line in house.python(*argv).splitlines()]
 
 
 def number(name: str) -> int:
@@ -130,7 +97,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     root: Path = tmp_path_factory.mktemp("publish")
     with scripted_model() as model, running_house(root, model_url=model.url) as house:
         model.script = answer()
-        run(house, "-m", "tests.server.publisher", "1", "0")
+        lines(house, "-m", "tests.server.publisher", "1", "0")
         time.sleep(FOLLOWS_SECONDS)
         if not on_postgresql():
             yield _disturbed(house, [house.port])
@@ -145,14 +112,14 @@ def _disturbed(house: House, ports: list[int]) -> Night:
     for caller in callers:
         caller.start()
     try:
-        published = run(house, "-m", "tests.server.publisher", str(PUBLISHES), str(PAUSE))
+        published = lines(house, "-m", "tests.server.publisher", str(PUBLISHES), str(PAUSE))
         time.sleep(FOLLOWS_SECONDS)
     finally:
         stop.set()
         for caller in callers:
             caller.join()
-    assert wait_for(lambda: all(row[6] is not None for row in run(house, "-c", READER)), seconds=20)
-    return Night(published, seen, {row[0]: row for row in run(house, "-c", READER)}, set(ports))
+    assert wait_for(lambda: all(row[6] is not None for row in lines(house, "-c", READER)), seconds=20)
+    return Night(published, seen, {row[0]: row for row in lines(house, "-c", READER)}, set(ports))
 
 
 def test_no_call_fails(night: Night) -> None:
