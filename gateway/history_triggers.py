@@ -23,3 +23,15 @@ TABLES = (
 )
 PERMISSIONS = ("gateway_permissionchange",)
 """Guarded since its own migration."""
+
+WIDENED = (
+    "gateway_membershipchange",
+    *(f"gateway_historical{name}" for name in ("apikey", "identity", "lock")),
+)
+"""Of `TABLES` those that a later migration rebuilds on SQLite, which loses their triggers."""
+
+WHO_CALLS = tuple(
+    f"gateway_historical{name}"
+    for name in ("issuer", "groupmapping", "rolegrant", "deployment", "directorytoken")
+)
+"""Guarded since the migration that made them."""

@@ -1,7 +1,5 @@
 """Tables, written by makemigrations."""
 
-# ruff: noqa: E501  help texts, as generated
-
 import django.contrib.auth.models
 import django.contrib.auth.validators
 import django.core.validators

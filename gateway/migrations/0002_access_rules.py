@@ -1,7 +1,5 @@
 """Tables, written by makemigrations."""
 
-# ruff: noqa: E501  help texts, as generated
-
 import django.db.models.deletion
 from django.db import migrations, models
 

@@ -1,18 +1,6 @@
-"""Triggers that raise the revision whenever configuration changes."""
+"""Stands where the revision's triggers were first installed; 0008 does it, once all they watch is there."""
 
-from django.apps.registry import Apps
 from django.db import migrations
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-
-from gateway import triggers
-
-
-def install(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    triggers.install(schema_editor)
-
-
-def drop(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    triggers.drop(schema_editor)
 
 
 class Migration(migrations.Migration):
@@ -21,4 +9,3 @@ class Migration(migrations.Migration):
         ("gateway", "0003_limits_fields_two_people"),
         ("policies", "0003_frozen_versions"),
     ]
-    operations = [migrations.RunPython(install, drop)]

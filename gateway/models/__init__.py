@@ -1,16 +1,22 @@
 """One file per concept; importing this package registers them all."""
 
 from gateway.models.access_rule import AccessRule
-from gateway.models.api_key import ApiKey
+from gateway.models.api_key import ApiKey, KeyKind
 from gateway.models.area import Area
 from gateway.models.credential import Credential, CredentialState, CredentialVersion
+from gateway.models.cut import Cut
+from gateway.models.deployment import Deployment
+from gateway.models.directory import DirectoryGroup, DirectoryToken, DirectoryUser
 from gateway.models.endpoint import Endpoint, EndpointKind
 from gateway.models.field import FieldState, StructuredField
 from gateway.models.identity import Identity
+from gateway.models.issuer import GroupMapping, Issuer, IssuerKind, Match, Overage, SeenToken
 from gateway.models.lock import Lock
 from gateway.models.membership import HolderKind, MemberKind, MembershipChange, PermissionChange, Source
 from gateway.models.revision import Revision
+from gateway.models.role import RoleGrant
 from gateway.models.service_account import ServiceAccount
+from gateway.models.sign_in import DeviceGrant, DeviceState, SignIn, SignInMethod
 from gateway.models.usage import Running, Sketch, Usage
 from gateway.models.user import User
 
@@ -23,18 +29,35 @@ __all__ = [
     "Credential",
     "CredentialState",
     "CredentialVersion",
+    "Cut",
+    "Deployment",
+    "DeviceGrant",
+    "DeviceState",
+    "DirectoryGroup",
+    "DirectoryToken",
+    "DirectoryUser",
     "Endpoint",
     "EndpointKind",
     "FieldState",
+    "GroupMapping",
     "HolderKind",
     "Identity",
+    "Issuer",
+    "IssuerKind",
+    "KeyKind",
     "Lock",
+    "Match",
     "MemberKind",
     "MembershipChange",
+    "Overage",
     "PermissionChange",
     "Revision",
+    "RoleGrant",
     "Running",
+    "SeenToken",
     "ServiceAccount",
+    "SignIn",
+    "SignInMethod",
     "Sketch",
     "Source",
     "StructuredField",

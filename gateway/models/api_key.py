@@ -8,7 +8,13 @@ from django.conf import settings
 from django.db import models
 
 from audit import ids
+from gateway.models.access_rule import validate_models, validate_networks
 from policies.models.choices import LEVEL_VALUES, LEVELS
+
+
+class KeyKind(models.TextChoices):
+    STANDARD = "standard", "API key"
+    PERSONAL = "personal", "Personal key"  # made after signing in, for hours
 
 
 class ApiKey(models.Model):
@@ -28,12 +34,37 @@ class ApiKey(models.Model):
         blank=True,
         help_text="The level that calls with this key carry at most, unless a call says so itself.",
     )
+    kind = models.CharField(max_length=10, choices=KeyKind, default=KeyKind.STANDARD, editable=False)
+    group_ids = models.JSONField(
+        default=list, blank=True, editable=False
+    )  # of its holder's groups those that it carries; empty: all
+    allowed_endpoints = models.JSONField(
+        default=list, blank=True, help_text="Endpoints it may call, by their short names; empty means any."
+    )
+    allowed_models = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_models],
+        help_text="Models it may use; empty means any.",
+    )
+    networks = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_networks],
+        help_text="Address ranges that it may be used from, such as 10.0.0.0/8; empty means any.",
+    )
+    rotated_from = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="successors"
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, editable=False, related_name="+"
     )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_because = models.CharField(max_length=40, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_from = models.CharField(max_length=64, blank=True, editable=False)
 
     class Meta:
         ordering = ["-created_at"]
@@ -48,6 +79,9 @@ class ApiKey(models.Model):
             models.CheckConstraint(
                 condition=models.Q(declared_level__isnull=True) | models.Q(declared_level__in=LEVEL_VALUES),
                 name="gateway_apikey_level_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind__in=KeyKind.values), name="gateway_apikey_kind_known"
             ),
         ]
 

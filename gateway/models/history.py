@@ -9,9 +9,13 @@ from gateway.models.access_rule import AccessRule
 from gateway.models.api_key import ApiKey
 from gateway.models.area import Area
 from gateway.models.credential import Credential, CredentialVersion
+from gateway.models.deployment import Deployment
+from gateway.models.directory import DirectoryToken
 from gateway.models.endpoint import Endpoint
 from gateway.models.identity import Identity
+from gateway.models.issuer import GroupMapping, Issuer
 from gateway.models.lock import Lock
+from gateway.models.role import RoleGrant
 from gateway.models.service_account import ServiceAccount
 from gateway.models.user import User
 from policies.history import keep
@@ -22,12 +26,17 @@ KEPT: dict[type[models.Model], tuple[str, ...]] = {
     Credential: (),
     CredentialVersion: ("sealed",),
     AccessRule: (),
-    ApiKey: ("digest",),
+    ApiKey: ("digest", "last_used_at", "last_used_from"),
     ServiceAccount: (),
     User: ("password", "last_login"),
     Identity: (),
     Group: (),
     Lock: (),
+    Issuer: (),
+    GroupMapping: (),
+    RoleGrant: (),
+    Deployment: (),
+    DirectoryToken: ("digest", "last_used_at"),
 }
 
 for model, without in KEPT.items():

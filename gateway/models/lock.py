@@ -1,4 +1,4 @@
-"""A lock stops a person, a service account, an endpoint or a whole area until it is lifted or runs out.
+"""A lock stops a caller, a key, a group, an endpoint, an area or everything, until it is lifted or runs out.
 
 It is the switch for incidents: it changes no rule and no membership, so lifting it restores what was.
 """
@@ -8,17 +8,18 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.db import models
 
 from audit import ids
 
-TARGETS = ("user", "service_account", "endpoint", "area")
+TARGETS = ("user", "service_account", "api_key", "group", "endpoint", "area")
 
 
 def _exactly_one() -> models.Q:
-    condition = models.Q()
+    condition = models.Q(everything=True, **{f"{name}__isnull": True for name in TARGETS})
     for chosen in TARGETS:
-        condition |= models.Q(**{f"{name}__isnull": name != chosen for name in TARGETS})
+        condition |= models.Q(everything=False, **{f"{name}__isnull": name != chosen for name in TARGETS})
     return condition
 
 
@@ -39,6 +40,9 @@ class Lock(models.Model):
         "gateway.Endpoint", models.CASCADE, null=True, blank=True, related_name="locks"
     )
     area = models.ForeignKey("gateway.Area", models.CASCADE, null=True, blank=True, related_name="locks")
+    api_key = models.ForeignKey("gateway.ApiKey", models.CASCADE, null=True, blank=True, related_name="locks")
+    group = models.ForeignKey(Group, models.CASCADE, null=True, blank=True, related_name="locks")
+    everything = models.BooleanField(default=False, help_text="No call passes at all.")
     reason = models.CharField(max_length=300)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, editable=False, related_name="+"
@@ -56,7 +60,7 @@ class Lock(models.Model):
             models.CheckConstraint(
                 condition=_exactly_one(),
                 name="gateway_lock_one_target",
-                violation_error_message="Choose one: a person, a service account, an endpoint or an area.",
+                violation_error_message="Choose one of these, or everything.",
             ),
         ]
 
@@ -65,7 +69,9 @@ class Lock(models.Model):
 
     @property
     def target_name(self) -> str:
-        return str(self.user or self.service_account or self.endpoint or self.area)
+        if self.everything:
+            return "everything"
+        return str(next(filter(None, (getattr(self, name) for name in TARGETS)), ""))
 
     def is_active_at(self, moment: datetime) -> bool:
         return self.lifted_at is None and (self.expires_at is None or moment < self.expires_at)

@@ -13,6 +13,8 @@ class Source(models.TextChoices):
     MANUAL = "manual", "By hand"
     SYSTEM = "system", "Postern itself"
     OIDC = "oidc", "Sign-in (OIDC)"
+    SAML = "saml", "Sign-in (SAML)"
+    TOKEN = "token", "Access token"
     SCIM = "scim", "Directory (SCIM)"
 
 

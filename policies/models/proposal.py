@@ -22,7 +22,9 @@ class Proposal(models.Model):
     """`payload` is what the applier of `kind` needs; `basis` is a digest of the state it was made against."""
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
-    area = models.ForeignKey("gateway.Area", models.PROTECT, related_name="proposals")
+    area = models.ForeignKey(  # none: it is about the whole deployment
+        "gateway.Area", models.PROTECT, null=True, blank=True, related_name="proposals"
+    )
     kind = models.CharField(max_length=40)
     target_id = models.UUIDField(null=True)
     target = models.CharField(max_length=200)
@@ -44,6 +46,7 @@ class Proposal(models.Model):
         permissions = [
             ("confirm_access", "Can confirm access rules that somebody else proposed"),
             ("confirm_origin", "Can confirm where endpoints lead when somebody else proposed it"),
+            ("confirm_identity", "Can confirm issuers, roles and deployment settings that somebody proposed"),
             ("confirm_area", "Can confirm that an area no longer takes two people"),
         ]
         constraints = [

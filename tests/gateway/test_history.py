@@ -42,7 +42,12 @@ from tests.gateway import two, world
 pytestmark = pytest.mark.django_db
 
 CANARY = "sk-canary-0123456789"
-GUARDED = (*history_triggers.TABLES, *gateway_triggers.TABLES, *gateway_triggers.PERMISSIONS)
+GUARDED = (
+    *history_triggers.TABLES,
+    *gateway_triggers.TABLES,
+    *gateway_triggers.PERMISSIONS,
+    *gateway_triggers.WHO_CALLS,
+)
 KEPT: tuple[type[models.Model], ...] = (*policies_history.KEPT, *gateway_history.KEPT)
 
 
