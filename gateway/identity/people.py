@@ -74,6 +74,12 @@ def words_heard(words: Mapping[tuple[str, str], float]) -> None:
                 _heard(identity, min(at, now))
 
 
+def is_latest_word(issuer: str, subject: str, at: float) -> bool:
+    """Whether no later word has been heard than one of this moment."""
+    words = Vouching.objects.filter(identity__issuer=issuer, identity__subject=subject)
+    return not words.filter(issued_at__gt=at).exists()
+
+
 def rules_of(issuer: Issuer) -> list[MappingRule]:
     """The issuer's rules about groups, as `mapping` takes them."""
     rows = issuer.mappings.order_by("match", "value", "id")

@@ -17,7 +17,7 @@ from django.db.utils import Error as DatabaseError
 from gateway.identity import overage
 from gateway.identity.discovery import ProviderDown
 from gateway.identity.mapping import TooManyGroups, claim_values, groups_given
-from gateway.identity.people import NotVouched, person_vouched, words_heard
+from gateway.identity.people import NotVouched, is_latest_word, person_vouched, words_heard
 from gateway.identity.tokens import GroupsRefused, Vouched
 from gateway.identity.trust import Trusted
 from gateway.models import Issuer, Source
@@ -32,7 +32,7 @@ REMEMBERED: Final = 10_000
 
 
 class _Word(NamedTuple):
-    """What was written last of somebody, and what their groups became."""
+    """The latest word about somebody, and the groups that they have after it."""
 
     given: frozenset[int]
     name: str
@@ -81,15 +81,17 @@ class Vouching:
             )
             revision = store.revision()
             known = one(vouched.issuer, vouched.subject, store.locks_at(now()))
+            latest = is_latest_word(vouched.issuer, vouched.subject, vouched.issued_at)
         except NotVouched as error:
             raise locked_out() if error.code == "inactive" else unknown_caller() from None
         except (DatabaseError, Issuer.DoesNotExist) as error:
             raise ProviderDown(type(error).__name__) from None
         finally:
             connection.close()
-        if known is not None and values is not None:
-            given = groups_given(values, trusted.rules, trusted.named)
-            self._remember(vouched, _Word(given, vouched.name, known.caller.group_ids))
+        if known is not None and values is not None and latest:
+            given, held = groups_given(values, trusted.rules, trusted.named), known.caller.group_ids
+            if given <= held:  # what is held beside them was given by hand, or by a directory
+                self._remember(vouched, _Word(given, vouched.name, held))
         return known, revision
 
     def tell(self) -> None:
