@@ -14,7 +14,8 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from gateway.admin.person import person
-from gateway.identity.keys import KeyRefused, api_key_create, api_key_revoke, check_expiry
+from gateway.identity.keys import api_key_create, api_key_revoke, check_expiry
+from gateway.identity.scope import KeyRefused
 from gateway.models import ApiKey
 from policies.admin.base import ModelForm, ToolsAdmin, actor, badge, require
 

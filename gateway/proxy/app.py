@@ -166,12 +166,12 @@ class _Call:
         ledger.target, self.api = target, target.kind
         wire = routes.operation(target, head.method, path)
         candidates, first = snapshot.candidates(caller, target, path, head.network, now)
-        if candidates.settled:
+        if candidates.settled and not caller.scope.models:
             ledger.route = Route(target, wire, path, first, routes.policy_of(first))
             self._count_values(caller, ledger.route.policy)
             self._enter(caller, first)
         else:
-            self.undecided = Undecided(candidates, target, wire, path, now)
+            self.undecided = Undecided(candidates, target, wire, path, now, caller.scope)
             self.distinct = self.proxy.tally.values.of(caller.account)
         return target, wire
 
