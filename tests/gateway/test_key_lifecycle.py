@@ -196,7 +196,7 @@ def test_every_key_in_a_pasted_text_is_found(alice: User) -> None:
     other, _ = made(alice)
     half = bare_secret.reveal()[:20]
     forged = wrong_secret.reveal()[:-1] + ("a" if wrong_secret.reveal()[-1] != "a" else "b")
-    lines = [
+    lines = [f"KEY='{secret.reveal()}'", f"x-api-key:{half}…", wrong.prefix, forged, "pst_00000000"]
         f'KEY="{secret.reveal()}"',
         f"x-api-key:{half}…",
         wrong.prefix,
