@@ -35,6 +35,7 @@ from gateway.proxy.errors import (
     place_of,
 )
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, own_words
+from gateway.proxy.last_used import LastUsed
 from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, refusal_action
 from gateway.proxy.patience import Patience
 from gateway.proxy.routes import Access, Caller, Route, Snapshot, Target, Undecided
@@ -74,6 +75,7 @@ class Proxy:
         self.tally = tally
         self.meter = tally.meter
         self.fields = FieldLog()
+        self.used = LastUsed()
         self.keys = keys
         self.upstream = Upstream()
 
@@ -82,12 +84,12 @@ class Proxy:
         await asyncio.to_thread(self.snapshots.start)
         await asyncio.to_thread(self.tally.start)
         self.fields.start()
+        self.used.start()
 
     async def shutdown(self) -> None:
         await self.upstream.close()
-        await asyncio.to_thread(self.snapshots.stop)
-        await asyncio.to_thread(self.tally.stop)
-        await asyncio.to_thread(self.fields.stop)
+        for part in (self.snapshots, self.tally, self.fields, self.used):
+            await asyncio.to_thread(part.stop)
         await asyncio.to_thread(self.recorder.stop, 5.0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,6 +138,7 @@ class _Call:
         snapshot = self.proxy.snapshots.current()
         now = time.time()
         caller = ledger.caller = snapshot.caller(digest(admission.credential(head)), now)
+        self.proxy.used.saw(caller.key_id, head.network, now)
         target, wire = self._resolve(snapshot, caller, head, now)
         circumstances = ledger.circumstances = routes.circumstances(head, caller, target, now, self.distinct)
         ledger.lap("auth")
