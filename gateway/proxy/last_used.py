@@ -1,4 +1,4 @@
-"""Notices which keys are used; a thread beside the calls tells the store. A call pays one dictionary entry."""
+"""Notices which keys are used; a thread beside the calls tells the store. A call pays a dictionary entry."""
 
 from __future__ import annotations
 
@@ -52,11 +52,7 @@ class LastUsed:
             for key_id, use in self._seen.copy().items()
             if self._told.get(key_id, float("-inf")) <= oldest
         }
-        uses_told(
-            uses=[
-                Use(key_id, datetime.fromtimestamp(at, UTC), address) for key_id, (at, address) in due.items()
-            ]
-        )
+        uses_told(uses=[Use(key_id, _moment(at), address) for key_id, (at, address) in due.items()])
         for key_id, use in due.items():
             self._told[key_id] = now
             if self._seen.get(key_id) == use:  # else it was used again meanwhile
@@ -70,3 +66,7 @@ class LastUsed:
             log.warning("the last use of keys could not be told: %s", type(error).__name__)
         except Exception as error:  # whatever it is, the next look may be better
             log.error("the last use of keys could not be told: %s", type(error).__name__)
+
+
+def _moment(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
