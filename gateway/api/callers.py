@@ -117,6 +117,11 @@ def _locked(account: ServiceAccount) -> bool:
     return Lock.objects.filter(on, lock_in_force(timezone.now())).exists()
 
 
+def asker(request: Request) -> User | Program:
+    """Who is let in, as `Permitted` found them: they have a name and rights."""
+    return cast("User | Program", request.user)
+
+
 def person_of(request: Request) -> User:
     """Who answers for the request: the person, or the owner of the service account."""
     who: Any = request.user

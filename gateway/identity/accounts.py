@@ -9,7 +9,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from gateway.identity.membership import membership_set
-from gateway.models import Area, ServiceAccount, User
+from gateway.identity.reach import Reach
+from gateway.models import AccessRule, Area, RoleGrant, ServiceAccount, User
 from policies.history import attributed
 from policies.journal import note
 
@@ -82,3 +83,20 @@ def owner_handed_over(*, account: ServiceAccount, before: User, by: User | None)
 def _check_owner(owner: User) -> None:
     if not owner.is_active:
         raise ValidationError({"owner": "The owner has to be somebody who is active."})
+
+
+def groups_beyond(groups: Iterable[Group], reach: Reach) -> list[str]:
+    """Names of the groups that open more than lies in reach: other areas' endpoints or roles, or all areas'.
+
+    Whoever administers one area neither puts a program into these nor makes a key that carries them: it
+    would be a way around the wall.
+    """
+    return [] if reach.everywhere else sorted(group.name for group in groups if _opens_more(group, reach))
+
+
+def _opens_more(group: Group, reach: Reach) -> bool:
+    return (
+        group.permissions.exists()
+        or RoleGrant.objects.filter(group=group).exclude(area__in=reach.ids).exists()
+        or AccessRule.objects.filter(group=group).exclude(endpoint__area__in=reach.ids).exists()
+    )
