@@ -15,6 +15,7 @@ from typing import Final
 
 from gateway.callers import Subject, any_key, caller_named, endpoint_named, has_key
 from gateway.explanation import Considered, Explanation, Limit, Values
+from gateway.identity.scope import groups_carried
 from gateway.models import AccessRule, ApiKey, Endpoint, EndpointKind
 from gateway.proxy import routes, used
 from gateway.proxy.access import Access, Misfit, considered
@@ -181,10 +182,24 @@ class _Asked:
             self.notes.append(
                 "This key declares more than the endpoint takes: calls that do not declare less are refused."
             )
+        self._remark_scope()
         if self.address and not _is_address(self.address):
             self.notes.append("The address is no IP address: rules that name networks do not fit.")
         if not isinstance(self.subject, ApiKey) and not has_key(self.subject, self.moment):
             self.notes.append("This caller holds no valid API key, so there is nothing to call with yet.")
+
+    def _remark_scope(self) -> None:
+        """What the key is restricted to, whether or not that is the reason."""
+        for what, names in (
+            ("the groups", [each.name for each in groups_carried(self.key)] if self.key.group_ids else []),
+            ("the endpoints", self.key.allowed_endpoints),
+            ("the models", self.key.allowed_models),
+            ("calls from", self.key.networks),
+        ):
+            if names:
+                self.notes.append(f"This key is only for {what} {_listed(names)}.")
+        if self.key.group_ids and not self.caller.groups:
+            self.notes.append("Its holder has left all groups that this key carries.")
 
 
 def _is_address(text: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any, ClassVar, Final, cast
 
 from django.db.models import Model, Q
@@ -21,9 +22,12 @@ from rest_framework.request import Request
 
 from gateway.identity.held import Held, held_by_program
 from gateway.identity.keys import digest, has_shape
+from gateway.identity.last_used import key_used
 from gateway.identity.reach import Reach
+from gateway.identity.scope import groups_carried
 from gateway.models import ApiKey, Lock, ServiceAccount, User
 from gateway.models.lock import lock_in_force
+from gateway.proxy.access import within
 from policies.history import acting
 from policies.journal import note
 
@@ -73,7 +77,7 @@ class Key(BaseAuthentication):
             raise AuthenticationFailed("Send one credential: a key or a session, not both.")
         if not has_shape(presented[0]):
             raise AuthenticationFailed(UNKNOWN)
-        return _program(digest(presented[0]))
+        return _program(digest(presented[0]), request.META.get("REMOTE_ADDR") or "")
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="Postern"'
@@ -89,7 +93,7 @@ def _presented(request: Request) -> Iterator[str]:
         yield key.strip()
 
 
-def _program(tag: bytes) -> tuple[Program, ApiKey]:
+def _program(tag: bytes, address: str) -> tuple[Program, ApiKey]:
     """Read anew for each request: revoking, locking and closing count at once."""
     now = timezone.now()
     row = ApiKey.objects.select_related("service_account__owner", "user").filter(digest=tag).first()
@@ -100,12 +104,22 @@ def _program(tag: bytes) -> tuple[Program, ApiKey]:
         raise PermissionDenied("A person's key calls models only. Use the key of a service account here.")
     if not (account.is_active and account.owner.is_active) or _locked(account):
         raise AuthenticationFailed(UNKNOWN)
-    return Program(account, row, held_by_program(account)), row
+    if row.allowed_endpoints or row.allowed_models:
+        raise PermissionDenied("This key is for calls to certain endpoints or models. Use another one here.")
+    if row.networks and not within(address, [ip_network(network) for network in row.networks]):
+        raise PermissionDenied("This key may not be used from your address.")
+    key_used(key=row, address=address, now=now)
+    return Program(account, row, held_by_program(groups_carried(row))), row
 
 
 def _locked(account: ServiceAccount) -> bool:
     on = Q(service_account=account) | Q(user=account.owner_id) | Q(area=account.area_id)
     return Lock.objects.filter(on, lock_in_force(timezone.now())).exists()
+
+
+def asker(request: Request) -> User | Program:
+    """Who is let in, as `Permitted` found them: they have a name and rights."""
+    return cast("User | Program", request.user)
 
 
 def person_of(request: Request) -> User:

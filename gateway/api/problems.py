@@ -22,6 +22,8 @@ from rest_framework.views import set_rollback
 from gateway.code.apply import ApplyError, PlanMoved
 from gateway.code.document import DocumentError
 from gateway.credentials.services import CredentialError
+from gateway.identity.leaks import TooMuch
+from gateway.identity.scope import KeyRefused
 from policies.grants import NeedsSecondPerson
 from policies.publishing import PolicyServiceError, PublishRefused
 
@@ -111,6 +113,10 @@ def _known(failure: Exception) -> Problem | None:
             return Problem("needs-second-person", str(failure))
         case PublishRefused():
             return Problem("refused", "Nothing was changed.", failure.problems)
+        case KeyRefused():
+            return Problem("refused", errors=[str(failure)])
+        case TooMuch():
+            return Problem("too-large", str(failure))
         case PolicyServiceError() | CredentialError():
             return Problem("conflict", str(failure))
         case ValidationError():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from gateway.api import changes, openapi, questions, readers
+from gateway.api import accounts, changes, keys, openapi, questions, readers
 
 urlpatterns = [
     path("openapi.json", openapi.OpenApi.as_view()),
@@ -26,6 +26,13 @@ urlpatterns = [
     path("policy-versions/<uuid:pk>", readers.PolicyVersionOne.as_view()),
     path("policy-versions/<uuid:pk>/publish", changes.PolicyPublish.as_view()),
     path("policy-versions/<uuid:pk>/rollback", changes.PolicyRollBack.as_view()),
+    path("keys", keys.KeyList.as_view()),
+    path("keys/leaked", keys.KeysLeaked.as_view()),
+    path("keys/<uuid:pk>", keys.KeyOne.as_view()),
+    path("keys/<uuid:pk>/rotate", keys.KeyRotate.as_view()),
+    path("keys/<uuid:pk>/revoke", keys.KeyRevoke.as_view()),
+    path("service-accounts", accounts.AccountList.as_view()),
+    path("service-accounts/<uuid:pk>", accounts.AccountOne.as_view()),
     path("playground", questions.Playground.as_view()),
     path("explain", questions.Explain.as_view()),
     path("policy/plan", changes.PolicyPlan.as_view()),

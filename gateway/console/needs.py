@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.db.models import Exists, OuterRef
 from django.urls import NoReverseMatch, reverse
 
 from approvals.models import Approval, Status
 from audit.models import Instance
 from gateway.console.fields import waiting
 from gateway.console.overview import Today
-from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Lock, User
+from gateway.identity.keys import living
+from gateway.models import AccessRule, ApiKey, Credential, CredentialState, KeyKind, Lock, User
 from gateway.models.lock import lock_in_force
 from policies.models import PolicyVersion, Proposal, SchemaVersion, State
 from policies.proposals import waiting_for
@@ -110,7 +112,9 @@ def _proposals(user: User) -> Iterator[Need]:
 
 
 def _keys(now: datetime) -> Iterator[Need]:
-    soon = ApiKey.objects.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=now + SOON).count()
+    ending = ApiKey.objects.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=now + SOON)
+    successors = ApiKey.objects.filter(living(now), rotated_from=OuterRef("pk"))
+    soon = ending.filter(~Exists(successors), kind=KeyKind.STANDARD).count()
     if soon:
         title = f"{_count(soon, 'API key expires', 'API keys expire')} within 14 days."
         detail = "Create the successor now, so that nobody is locked out."

@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from gateway.console.playing import MAX_BYTES, Setting
+from gateway.identity.scope import groups_carried
 from gateway.models import AccessRule, ApiKey, Endpoint, EndpointKind, User
 from gateway.proxy.access import ladder
 from gateway.proxy.routes import CHAT_PATH
@@ -189,8 +190,7 @@ def _keys() -> QuerySet[ApiKey]:
 
 
 def _groups(key: ApiKey) -> Iterable[Any]:
-    holder = key.service_account or key.user
-    return holder.groups.order_by("name") if holder else ()
+    return sorted(groups_carried(key), key=str)
 
 
 def _access(key: ApiKey | None, endpoint: Endpoint | None, model: str) -> Access | None:

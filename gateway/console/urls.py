@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from gateway.console import drift, explain, preview, proposing, timeline, views
+from gateway.console import device, drift, explain, keys, leaked, preview, proposing, timeline, views
 from gateway.console.playground import playground
 
 urlpatterns = [
@@ -19,6 +19,18 @@ urlpatterns = [
     path("drift/<uuid:field_id>/propose/", drift.propose, name="drift-propose"),
     path("drift/<uuid:field_id>/ignore/", drift.ignore, name="drift-ignore"),
     path("drift/<uuid:field_id>/restore/", drift.restore, name="drift-restore"),
+    path("keys/", keys.page, name="keys"),
+    path("keys/create/", keys.create, name="key_create"),
+    path("keys/personal/", keys.personal, name="key_personal"),
+    path("keys/personal/end/", keys.personal_end, name="key_personal_end"),
+    path("keys/leaked/", leaked.page, name="keys_leaked"),
+    path("keys/leaked/revoke/", leaked.revoke, name="keys_leaked_revoke"),
+    path("keys/<uuid:key_id>/rotate/", keys.rotate, name="key_rotate"),
+    path("keys/<uuid:key_id>/revoke/", keys.revoke, name="key_revoke"),
+    path("device/", device.page, name="device"),
+    path("device/authorize", device.authorize, name="device_authorize"),
+    path("device/decide/", device.decide, name="device_decide"),
+    path("device/token", device.token, name="device_token"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("explain/", explain.page, name="explain"),

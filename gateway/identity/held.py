@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.db.models import Model, QuerySet
 
 from gateway.identity.authz import role_permissions
 from gateway.identity.reach import EVERYWHERE, Reach
-from gateway.models import RoleGrant, ServiceAccount, User
+from gateway.models import RoleGrant, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class Held:
         return bool(self.reach(perm)) if row is None else self.reach(perm).covers_row(row)
 
 
-def held_by_program(account: ServiceAccount) -> Held:
-    """What a service account may do by its groups, never by its owner."""
-    groups = account.groups.all()
+def held_by_program(groups: Iterable[Group]) -> Held:
+    """What a program may do by the groups that its key carries, never by its owner."""
+    groups = list(groups)
     rows = Permission.objects.filter(group__in=groups).order_by()
     names = rows.values_list("content_type__app_label", "codename")
     past_roles = frozenset(f"{app}.{codename}" for app, codename in names)

@@ -1,4 +1,7 @@
-"""Postern API keys: `pst_<8 public characters>_<43 secret ones>`. Only the digest of the whole is stored."""
+"""Postern API keys: `pst_<8 public characters>_<43 secret ones>`. Only the digest of the whole is stored.
+
+Rotating is in `rotation.py`, what leaked in `leaks.py`, keys for some hours in `personal.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,48 @@ import hashlib
 import re
 import secrets
 import string
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Final
 
 from django.db import transaction
+from django.db.models import Q
+from django.db.models.enums import TextChoices
 from django.utils import timezone
 
 from gateway.credentials.secret import Secret
-from gateway.models import ApiKey, ServiceAccount, User
+from gateway.identity.scope import ALL, KeyRefused, KeyScope
+from gateway.models import ApiKey, Deployment, KeyKind, ServiceAccount, User
 from policies import journal
 from policies.history import attributed, record
 
 ALPHABET = string.digits + string.ascii_letters
 SECRET_LENGTH = 43  # 256 bits in base 62
-MAX_AGE = timedelta(days=366)
 SHAPE = re.compile(r"pst_[0-9A-Za-z]{8}_[0-9A-Za-z]{43}\Z")
 
+SOON: Final = timedelta(days=14)
+"""A key that ends within this time wants a successor."""
 
-class KeyRefused(ValueError):
-    """The key cannot be made, in words for whoever asked."""
+MOST: Final = 50
+"""Living keys of one holder."""
+
+
+class Because(TextChoices):
+    """Why a key was revoked."""
+
+    UNNEEDED = "unneeded", "Not needed any more"
+    REPLACED = "replaced", "Replaced by another"
+    LEAKED = "leaked", "Leaked"
+    MISUSED = "misused", "Misused, or may have been"
+    LEFT = "left", "Its holder left or has another job"
+    SIGNED_OUT = "signed_out", "Its holder signed out everywhere"
+
+
+class KeyState(TextChoices):
+    ACTIVE = "active", "Active"
+    EXPIRING = "expiring", "Expires soon"
+    EXPIRED = "expired", "Expired"
+    REVOKED = "revoked", "Revoked"
 
 
 def digest(key: str) -> bytes:
@@ -36,11 +63,37 @@ def has_shape(key: str) -> bool:
     return SHAPE.match(key) is not None
 
 
+def state_of(key: ApiKey, now: datetime) -> KeyState:
+    """What a list of keys says of it. Keys for hours always end soon, and nobody has to do anything."""
+    if key.revoked_at is not None:
+        return KeyState.REVOKED
+    if now >= key.expires_at:
+        return KeyState.EXPIRED
+    if key.kind == KeyKind.STANDARD and key.expires_at - now <= SOON:
+        return KeyState.EXPIRING
+    return KeyState.ACTIVE
+
+
+def living(now: datetime) -> Q:
+    """Keys that open something at this moment."""
+    return Q(revoked_at=None, expires_at__gt=now)
+
+
+def deployment() -> Deployment:
+    """The rules for all keys; before anybody set them, the usual ones."""
+    return Deployment.objects.first() or Deployment()
+
+
+def max_age() -> timedelta:
+    return timedelta(days=deployment().key_max_days)
+
+
 def check_expiry(expires_at: datetime) -> None:
     """Every key ends; raises `KeyRefused` for one that would live too long or not at all."""
-    now = timezone.now()
-    if not now < expires_at <= now + MAX_AGE:
-        raise KeyRefused(f"A key must expire within {MAX_AGE.days} days.")
+    now, longest = timezone.now(), max_age()
+    if not now < expires_at <= now + longest:
+        days = "a day" if longest.days == 1 else f"{longest.days} days"
+        raise KeyRefused(f"A key must expire within {days}.")
 
 
 @attributed
@@ -52,16 +105,26 @@ def api_key_create(
     user: User | None = None,
     service_account: ServiceAccount | None = None,
     declared_level: int | None = None,
+    scope: KeyScope = ALL,
+    kind: KeyKind = KeyKind.STANDARD,
+    rotated_from: ApiKey | None = None,
 ) -> tuple[ApiKey, Secret]:
-    """A new key for a person or a service account. The secret is returned here and nowhere again."""
+    """A new key for a person or a service account. The secret is returned here and nowhere again.
+
+    `scope` comes from `scope_checked`. Raises `KeyRefused`.
+    """
     if (user is None) == (service_account is None):
         raise KeyRefused("Choose either a person or a service account.")
     check_expiry(expires_at)
+    check_name(name)
+    alive = ApiKey.objects.filter(living(timezone.now()), user=user, service_account=service_account)
+    if alive.count() >= MOST:
+        raise KeyRefused(f"There are {MOST} living keys already. Revoke what is not needed.")
     prefix = f"pst_{_random(8)}"
     key = Secret(f"{prefix}_{_random(SECRET_LENGTH)}")
     with transaction.atomic():
         row = ApiKey.objects.create(
-            name=name,
+            name=name.strip(),
             prefix=prefix,
             digest=digest(key.reveal()),
             user=user,
@@ -69,31 +132,53 @@ def api_key_create(
             created_by=by,
             expires_at=expires_at,
             declared_level=declared_level,
+            kind=kind,
+            rotated_from=rotated_from,
+            **scope.columns(),
         )
-        facts = {
-            "prefix": prefix,
-            "owner": row.owner_name,
-            "expires_at": expires_at.isoformat(),
-            "declared_level": row.get_declared_level_display() or "",
-        }
-        journal.note(action="api_key.created", by=by, target=row, facts=facts)
+        journal.note(action="api_key.created", by=by, target=row, facts=_facts(row))
     return row, key
 
 
+def check_name(name: str) -> None:
+    """It is shown in lists and kept in the history: a key that somebody pasted there must not be."""
+    if not name.strip() or len(name) > 100 or not name.isprintable():
+        raise KeyRefused("Say in up to 100 characters what the key is for.")
+    if re.search(r"pst_[0-9A-Za-z]{8}_", name):
+        raise KeyRefused("The name looks like a key. Say what the key is for.")
+
+
+def _facts(row: ApiKey) -> dict[str, object]:
+    """A key as its event has it: restrictions only where there are some."""
+    facts: dict[str, object] = {
+        "prefix": row.prefix,
+        "owner": row.owner_name,
+        "kind": str(row.kind),
+        "expires_at": row.expires_at.isoformat(),
+        "declared_level": row.get_declared_level_display() or "",
+    }
+    scope = {name: value for name, value in KeyScope.of(row).columns().items() if value}
+    return {**facts, **scope}
+
+
 @attributed
-def api_key_revoke(*, key: ApiKey, by: User | None) -> bool:
+def api_key_revoke(*, key: ApiKey, by: User | None, because: Because = Because.UNNEEDED) -> bool:
     """End a key now and for good; False when it had ended before."""
     with transaction.atomic():
-        updated = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+        updated = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(
+            revoked_at=timezone.now(), revoked_because=because.value
+        )
         if updated:
             record(ApiKey.objects.filter(pk=key.pk))
-            journal.note(
-                action="api_key.revoked",
-                by=by,
-                target=key,
-                facts={"prefix": key.prefix, "owner": key.owner_name},
-            )
+            facts = {"prefix": key.prefix, "owner": key.owner_name, "because": because.value}
+            journal.note(action="api_key.revoked", by=by, target=key, facts=facts)
     return bool(updated)
+
+
+def api_keys_revoke(*, keys: Iterable[ApiKey], by: User | None, because: Because) -> list[ApiKey]:
+    """All of them or none; returns those that had not ended before."""
+    with transaction.atomic():
+        return [key for key in keys if api_key_revoke(key=key, by=by, because=because)]
 
 
 def _random(length: int) -> str:

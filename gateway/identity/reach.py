@@ -21,6 +21,7 @@ PLACES: Final[Mapping[str, str]] = {
     "gateway.credentialversion": "credential__area",
     "gateway.accessrule": "endpoint__area",
     "gateway.serviceaccount": "area",
+    "gateway.apikey": "service_account__area",
     "gateway.structuredfield": "endpoint__area",
     "gateway.rolegrant": "area",
     "gateway.cut": "area",

@@ -68,7 +68,7 @@ def misfit(rule: Access, groups: frozenset[int], path: str, address: str) -> Mis
         return Misfit.GROUP
     if rule.paths and not any(_covers(pattern, path) for pattern in rule.paths):
         return Misfit.PATH
-    if rule.networks and not _within(address, rule.networks):
+    if rule.networks and not within(address, rule.networks):
         return Misfit.NETWORK
     return None
 
@@ -180,7 +180,7 @@ def _covers(pattern: str, path: str) -> bool:
     return path.startswith(pattern[:-1]) if pattern.endswith("/*") else path == pattern
 
 
-def _within(address: str, networks: Sequence[Network]) -> bool:
+def within(address: str, networks: Sequence[Network]) -> bool:
     """Whether a peer's address lies in one of the networks. What is no address lies in none."""
     try:
         peer = ip_address(address)

@@ -35,6 +35,7 @@ from gateway.proxy.errors import (
     place_of,
 )
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, own_words
+from gateway.proxy.last_used import LastUsed
 from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, refusal_action
 from gateway.proxy.patience import Patience
 from gateway.proxy.routes import Access, Caller, Route, Snapshot, Target, Undecided
@@ -74,6 +75,7 @@ class Proxy:
         self.tally = tally
         self.meter = tally.meter
         self.fields = FieldLog()
+        self.used = LastUsed()
         self.keys = keys
         self.upstream = Upstream()
         self.bearer = Bearer(snapshots)
@@ -84,13 +86,13 @@ class Proxy:
         await asyncio.to_thread(self.tally.start)
         self.fields.start()
         self.bearer.start()
+        self.used.start()
 
     async def shutdown(self) -> None:
         await asyncio.to_thread(self.bearer.stop)
         await self.upstream.close()
-        await asyncio.to_thread(self.snapshots.stop)
-        await asyncio.to_thread(self.tally.stop)
-        await asyncio.to_thread(self.fields.stop)
+        for part in (self.snapshots, self.tally, self.fields, self.used):
+            await asyncio.to_thread(part.stop)
         await asyncio.to_thread(self.recorder.stop, 5.0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,6 +140,8 @@ class _Call:
         head = ledger.head = admission.check_head(self.scope)
         caller = ledger.caller = await self.proxy.bearer.caller(head)
         snapshot, now = self.proxy.snapshots.current(), time.time()
+        if caller.key_id is not None:
+            self.proxy.used.saw(caller.key_id, head.network, now)
         target, wire = self._resolve(snapshot, caller, head, now)
         circumstances = ledger.circumstances = routes.circumstances(head, caller, target, now, self.distinct)
         ledger.lap("auth")
@@ -168,12 +172,12 @@ class _Call:
         ledger.target, self.api = target, target.kind
         wire = routes.operation(target, head.method, path)
         candidates, first = snapshot.candidates(caller, target, path, head.network, now)
-        if candidates.settled:
+        if candidates.settled and not caller.scope.models:
             ledger.route = Route(target, wire, path, first, routes.policy_of(first))
             self._count_values(caller, ledger.route.policy)
             self._enter(caller, first)
         else:
-            self.undecided = Undecided(candidates, target, wire, path, now)
+            self.undecided = Undecided(candidates, target, wire, path, now, caller.scope)
             self.distinct = self.proxy.tally.values.of(caller.account)
         return target, wire
 

@@ -25,6 +25,7 @@ from gateway.proxy.errors import (
     Unauthenticated,
     Unavailable,
 )
+from gateway.proxy.scope import EVERYWHERE, Scope
 from gateway.proxy.wire.base import Wire
 from gateway.proxy.wire.openai import ChatCompletions
 from gateway.proxy.wire.plain import PlainJson
@@ -65,6 +66,7 @@ class Caller:
     expires_at: float  # Unix seconds
     declared: Level | None = None  # the level that its calls carry, unless one says so itself
     refusal: str = ""  # why it may not call now: revoked, inactive, locked
+    scope: Scope = EVERYWHERE  # of its key
     account: str = ""  # whose limits its calls use up: one for all keys of a person
     issuer: str = ""  # who vouches for it, where it came with a token
     issued_subject: str = ""  # its name there
@@ -164,15 +166,17 @@ class Route(NamedTuple):
 
 
 class Undecided(NamedTuple):
-    """A call whose access rule depends on the model that its body will name."""
+    """A call that waits for the model that its body will name: rules, or the key, are for certain ones."""
 
     candidates: Candidates
     target: Target
     wire: Wire
     path: str
     now: float
+    scope: Scope
 
     def under(self, model: str) -> Route:
+        self.scope.check_model(model)
         access = choose(self.candidates, model, self.now)
         return Route(self.target, self.wire, self.path, access, policy_of(access))
 
@@ -217,6 +221,8 @@ class Snapshot:
         self, caller: Caller, target: Target, path: str, address: str, now: float
     ) -> tuple[Candidates, Access]:
         """The rules that may decide a call, and the first of them. No rule, no call."""
+        if caller.scope is not EVERYWHERE:
+            caller.scope.check_place(target.slug, address)
         if target.refusal:
             raise Forbidden("endpoint_closed", "This endpoint takes no calls now. Ask an administrator.")
         found = self._ladder(caller, target).at(path, address)
@@ -232,6 +238,7 @@ class Snapshot:
     ) -> Access:
         """The rule that decides a call whose model is known."""
         found, _ = self.candidates(caller, target, path, address, now)
+        caller.scope.check_model(model)
         return choose(found, model, now)
 
     def _ladder(self, caller: Caller, target: Target) -> Ladder:

@@ -16,13 +16,13 @@ from ipaddress import ip_network
 from typing import Final, NoReturn
 from uuid import UUID
 
-from django.contrib.auth.models import Group
 from django.db import close_old_connections, connection
 from django.db.models import Q, QuerySet
 from django.db.utils import Error as DatabaseError
 
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import NoSecret, credential_reveal_for_origin
+from gateway.identity.scope import groups_carried
 from gateway.identity.trust import trusted_issuers
 from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Endpoint, Lock, Revision, User
 from gateway.models.lock import lock_in_force
@@ -31,6 +31,7 @@ from gateway.proxy.errors import Unavailable
 from gateway.proxy.known import known
 from gateway.proxy.meter import Limits
 from gateway.proxy.routes import Access, Caller, Snapshot, Target, UpstreamCredential
+from gateway.proxy.scope import EVERYWHERE, Scope
 from policies.engine.policy import Policy
 from policies.engine.types import Level
 from policies.store import NotInForce, in_force, load_versions
@@ -178,7 +179,7 @@ def locks_at(now: datetime) -> _Locks:
 def _caller(key: ApiKey, locks: _Locks) -> Caller:
     account, user = key.service_account, key.user
     holder = account or user
-    groups: list[Group] = list(holder.groups.all()) if holder else []
+    groups = groups_carried(key)
     return Caller(
         person_id=holder.id if holder else None,
         subject=f"service:{account.name}" if account else f"local:{user.username if user else ''}",
@@ -192,7 +193,18 @@ def _caller(key: ApiKey, locks: _Locks) -> Caller:
         expires_at=key.expires_at.timestamp(),
         declared=None if key.declared_level is None else Level(key.declared_level),
         refusal=_caller_refusal(key, locks),
+        scope=_scope(key),
         account=str(holder.id) if holder else "",
+    )
+
+
+def _scope(key: ApiKey) -> Scope:
+    if not (key.allowed_endpoints or key.allowed_models or key.networks):
+        return EVERYWHERE
+    return Scope(
+        endpoints=frozenset(key.allowed_endpoints),
+        models=frozenset(key.allowed_models),
+        networks=tuple([ip_network(network, strict=False) for network in key.networks]),
     )
 
 

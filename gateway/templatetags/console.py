@@ -83,7 +83,7 @@ def topbar(context: template.Context) -> dict[str, Any]:
 
 def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     """What this person may open. A link that would only answer 403 is not shown."""
-    items = [("Home", "home", True)]
+    items = [("Home", "home", True), ("Keys", "keys", True)]
     items.append(("Audit", "audit:sessions", user.has_perm("audit.view_call")))
     may_play = user.has_perms(("policies.view_policyversion", "policies.view_schemaversion"))
     items.append(("Playground", "playground", may_play))

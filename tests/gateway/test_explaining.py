@@ -15,7 +15,7 @@ from django.utils import timezone
 from gateway.callers import NotFound, caller_named, reference
 from gateway.explaining import SHOWN, explain
 from gateway.identity.keys import api_key_create, api_key_revoke
-from gateway.models import AccessRule, Endpoint, Lock, Running, ServiceAccount, Sketch, Usage, User
+from gateway.models import AccessRule, ApiKey, Endpoint, Lock, Running, ServiceAccount, Sketch, Usage, User
 from gateway.proxy.errors import ProxyError
 from gateway.proxy.snapshot import build
 from policies import services
@@ -105,6 +105,10 @@ def test_each_other_rule_says_why_it_does_not_decide(alice: User, chat: Endpoint
         ("caller inactive", "caller_locked"),
         ("key revoked", "invalid_api_key"),
         ("policy unpublished", "no_policy"),
+        ("key for other endpoints", "key_not_allowed_here"),
+        ("key for other models", "key_not_allowed_here"),
+        ("key for other networks", "key_not_allowed_here"),
+        ("key for a group left", "no_access"),
     ],
 )
 def test_a_refusal_is_the_one_that_the_data_path_gives(
@@ -126,8 +130,18 @@ def test_a_refusal_is_the_one_that_the_data_path_gives(
         User.objects.update(is_active=False)
     if trouble == "key revoked":
         api_key_revoke(key=key, by=None)
+    if trouble.startswith("key for"):
+        what, names = {
+            "key for other endpoints": ("allowed_endpoints", ["notes"]),
+            "key for other models": ("allowed_models", ["big"]),
+            "key for other networks": ("networks", ["10.0.0.0/8"]),
+            "key for a group left": ("group_ids", [0]),
+        }[trouble]
+        ApiKey.objects.filter(pk=key.pk).update(**{what: names})
     told = explain(caller=f"key:{key.prefix}", endpoint="chat", model="m", path=path)
     assert (told.allowed, told.code) == (False, code)
+    if trouble.startswith("key for"):
+        assert "key" in told.notes[0]
     assert told.words == refusal_of_the_data_path(secret.reveal(), path)
 
 

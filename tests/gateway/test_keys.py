@@ -8,7 +8,8 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from gateway.identity.keys import KeyRefused, api_key_create, api_key_revoke, digest, has_shape
+from gateway.identity.keys import api_key_create, api_key_revoke, digest, has_shape
+from gateway.identity.scope import KeyRefused
 from gateway.models import ApiKey, ServiceAccount
 from tests.gateway import world
 
