@@ -136,7 +136,7 @@ class Bearer:
             return await self._caller(credential, snapshot, time.time())
         except TokenError as error:
             log.info("token refused: %s", error.code)
-            raise TokenRefused(error.code) from None
+            raise TokenRefused("invalid_token", "The bearer token is not accepted.", error.code) from None
         except KeysUnavailable:
             raise _unavailable() from None
         except ProviderError as error:

@@ -46,6 +46,13 @@ entry = Entry.objects.filter(call_id=call.pk, kind="admission").first()
 print(json.dumps([call.subject, call.name, call.groups, json.loads(bytes(entry.meta))["who"]]))
 """
 
+REFUSED = """
+import json, django
+django.setup()
+from audit.models import Call
+print(json.dumps(list(Call.objects.filter(code="invalid_token").values_list("reasons", flat=True))))
+"""
+
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[OidcProvider]:
@@ -111,6 +118,15 @@ def test_a_stranger_s_token_is_refused_in_one_way(house: House, provider: OidcPr
         assert refused.headers["www-authenticate"] == 'Bearer error="invalid_token"'
         assert refused.headers["x-should-retry"] == "false"
         assert bad not in refused.text
+    deadline = time.monotonic() + 10
+    while not {"signature", "not_three_parts", "base64"} <= (seen := _reasons(house)):
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.3)
+
+
+def _reasons(house: House) -> set[str]:
+    """What the record says of refused tokens; a client is told none of it."""
+    return {str(each) for reasons in json.loads(house.python("-c", REFUSED)) for each in reasons}
 
 
 def test_an_opaque_token_is_asked_about_and_ends_within_five_seconds(
