@@ -87,18 +87,19 @@ class Entry:
         if known is None:
             return None
         if known.caller is not self._base:
-            self._base, self._caller = known.caller, _derived(known.caller, vouched)
+            self._base, self._caller = known.caller, _derived(known.caller, vouched, self._revision)
         assert self._caller is not None  # noqa: S101  made with its base
         return self._caller
 
 
-def _derived(base: Caller, vouched: Vouched) -> Caller:
+def _derived(base: Caller, vouched: Vouched, since: int) -> Caller:
     return replace(
         base,
         issuer=vouched.issuer,
         issued_subject=vouched.subject,
         actor=tuple([actor.shown(vouched.issuer) for actor in vouched.actors]),
         expires_at=vouched.expires_at,
+        since=since,
         _seen={},
     )
 

@@ -176,6 +176,27 @@ def test_whoever_is_locked_or_left_is_refused_though_the_token_lives(world: Worl
     assert world.refused(world.token(jti="2"), Forbidden) == "caller_locked"
 
 
+def test_a_call_under_way_is_asked_again_by_what_is_known_now(world: World) -> None:
+    caller = world.call(world.token())
+    assert world.snapshots.current().vouched(caller) is caller  # it has not seen them yet
+    world.snapshots.refresh()
+    again = world.snapshots.current().vouched(caller)
+    assert again == caller and again.issuer == world.provider.issuer
+    alice = User.objects.get(pk=caller.person_id)
+    membership_set(member=alice, groups=[], by=None)
+    world.snapshots.refresh()
+    assert world.snapshots.current().vouched(caller).groups == ()
+    lock = Lock.objects.create(user=alice, reason="now")
+    world.snapshots.refresh()
+    with pytest.raises(Forbidden):
+        world.snapshots.current().vouched(caller)
+    lock.delete()
+    world.change(enabled=False)
+    world.snapshots.refresh()
+    with pytest.raises(TokenRefused):
+        world.snapshots.current().vouched(caller)
+
+
 def test_an_actor_who_is_locked_may_not_act(world: World) -> None:
     agent = person("agent")
     Identity.objects.create(user=agent, issuer=world.provider.issuer, subject="agent")
