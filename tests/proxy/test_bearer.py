@@ -297,6 +297,25 @@ def test_the_same_new_token_in_a_hundred_calls_at_once_makes_one_person(world: W
     assert User.objects.count() == 1 and world.provider.asked["/keys"] == 1
 
 
+def test_an_issuer_whose_settings_make_no_sense_is_left_out_alone(world: World) -> None:
+    for number, wrong in enumerate([{"audiences": "text"}, {"required_claims": []}, {"algorithms": 5}]):
+        Issuer.objects.create(name=f"Odd {number}", issuer=f"https://odd{number}.example", **wrong)
+    assert world.call(world.token())
+    assert set(world.snapshots.current().issuers) == {world.provider.issuer}
+
+
+def test_what_is_kept_of_a_token_is_not_its_claims(world: World) -> None:
+    world.call(world.token(secret="pssst"))
+    (entry,) = world.bearer._cache.values()
+    assert entry.vouched.claims == {}
+
+
+def test_many_groups_and_rules_are_matched_off_the_loop(world: World) -> None:
+    GroupMapping.objects.create(issuer=world.issuer, match="regex", value="team-(.*)")
+    many = [f"team-{number}" for number in range(100)]
+    assert world.call(world.token(groups=[*many, "staff"])).groups == ("staff",)
+
+
 # --- which header, which kind ---------------------------------------------------------------------------
 
 
