@@ -143,6 +143,31 @@ def test_an_opaque_token_is_asked_about_and_ends_within_five_seconds(
     assert (last.status_code, last.json()["error"]["code"]) == (401, "invalid_token")
 
 
+LEAVES = """
+import django
+django.setup()
+from gateway.models import Identity
+person = Identity.objects.get(subject="u-ivan").user
+person.is_active = False
+person.save()
+"""
+
+
+def test_whoever_leaves_is_cut_within_five_seconds_at_two_gateways_though_the_token_lives(
+    house: House, provider: OidcProvider
+) -> None:
+    provider.person("u-ivan", name="Ivan", groups=["support"])
+    token = provider.token("u-ivan")
+    with second_gateway(house) as other:
+        ports = (house.port, other)
+        assert [ask(house, token, port).status_code for port in ports] == [200, 200]
+        house.python("-c", LEAVES)
+        left = time.monotonic()
+        while {ask(house, token, port).status_code for port in ports} != {403}:
+            assert time.monotonic() - left < 5
+            time.sleep(0.1)
+
+
 def test_keys_rotate_under_load_at_two_gateways_and_no_call_fails(
     house: House, provider: OidcProvider
 ) -> None:
