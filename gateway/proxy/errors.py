@@ -6,7 +6,8 @@ ProxyError
 │   ├── Unauthenticated         401  no credential, or one that is not valid
 │   ├── Forbidden               403  no access rule, locked, model not allowed
 │   │   ├── PolicyBlocked       403  the verdict is block
-│   │   └── ApprovalRequired    403  the verdict is hold
+│   │   ├── ApprovalRequired    403  the verdict is hold
+│   │   └── CallCut             403  was let in, and may not go on: locked, revoked, cut by hand
 │   ├── NotFound                404  unknown endpoint or path
 │   ├── MethodNotAllowed        405
 │   ├── BodyTimeout             408  the request body came too slowly
@@ -73,6 +74,10 @@ class PolicyBlocked(Forbidden):
 
 class ApprovalRequired(Forbidden):
     type = "policy_error"
+
+
+class CallCut(Forbidden):
+    """Ended from the outside while it ran."""
 
 
 class NotFound(Refused):

@@ -13,7 +13,8 @@ from uuid import UUID
 from audit.records import What, Who
 from gateway.credentials.secret import Secret
 from gateway.proxy.access import Access as Access  # part of a snapshot
-from gateway.proxy.access import Candidates, Ladder, ladder
+from gateway.proxy.access import Candidates as Candidates  # what a look-up finds
+from gateway.proxy.access import Ladder, ladder
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.distinct import Distinct
 from gateway.proxy.errors import (
@@ -65,6 +66,7 @@ class Caller:
     declared: Level | None = None  # the level that its calls carry, unless one says so itself
     refusal: str = ""  # why it may not call now: revoked, inactive, locked
     account: str = ""  # whose limits its calls use up: one for all keys of a person
+    digest: bytes = field(default=b"", repr=False)  # of the key it came with
     _seen: dict[str, Who] = field(default_factory=dict, compare=False, repr=False)
 
     def who(self, network: str) -> Who:
@@ -178,6 +180,9 @@ class Snapshot:
     targets: Mapping[str, Target]  # by slug
     access: Mapping[UUID, Sequence[Access]]  # by endpoint, in deciding order
     valid_until: float = float("inf")  # Unix seconds: a lock ends, a version takes effect
+    locked: bool = False  # everything is
+    locked_groups: frozenset[int] = frozenset()
+    cuts: frozenset[UUID] = frozenset()  # calls that somebody ended of late
     _memo: dict[tuple[str, frozenset[int]], Ladder] = field(default_factory=dict)
 
     def caller(self, digest: bytes, now: float) -> Caller:
@@ -186,8 +191,15 @@ class Snapshot:
         if caller is None or caller.refusal == "revoked" or now >= caller.expires_at:
             raise Unauthenticated("invalid_api_key", "The API key is unknown, expired or revoked.")
         if caller.refusal:
-            raise Forbidden("caller_locked", "This caller may not make calls now. Ask an administrator.")
+            raise _locked_out()
         return caller
+
+    def again(self, caller: Caller, now: float) -> Caller:
+        """A caller of an earlier snapshot as it is in this one, or the refusal that its next call would get.
+
+        Asked of every live call: whatever kind of credential a caller came with is looked up again here.
+        """
+        return self.caller(caller.digest, now)
 
     def target(self, path: str) -> tuple[Target, str]:
         """The endpoint and the API's own path of `/proxy/<endpoint>/<path>`."""
@@ -201,6 +213,10 @@ class Snapshot:
         self, caller: Caller, target: Target, path: str, address: str, now: float
     ) -> tuple[Candidates, Access]:
         """The rules that may decide a call, and the first of them. No rule, no call."""
+        if self.locked:
+            raise Forbidden("gateway_locked", "All calls are stopped now. Ask an administrator.")
+        if not self.locked_groups.isdisjoint(caller.group_ids):
+            raise _locked_out()
         if target.refusal:
             raise Forbidden("endpoint_closed", "This endpoint takes no calls now. Ask an administrator.")
         found = self._ladder(caller, target).at(path, address)
@@ -226,6 +242,10 @@ class Snapshot:
             if len(self._memo) < 10_000:
                 self._memo[key] = found
         return found
+
+
+def _locked_out() -> Forbidden:
+    return Forbidden("caller_locked", "This caller may not make calls now. Ask an administrator.")
 
 
 def choose(candidates: Candidates, model: str, now: float) -> Access:

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Final, NoReturn
 from uuid import UUID
@@ -23,10 +23,19 @@ from django.db.utils import Error as DatabaseError
 
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import NoSecret, credential_reveal_for_origin
-from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Endpoint, Lock, Revision, User
-from gateway.models.lock import lock_in_force
+from gateway.models import (
+    AccessRule,
+    ApiKey,
+    Credential,
+    CredentialState,
+    Cut,
+    Endpoint,
+    Revision,
+    User,
+)
 from gateway.proxy.compiling import Compiling, NotReady
 from gateway.proxy.errors import Unavailable
+from gateway.proxy.locking import Locks, caller_refusal, locks_at
 from gateway.proxy.meter import Limits
 from gateway.proxy.routes import Access, Caller, Snapshot, Target, UpstreamCredential
 from policies.engine.policy import Policy
@@ -38,6 +47,9 @@ log = logging.getLogger(__name__)
 
 POLL: Final = 1.0
 MAX_AGE: Final = 5.0
+CUT_KEPT: Final = timedelta(minutes=10)
+"""How long a cut is told to processes. One that has not read it by then has been stale for long, and has
+ended all its calls."""
 
 
 class Snapshots:
@@ -118,7 +130,7 @@ def revision() -> int:
 def build(number: int, compiling: Compiling | None = None) -> Snapshot:
     """Everything a call's routing needs, read at one revision; None compiles before it returns."""
     now = datetime.now(UTC)
-    locks = _locks(now)
+    locks = locks_at(now)
     endpoints = Endpoint.objects.select_related("area", "credential")
     policies = _Policies(compiling)
     return Snapshot(
@@ -127,17 +139,22 @@ def build(number: int, compiling: Compiling | None = None) -> Snapshot:
         targets={endpoint.slug: _target(endpoint, locks) for endpoint in endpoints},
         access=_access(policies, now),
         valid_until=min([*locks.ends, *policies.changes], default=float("inf")),
+        locked=locks.everything,
+        locked_groups=locks.groups,
+        cuts=frozenset(Cut.objects.filter(created_at__gt=now - CUT_KEPT).values_list("call_id", flat=True)),
     )
 
 
 def part(*, key: ApiKey, endpoint: Endpoint, now: datetime) -> Snapshot:
     """One caller, under the empty digest, and one endpoint without its rules: for whoever explains a call."""
-    locks = _locks(now)
+    locks = locks_at(now)
     return Snapshot(
         revision=0,
         callers={b"": _caller(key, locks)},
         targets={endpoint.slug: _target(endpoint, locks)},
         access={},
+        locked=locks.everything,
+        locked_groups=locks.groups,
     )
 
 
@@ -146,27 +163,7 @@ def _keys() -> Iterable[ApiKey]:
     return ApiKey.objects.select_related(*owners).prefetch_related("user__groups", "service_account__groups")
 
 
-class _Locks:
-    """What is locked now, and when that changes by itself."""
-
-    def __init__(self, locks: Iterable[Lock]) -> None:
-        self._targets: set[tuple[str, UUID | None]] = set()
-        self.ends: list[float] = []
-        for lock in locks:
-            for name in ("user", "service_account", "endpoint", "area"):
-                self._targets.add((name, getattr(lock, f"{name}_id")))
-            if lock.expires_at is not None:
-                self.ends.append(lock.expires_at.timestamp())
-
-    def on(self, name: str, target: UUID | None) -> bool:
-        return target is not None and (name, target) in self._targets
-
-
-def _locks(now: datetime) -> _Locks:
-    return _Locks(Lock.objects.filter(lock_in_force(now)))
-
-
-def _caller(key: ApiKey, locks: _Locks) -> Caller:
+def _caller(key: ApiKey, locks: Locks) -> Caller:
     account, user = key.service_account, key.user
     holder = account or user
     groups: list[Group] = list(holder.groups.all()) if holder else []
@@ -182,8 +179,9 @@ def _caller(key: ApiKey, locks: _Locks) -> Caller:
         group_ids=frozenset(group.id for group in groups),
         expires_at=key.expires_at.timestamp(),
         declared=None if key.declared_level is None else Level(key.declared_level),
-        refusal=_caller_refusal(key, locks),
+        refusal=caller_refusal(key, locks, {group.id for group in groups}),
         account=str(holder.id) if holder else "",
+        digest=bytes(key.digest),
     )
 
 
@@ -191,19 +189,7 @@ def _shown(user: User | None) -> str:
     return (user.get_full_name() or user.username) if user else ""
 
 
-def _caller_refusal(key: ApiKey, locks: _Locks) -> str:
-    account, user = key.service_account, key.user
-    if key.revoked_at is not None:
-        return "revoked"
-    active = account.is_active and account.owner.is_active if account else bool(user and user.is_active)
-    if not active:
-        return "inactive"
-    if locks.on("user", key.user_id) or locks.on("service_account", key.service_account_id):
-        return "locked"
-    return ""
-
-
-def _target(endpoint: Endpoint, locks: _Locks) -> Target:
+def _target(endpoint: Endpoint, locks: Locks) -> Target:
     credential, refusal = _credential(endpoint)
     if not endpoint.enabled:
         refusal = "disabled"
