@@ -5,8 +5,8 @@ goes on as long as the same call would still be let in under its rule, and nobod
 cannot read its configuration ends them all, since a lock might be in what it did not see. What a call was
 judged by stays: a policy that is published meanwhile counts for the next call.
 
-To a call this costs entering a set and leaving it. A call that waits, for the model or for an approval, is
-ended the same way as one that streams: `Patience.cut`.
+To a call this costs entering a table and leaving it; a look that finds no newer snapshot passes over it.
+A call that waits, for the model or for an approval, is ended as one that streams: by `Patience.cut`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.proxy.access import Access, misfit, passed_over
 from gateway.proxy.errors import CallCut, ProxyError, Unavailable, place_of
 from gateway.proxy.ledger import Ledger
 from gateway.proxy.patience import Patience
-from gateway.proxy.routes import Caller, Candidates, Snapshot
+from gateway.proxy.routes import Candidates, Snapshot
 from gateway.proxy.snapshot import Snapshots
 
 log = logging.getLogger(__name__)
@@ -61,12 +61,18 @@ class Going(Protocol):
     patience: Patience
 
 
+Confirmed = tuple[Snapshot | None, float]
+"""The snapshot that last let a call go on, and until when it does (Unix seconds)."""
+
+NOT_YET: Final[Confirmed] = (None, 0.0)
+
+
 class Live:
     """One per process. Lives on the loop that serves the calls."""
 
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
-        self._calls: set[Going] = set()
+        self._calls: dict[Going, Confirmed] = {}
         self._rules: tuple[Snapshot | None, Mapping[UUID, Access]] = (None, {})
         self._task: asyncio.Task[None] | None = None
 
@@ -83,11 +89,11 @@ class Live:
 
     def enter(self, call: Going) -> None:
         """Its caller and endpoint are known."""
-        self._calls.add(call)
+        self._calls[call] = NOT_YET
 
     def leave(self, call: Going) -> None:
         """It has come to its end, or was never let in."""
-        self._calls.discard(call)
+        self._calls.pop(call, None)
 
     async def _follow(self) -> None:
         while True:
@@ -105,30 +111,33 @@ class Live:
             for call in [*self._calls]:
                 call.patience.cut(stale)
             return
-        now = time.time()
-        for number, call in enumerate([*self._calls], 1):
-            if call in self._calls and (why := self._why(call.ledger, snapshot, now)) is not None:
-                call.patience.cut(why)
-            if number % SLICE == 0:
+        now, asked = time.time(), 0
+        for call, (seen, until) in [*self._calls.items()]:
+            if (seen is snapshot and now < until) or call not in self._calls:
+                continue
+            found = self._asked(call.ledger, snapshot, now)
+            if isinstance(found, ProxyError):
+                call.patience.cut(found)
+            else:
+                self._calls[call] = snapshot, found
+            asked += 1
+            if asked % SLICE == 0:
                 await asyncio.sleep(0)
 
-    def _why(self, ledger: Ledger, snapshot: Snapshot, now: float) -> ProxyError | None:
-        """Why a call may not go on; None if it may."""
+    def _asked(self, ledger: Ledger, snapshot: Snapshot, now: float) -> ProxyError | float:
+        """Why a call may not go on, or until when this snapshot lets it (Unix seconds)."""
         try:
-            self._confirm(ledger, snapshot, now)
+            return self._until(ledger, snapshot, now)
         except CallCut as cut:
             return cut
         except ProxyError as refusal:
             return CallCut(*BECAUSE.get(refusal.code, NO_ACCESS))
         except Exception as error:  # doubt ends the call
-            log.error(
-                "call %s cannot be confirmed: %s at %s", ledger.id, type(error).__name__, place_of(error)
-            )
+            log.error("call %s not confirmed: %s at %s", ledger.id, type(error).__name__, place_of(error))
             return Unavailable("internal_error", "The gateway could not handle this call.")
-        return None
 
-    def _confirm(self, ledger: Ledger, snapshot: Snapshot, now: float) -> None:
-        """Raise what this call would be refused with, or the cut that says why it may not go on."""
+    def _until(self, ledger: Ledger, snapshot: Snapshot, now: float) -> float:
+        """Raises what this call would be refused with now, or the cut that says why it may not go on."""
         known, aimed, head = ledger.caller, ledger.target, ledger.head
         assert known is not None and aimed is not None and head is not None  # noqa: S101  it was let in
         if ledger.id in snapshot.cuts:
@@ -137,31 +146,25 @@ class Live:
         target, path = snapshot.target(head.path)
         if target.id != aimed.id:
             raise CallCut(*CLOSED)
-        candidates, _ = snapshot.candidates(caller, target, path, head.network, now)
-        if ledger.route is not None and not self._covers(ledger, snapshot, candidates, caller, path, now):
+        found, _ = snapshot.candidates(caller, target, path, head.network, now)
+        if ledger.route is None or ledger.exchange is None or ledger.exchange.recorded is None:
+            return now  # its model is not known yet: the next look asks again
+        rule = self._rule(ledger.route.access.id, ledger.exchange.shape.model, found, snapshot, now)
+        if rule is None or misfit(rule, caller.group_ids, path, head.network) is not None:
             raise CallCut(*NO_ACCESS)
+        return min(caller.expires_at, rule.expires_at or float("inf"))
 
-    def _covers(
-        self, ledger: Ledger, snapshot: Snapshot, found: Candidates, caller: Caller, path: str, now: float
-    ) -> bool:
-        """Whether the rule that let the call in still fits it, be it that another comes first by now."""
-        route, call = ledger.route, ledger.exchange
-        assert route is not None  # noqa: S101  asked for those that have one
-        if call is None or call.recorded is None:
-            return True  # its model is not known yet: the next look sees
-        model = call.shape.model
+    def _rule(
+        self, rule_id: UUID, model: str, found: Candidates, snapshot: Snapshot, now: float
+    ) -> Access | None:
+        """The rule that let a call in, as long as it allows its model, be it that another comes first by now.
+
+        The index by id is made once per snapshot, and only where somebody asks.
+        """
         first = found.choose(model, now)
-        if first is not None and first.id == route.access.id:
-            return True
-        rule = self._rule(snapshot, route.access.id)
-        return (
-            rule is not None
-            and misfit(rule, caller.group_ids, path, ledger.network) is None
-            and passed_over(rule, model, now) is None
-        )
-
-    def _rule(self, snapshot: Snapshot, rule_id: UUID) -> Access | None:
-        """A rule by its id; the index is made once per snapshot, and only where somebody asks."""
+        if first is not None and first.id == rule_id:
+            return first
         if self._rules[0] is not snapshot:
             self._rules = snapshot, {rule.id: rule for rules in snapshot.access.values() for rule in rules}
-        return self._rules[1].get(rule_id)
+        rule = self._rules[1].get(rule_id)
+        return rule if rule is not None and passed_over(rule, model, now) is None else None

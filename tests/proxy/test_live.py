@@ -67,8 +67,8 @@ def world() -> World:
 def verdict(ledger: Ledger, view: Snapshot | None = None, now: float | None = None) -> str:
     """How the call ends; empty when it goes on."""
     live = Live(Snapshots())
-    why = live._why(ledger, view or snapshot.build(2), now or time.time())
-    return why.code if why else ""
+    found = live._asked(ledger, view or snapshot.build(2), now or time.time())
+    return found.code if isinstance(found, ProxyError) else ""
 
 
 def lock(**target: object) -> None:
@@ -210,7 +210,7 @@ class Waiting:
 def looked_at(live: Live, *, watched: bool, why: ProxyError) -> Waiting:
     async def main() -> Waiting:
         call = Waiting()
-        with mock.patch.object(live, "_why", return_value=why):
+        with mock.patch.object(live, "_asked", return_value=why):
             task = asyncio.create_task(call.run(live, watched=watched))
             await asyncio.sleep(0)
             await live.look()
@@ -238,6 +238,25 @@ def test_a_cut_ends_a_wait_at_once_or_the_call_where_it_may_be_interrupted(watch
 def test_a_process_that_cannot_read_its_configuration_ends_all_its_calls() -> None:
     call = looked_at(fresh(stale=True), watched=True, why=CallCut("unused", "…"))
     assert isinstance(call.ended, Unavailable) and call.ended.code == "configuration_stale"
+
+
+def test_a_call_is_asked_again_when_something_changed_or_its_time_is_up() -> None:
+    snapshots = Snapshots()
+    snapshots._snapshot, snapshots._read_at = Snapshot(1, {}, {}, {}), time.monotonic()
+    live, call = Live(snapshots), Waiting()
+    live.enter(call)
+
+    async def looks(until: float) -> int:
+        with mock.patch.object(live, "_asked", return_value=until) as asked:
+            for _ in range(3):
+                await live.look()
+        return int(asked.call_count)
+
+    assert asyncio.run(looks(until=0)) == 3
+    assert asyncio.run(looks(until=float("inf"))) == 1
+    assert asyncio.run(looks(until=float("inf"))) == 0
+    snapshots._snapshot = Snapshot(2, {}, {}, {})
+    assert asyncio.run(looks(until=float("inf"))) == 1
 
 
 def test_whoever_looks_survives_an_error() -> None:
