@@ -1,6 +1,7 @@
 """Locks and cuts: what stops callers, endpoints and calls at once. Nothing here is reachable from the hot
 path, which sees the rows within a second.
 
+NoTarget            a lock cannot be set on this: there is nothing of that name
 CutRefused
 ├── UnknownCall     no call of this id is on record
 └── CallEnded       it had come to its end before
@@ -19,6 +20,7 @@ from django.utils import timezone
 from audit import ids
 from audit.events import NOBODY, event
 from audit.models import Call
+from gateway.callers import caller_named, endpoint_named
 from gateway.identity.reach import Reach
 from gateway.models import ApiKey, Area, Cut, Endpoint, Lock, ServiceAccount, User
 from policies.history import attributed, record
@@ -27,6 +29,20 @@ from policies.services import scrub
 
 INSIDE = ("area", "endpoint__area", "service_account__area", "api_key__service_account__area")
 """The ways from a lock to the area that it lies in. One on a person, a group or everything lies in none."""
+
+
+_FIELDS = {
+    "user": "user",
+    "service": "service_account",
+    "key": "api_key",
+    "group": "group",
+    "endpoint": "endpoint",
+    "area": "area",
+}
+
+
+class NoTarget(LookupError):
+    pass
 
 
 class CutRefused(Exception):
@@ -47,6 +63,35 @@ class Holder(Protocol):
     """A person or a program."""
 
     def areas_with(self, permission: str) -> Reach: ...
+
+
+def lock_target(text: str) -> dict[str, Any]:
+    """What somebody names as `lock_set` takes it: `user:…`, `service:…`, `key:pst_…`, `group:…`,
+    `endpoint:…`, `area:…` by name or short name, or `everything`. Raises `NoTarget`."""
+    kind, _, name = text.strip().partition(":")
+    if text.strip() == "everything":
+        return {"everything": True}
+    try:
+        match kind:
+            case "user" | "service" | "key":
+                found: models.Model | None = caller_named(text)
+            case "endpoint":
+                found = endpoint_named(name)
+            case "group" | "area" if name.isprintable():
+                found = _named(kind, name)
+            case _:
+                found = None
+    except LookupError:
+        found = None
+    if found is None:
+        raise NoTarget("There is nothing of that name: write user:…, group:…, endpoint:… or everything.")
+    return {_FIELDS[kind]: found}
+
+
+def _named(kind: str, name: str) -> models.Model | None:
+    if kind == "group":
+        return Group.objects.filter(name=name).first()
+    return Area.objects.filter(slug=name).first()
 
 
 @attributed
