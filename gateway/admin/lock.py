@@ -25,6 +25,7 @@ class LockForm(ModelForm[Lock]):
     class Meta:
         model = Lock
         fields = (*TARGETS, "everything", "reason", "expires_at")
+        labels: ClassVar = {"user": "Person", "api_key": "API key"}
 
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = super().clean() or self.cleaned_data

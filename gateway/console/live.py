@@ -42,9 +42,10 @@ def page(request: HttpRequest) -> HttpResponse:
 @require_POST
 def cut(request: HttpRequest, call_id: UUID) -> HttpResponse:
     user = _user(request)
+    _require(bool(user.areas_with(CUT)))
     try:
-        area = services.call_named(call_id).area
-        _require(user.areas_with(CUT).covers_slug(area))
+        if not user.areas_with(CUT).covers_slug(services.call_named(call_id).area):
+            raise services.UnknownCall
         made = services.call_cut(call_id=call_id, by=user, reason=_reason(request))
     except services.UnknownCall:
         raise Http404 from None

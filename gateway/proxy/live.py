@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -33,23 +33,33 @@ LOOK: Final = 0.5
 SLICE: Final = 100
 """Calls that are looked at before others get their turn."""
 
-LOCKED: Final = (
-    "cut_locked",
-    "This call was ended: a lock stops it, or its caller may not make calls any more.",
-)
-REVOKED: Final = (
-    "cut_revoked",
-    "This call was ended: the credential that it came with is not valid any more.",
-)
-CLOSED: Final = ("cut_closed", "This call was ended: its endpoint takes no calls any more.")
-NO_ACCESS: Final = ("cut_no_access", "This call was ended: its access rule does not cover it any more.")
-BY_HAND: Final = ("cut_by_hand", "This call was ended by an administrator.")
-BECAUSE: Final[Mapping[str, tuple[str, str]]] = {
-    "invalid_api_key": REVOKED,
-    "caller_locked": LOCKED,
-    "gateway_locked": LOCKED,
-    "endpoint_closed": CLOSED,
-    "unknown_endpoint": CLOSED,
+
+def locked() -> CallCut:
+    return CallCut("cut_locked", "This call was ended: a lock stops it, or its caller may call no more.")
+
+
+def revoked() -> CallCut:
+    return CallCut("cut_revoked", "This call was ended: its credential is not valid any more.")
+
+
+def closed() -> CallCut:
+    return CallCut("cut_closed", "This call was ended: its endpoint takes no calls any more.")
+
+
+def no_access() -> CallCut:
+    return CallCut("cut_no_access", "This call was ended: its access rule does not cover it any more.")
+
+
+def by_hand() -> CallCut:
+    return CallCut("cut_by_hand", "This call was ended by an administrator.")
+
+
+BECAUSE: Final[Mapping[str, Callable[[], CallCut]]] = {
+    "invalid_api_key": revoked,
+    "caller_locked": locked,
+    "gateway_locked": locked,
+    "endpoint_closed": closed,
+    "unknown_endpoint": closed,
 }
 """How a call ends that would be refused with this code if it came now; any other: it has no access."""
 
@@ -131,7 +141,7 @@ class Live:
         except CallCut as cut:
             return cut
         except ProxyError as refusal:
-            return CallCut(*BECAUSE.get(refusal.code, NO_ACCESS))
+            return BECAUSE.get(refusal.code, no_access)()
         except Exception as error:  # doubt ends the call
             log.error("call %s not confirmed: %s at %s", ledger.id, type(error).__name__, place_of(error))
             return Unavailable("internal_error", "The gateway could not handle this call.")
@@ -141,17 +151,17 @@ class Live:
         known, aimed, head = ledger.caller, ledger.target, ledger.head
         assert known is not None and aimed is not None and head is not None  # noqa: S101  it was let in
         if ledger.id in snapshot.cuts:
-            raise CallCut(*BY_HAND)
+            raise by_hand()
         caller = snapshot.again(known, now)
         target, path = snapshot.target(head.path)
         if target.id != aimed.id:
-            raise CallCut(*CLOSED)
+            raise closed()
         found, _ = snapshot.candidates(caller, target, path, head.network, now)
         if ledger.route is None or ledger.exchange is None or ledger.exchange.recorded is None:
             return now  # its model is not known yet: the next look asks again
         rule = self._rule(ledger.route.access.id, ledger.exchange.shape.model, found, snapshot, now)
         if rule is None or misfit(rule, caller.group_ids, path, head.network) is not None:
-            raise CallCut(*NO_ACCESS)
+            raise no_access()
         return min(caller.expires_at, rule.expires_at or float("inf"))
 
     def _rule(
