@@ -56,6 +56,7 @@ def by_hand() -> CallCut:
 
 BECAUSE: Final[Mapping[str, Callable[[], CallCut]]] = {
     "invalid_api_key": revoked,
+    "invalid_token": revoked,
     "caller_locked": locked,
     "gateway_locked": locked,
     "endpoint_closed": closed,
