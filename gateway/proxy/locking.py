@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from gateway.models import ApiKey, Lock, ServiceAccount
+from gateway.models import ApiKey, Lock, ServiceAccount, User
 from gateway.models.lock import lock_in_force
 
 
@@ -36,10 +36,10 @@ def locks_at(now: datetime) -> Locks:
     return Locks(Lock.objects.filter(lock_in_force(now)))
 
 
-def caller_refusal(key: ApiKey, locks: Locks, groups: set[int]) -> str:
+def caller_refusal(key: ApiKey, locks: Locks) -> str:
     """Why the holder of a key may not call: revoked, inactive or locked; empty if they may.
 
-    `groups`: all that the holder is in. A lock on one counts also where a key does not carry it.
+    A lock on a group counts for all who are in it, also where their key does not carry it.
     """
     account, user = key.service_account, key.user
     if key.revoked_at is not None:
@@ -47,15 +47,19 @@ def caller_refusal(key: ApiKey, locks: Locks, groups: set[int]) -> str:
     active = account.is_active and account.owner.is_active if account else bool(user and user.is_active)
     if not active:
         return "inactive"
-    if locks.on("api_key", key.id) or locks.on("user", key.user_id) or not locks.groups.isdisjoint(groups):
-        return "locked"
-    return "locked" if account and _account_locked(account, locks) else ""
+    holder = account or user
+    assert holder is not None  # noqa: S101  else it were inactive
+    return "locked" if locks.on("api_key", key.id) or holder_locked(holder, locks) else ""
 
 
-def _account_locked(account: ServiceAccount, locks: Locks) -> bool:
-    """It falls with the person who answers for it, and with the area that it lies in."""
+def holder_locked(holder: User | ServiceAccount, locks: Locks) -> bool:
+    """A service account falls with the person who answers for it, and with the area that it lies in."""
+    if locks.groups and not locks.groups.isdisjoint([group.id for group in holder.groups.all()]):
+        return True
+    if isinstance(holder, User):
+        return locks.on("user", holder.id)
     return (
-        locks.on("service_account", account.id)
-        or locks.on("user", account.owner_id)
-        or locks.on("area", account.area_id)
+        locks.on("service_account", holder.id)
+        or locks.on("user", holder.owner_id)
+        or locks.on("area", holder.area_id)
     )

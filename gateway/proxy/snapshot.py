@@ -179,7 +179,7 @@ def _caller(key: ApiKey, locks: Locks) -> Caller:
         group_ids=frozenset(group.id for group in groups),
         expires_at=key.expires_at.timestamp(),
         declared=None if key.declared_level is None else Level(key.declared_level),
-        refusal=caller_refusal(key, locks, {group.id for group in groups}),
+        refusal=caller_refusal(key, locks),
         account=str(holder.id) if holder else "",
         digest=bytes(key.digest),
     )
