@@ -98,13 +98,15 @@ def _program(tag: bytes) -> tuple[Program, ApiKey]:
     account = row.service_account
     if account is None:
         raise PermissionDenied("A person's key calls models only. Use the key of a service account here.")
-    if not (account.is_active and account.owner.is_active) or _locked(account):
+    if not (account.is_active and account.owner.is_active) or _locked(account, row):
         raise AuthenticationFailed(UNKNOWN)
     return Program(account, row, held_by_program(account)), row
 
 
-def _locked(account: ServiceAccount) -> bool:
-    on = Q(service_account=account) | Q(user=account.owner_id) | Q(area=account.area_id)
+def _locked(account: ServiceAccount, key: ApiKey) -> bool:
+    """A lock on everything stops calls to models; whoever lifts it may be a program."""
+    on = Q(service_account=account) | Q(user=account.owner_id) | Q(area=account.area_id) | Q(api_key=key)
+    on |= Q(group__in=account.groups.all())
     return Lock.objects.filter(on, lock_in_force(timezone.now())).exists()
 
 

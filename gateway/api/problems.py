@@ -22,6 +22,7 @@ from rest_framework.views import set_rollback
 from gateway.code.apply import ApplyError, PlanMoved
 from gateway.code.document import DocumentError
 from gateway.credentials.services import CredentialError
+from gateway.services import CallEnded
 from policies.grants import NeedsSecondPerson
 from policies.publishing import PolicyServiceError, PublishRefused
 
@@ -111,7 +112,7 @@ def _known(failure: Exception) -> Problem | None:
             return Problem("needs-second-person", str(failure))
         case PublishRefused():
             return Problem("refused", "Nothing was changed.", failure.problems)
-        case PolicyServiceError() | CredentialError():
+        case PolicyServiceError() | CredentialError() | CallEnded():
             return Problem("conflict", str(failure))
         case ValidationError():
             return Problem("refused", errors=failure.messages)

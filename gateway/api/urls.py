@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from gateway.api import changes, openapi, questions, readers
+from gateway.api import changes, openapi, questions, readers, stopping
 
 urlpatterns = [
     path("openapi.json", openapi.OpenApi.as_view()),
@@ -26,6 +26,11 @@ urlpatterns = [
     path("policy-versions/<uuid:pk>", readers.PolicyVersionOne.as_view()),
     path("policy-versions/<uuid:pk>/publish", changes.PolicyPublish.as_view()),
     path("policy-versions/<uuid:pk>/rollback", changes.PolicyRollBack.as_view()),
+    path("locks", stopping.LockList.as_view()),
+    path("locks/<uuid:pk>", stopping.LockOne.as_view()),
+    path("locks/<uuid:pk>/lift", stopping.LockLift.as_view()),
+    path("live-calls", stopping.LiveCalls.as_view()),
+    path("live-calls/<uuid:pk>/cut", stopping.CallCut.as_view()),
     path("playground", questions.Playground.as_view()),
     path("explain", questions.Explain.as_view()),
     path("policy/plan", changes.PolicyPlan.as_view()),

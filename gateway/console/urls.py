@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from gateway.console import drift, explain, preview, proposing, timeline, views
+from gateway.console import drift, explain, live, preview, proposing, timeline, views
 from gateway.console.playground import playground
 
 urlpatterns = [
@@ -19,6 +19,10 @@ urlpatterns = [
     path("drift/<uuid:field_id>/propose/", drift.propose, name="drift-propose"),
     path("drift/<uuid:field_id>/ignore/", drift.ignore, name="drift-ignore"),
     path("drift/<uuid:field_id>/restore/", drift.restore, name="drift-restore"),
+    path("live/", live.page, name="live"),
+    path("live/lock/", live.lock, name="live-lock"),
+    path("live/locks/<uuid:lock_id>/lift/", live.lift, name="live-lift"),
+    path("live/<uuid:call_id>/cut/", live.cut, name="live-cut"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("explain/", explain.page, name="explain"),
