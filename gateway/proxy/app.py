@@ -24,7 +24,6 @@ from gateway.proxy.errors import (
     BadRequest,
     BodyTimeout,
     LimitReached,
-    PolicyBlocked,
     ProxyError,
     Unavailable,
     Unrecorded,
@@ -33,6 +32,8 @@ from gateway.proxy.errors import (
     event_for,
     headers_for,
     place_of,
+    stopped,
+    unrecorded,
 )
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, own_words
 from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, refusal_action
@@ -131,7 +132,7 @@ class _Call:
         except ProxyError as error:
             await self._fail(error)
         except StoreUnavailable:
-            await self._fail(_unrecorded())
+            await self._fail(unrecorded())
         except ClientGone:
             self._close("client_gone", complete=False)
         except asyncio.CancelledError:
@@ -282,7 +283,7 @@ class _Call:
             raise unreadable() from None
         self.ledger.lap("scan_response")
         if piece.stop:
-            raise _stopped()
+            raise stopped()
         await self.recorder.segment(self.ledger.id, piece.record, final=True)
         self.ledger.lap("record")
         await self._respond(answer.status, piece.sent, answer.passed_headers())
@@ -320,7 +321,7 @@ class _Call:
             await self._send(piece.sent, more=True)
             self.ledger.lap("send", away=True)
         if piece.stop:
-            raise _stopped()
+            raise stopped()
 
     async def _respond(self, status: int, body: bytes, headers: Headers) -> None:
         length = str(len(body)).encode()
@@ -346,7 +347,7 @@ class _Call:
         try:
             await self._record_failure(error, shape(self.api, error))
         except StoreUnavailable:
-            error = _unrecorded()
+            error = unrecorded()
         finally:
             self._close(error.code, complete=False, status=self.ledger.status or error.status)
         body = shape(self.api, error)
@@ -388,11 +389,3 @@ class _Call:
             self.admitted = False
             status = self.ledger.status if status is None else status
             self.recorder.close(self.ledger.id, self.ledger.close(code, complete=complete, status=status))
-
-
-def _stopped() -> PolicyBlocked:
-    return PolicyBlocked("response_blocked", "The policy blocks this answer.")
-
-
-def _unrecorded() -> Unrecorded:
-    return Unrecorded("record_unavailable", "The gateway cannot record calls now. Try again shortly.")

@@ -157,6 +157,14 @@ class Unrecorded(Unavailable):
     pass
 
 
+def stopped() -> PolicyBlocked:
+    return PolicyBlocked("response_blocked", "The policy blocks this answer.")
+
+
+def unrecorded() -> Unrecorded:
+    return Unrecorded("record_unavailable", "The gateway cannot record calls now. Try again shortly.")
+
+
 def body_for(api: str, error: ProxyError) -> bytes:
     """The error as the called API's clients read it.
 

@@ -31,6 +31,10 @@ class Locks:
     def on(self, name: str, target: UUID | None) -> bool:
         return target is not None and (name, target) in self._targets
 
+    def on_account(self, account_id: UUID, owner_id: UUID | None, area_id: UUID | None) -> bool:
+        """A service account falls with the person who answers for it, and with the area that it lies in."""
+        return self.on("service_account", account_id) or self.on("user", owner_id) or self.on("area", area_id)
+
 
 def locks_at(now: datetime) -> Locks:
     return Locks(Lock.objects.filter(lock_in_force(now)))
@@ -53,13 +57,8 @@ def caller_refusal(key: ApiKey, locks: Locks) -> str:
 
 
 def holder_locked(holder: User | ServiceAccount, locks: Locks) -> bool:
-    """A service account falls with the person who answers for it, and with the area that it lies in."""
     if locks.groups and not locks.groups.isdisjoint([group.id for group in holder.groups.all()]):
         return True
     if isinstance(holder, User):
         return locks.on("user", holder.id)
-    return (
-        locks.on("service_account", holder.id)
-        or locks.on("user", holder.owner_id)
-        or locks.on("area", holder.area_id)
-    )
+    return locks.on_account(holder.id, holder.owner_id, holder.area_id)
