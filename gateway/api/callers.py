@@ -102,7 +102,7 @@ def _program(tag: bytes, address: str) -> tuple[Program, ApiKey]:
     account = row.service_account
     if account is None:
         raise PermissionDenied("A person's key calls models only. Use the key of a service account here.")
-    if not (account.is_active and account.owner.is_active) or _locked(account):
+    if not (account.is_active and account.owner.is_active) or _locked(account, row):
         raise AuthenticationFailed(UNKNOWN)
     if row.allowed_endpoints or row.allowed_models:
         raise PermissionDenied("This key is for calls to certain endpoints or models. Use another one here.")
@@ -112,8 +112,10 @@ def _program(tag: bytes, address: str) -> tuple[Program, ApiKey]:
     return Program(account, row, held_by_program(groups_carried(row))), row
 
 
-def _locked(account: ServiceAccount) -> bool:
-    on = Q(service_account=account) | Q(user=account.owner_id) | Q(area=account.area_id)
+def _locked(account: ServiceAccount, key: ApiKey) -> bool:
+    """A lock on everything stops calls to models; whoever lifts it may be a program."""
+    on = Q(service_account=account) | Q(user=account.owner_id) | Q(area=account.area_id) | Q(api_key=key)
+    on |= Q(group__in=account.groups.all())
     return Lock.objects.filter(on, lock_in_force(timezone.now())).exists()
 
 

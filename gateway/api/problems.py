@@ -24,6 +24,7 @@ from gateway.code.document import DocumentError
 from gateway.credentials.services import CredentialError
 from gateway.identity.leaks import TooMuch
 from gateway.identity.scope import KeyRefused
+from gateway.services import CallEnded
 from policies.grants import NeedsSecondPerson
 from policies.publishing import PolicyServiceError, PublishRefused
 
@@ -117,7 +118,7 @@ def _known(failure: Exception) -> Problem | None:
             return Problem("refused", errors=[str(failure)])
         case TooMuch():
             return Problem("too-large", str(failure))
-        case PolicyServiceError() | CredentialError():
+        case PolicyServiceError() | CredentialError() | CallEnded():
             return Problem("conflict", str(failure))
         case ValidationError():
             return Problem("refused", errors=failure.messages)

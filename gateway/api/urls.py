@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from gateway.api import accounts, changes, keys, openapi, questions, readers
+from gateway.api import accounts, changes, keys, openapi, questions, readers, stopping
 
 urlpatterns = [
     path("openapi.json", openapi.OpenApi.as_view()),
@@ -33,6 +33,11 @@ urlpatterns = [
     path("keys/<uuid:pk>/revoke", keys.KeyRevoke.as_view()),
     path("service-accounts", accounts.AccountList.as_view()),
     path("service-accounts/<uuid:pk>", accounts.AccountOne.as_view()),
+    path("locks", stopping.LockList.as_view()),
+    path("locks/<uuid:pk>", stopping.LockOne.as_view()),
+    path("locks/<uuid:pk>/lift", stopping.LockLift.as_view()),
+    path("live-calls", stopping.LiveCalls.as_view()),
+    path("live-calls/<uuid:pk>/cut", stopping.CallCut.as_view()),
     path("playground", questions.Playground.as_view()),
     path("explain", questions.Explain.as_view()),
     path("policy/plan", changes.PolicyPlan.as_view()),

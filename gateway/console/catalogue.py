@@ -61,7 +61,7 @@ _SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
             "Identity": "Links to an identity provider",
             "ServiceAccount": "Programs, each with an owner",
             "ApiKey": "Keys for the data path, shown once",
-            "Lock": "Stop a person, program, endpoint or area now",
+            "Lock": "Stop a caller, an endpoint, an area or everything now",
         },
     ),
     (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from gateway.console import device, drift, explain, keys, leaked, preview, proposing, timeline, views
+from gateway.console import device, drift, explain, keys, leaked, live, preview, proposing, timeline, views
 from gateway.console.playground import playground
 
 urlpatterns = [
@@ -31,6 +31,10 @@ urlpatterns = [
     path("device/authorize", device.authorize, name="device_authorize"),
     path("device/decide/", device.decide, name="device_decide"),
     path("device/token", device.token, name="device_token"),
+    path("live/", live.page, name="live"),
+    path("live/lock/", live.lock, name="live-lock"),
+    path("live/locks/<uuid:lock_id>/lift/", live.lift, name="live-lift"),
+    path("live/<uuid:call_id>/cut/", live.cut, name="live-cut"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("explain/", explain.page, name="explain"),

@@ -47,7 +47,7 @@ ROLES: Mapping[str, Role] = {
     "admin": Role(
         "Administrator",
         (
-            ("gateway", EDIT, ()),
+            ("gateway", (*EDIT, "cut"), ()),
             ("policies", VIEW, ()),
             ("policies", ("confirm",), ("proposal",)),
             ("auth", EDIT, ("group",)),

@@ -73,5 +73,17 @@ class Lock(models.Model):
             return "everything"
         return str(next(filter(None, (getattr(self, name) for name in TARGETS)), ""))
 
+    @property
+    def target_kind(self) -> str:
+        """`user`, `api_key` and so on, or `everything`."""
+        return next((name for name in TARGETS if getattr(self, f"{name}_id") is not None), "everything")
+
+    @property
+    def target_words(self) -> str:
+        """The kind of its target for people."""
+        return {"user": "person", "api_key": "API key"}.get(
+            self.target_kind, self.target_kind.replace("_", " ")
+        )
+
     def is_active_at(self, moment: datetime) -> bool:
         return self.lifted_at is None and (self.expires_at is None or moment < self.expires_at)

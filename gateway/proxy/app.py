@@ -24,7 +24,6 @@ from gateway.proxy.errors import (
     BadRequest,
     BodyTimeout,
     LimitReached,
-    PolicyBlocked,
     ProxyError,
     Unavailable,
     Unrecorded,
@@ -33,16 +32,19 @@ from gateway.proxy.errors import (
     event_for,
     headers_for,
     place_of,
+    stopped,
+    unrecorded,
 )
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, own_words
 from gateway.proxy.last_used import LastUsed
 from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, refusal_action
+from gateway.proxy.live import Live
 from gateway.proxy.patience import Patience
 from gateway.proxy.routes import Access, Caller, Route, Snapshot, Target, Undecided
 from gateway.proxy.snapshot import Snapshots
 from gateway.proxy.streaming import StreamExchange
 from gateway.proxy.tally import Tally
-from gateway.proxy.upstream import Answer, Upstream
+from gateway.proxy.upstream import Answer, Upstream, check, unreadable
 from gateway.proxy.wire.base import Wire
 from policies.engine.policy import Policy
 from policies.engine.types import Circumstances, Verdict
@@ -52,6 +54,9 @@ log = logging.getLogger(__name__)
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+LAST_WORDS: Final = 1.0
+"""Seconds that a client may take for a stream's last event; the connection breaks after it in any case."""
 
 INLINE_BYTES: Final = 32 * 1024
 """Larger payloads are inspected in a thread, so that other calls go on beside them."""
@@ -79,6 +84,7 @@ class Proxy:
         self.keys = keys
         self.upstream = Upstream()
         self.bearer = Bearer(snapshots)
+        self.live = Live(snapshots)
 
     async def startup(self) -> None:
         await asyncio.to_thread(self.recorder.start)
@@ -87,8 +93,10 @@ class Proxy:
         self.fields.start()
         self.bearer.start()
         self.used.start()
+        self.live.start()
 
     async def shutdown(self) -> None:
+        self.live.stop()
         await asyncio.to_thread(self.bearer.stop)
         await self.upstream.close()
         for part in (self.snapshots, self.tally, self.fields, self.used):
@@ -112,6 +120,7 @@ class _Call:
         self.distinct: Distinct | None = None  # where the policy asks for it, or might
         self.admitted = False  # the record has its admission and not yet its close
         self.started = False  # the client has a status line
+        self.streams = False  # what it reads is a stream of events
 
     async def serve(self) -> None:
         try:
@@ -125,11 +134,15 @@ class _Call:
         except ProxyError as error:
             await self._fail(error)
         except StoreUnavailable:
-            await self._fail(_unrecorded())
-        except (ClientGone, asyncio.CancelledError) as error:
+            await self._fail(unrecorded())
+        except ClientGone:
             self._close("client_gone", complete=False)
-            if isinstance(error, asyncio.CancelledError):
+        except asyncio.CancelledError:
+            cut = self.patience.was_cut()
+            if cut is None:
+                self._close("client_gone", complete=False)
                 raise
+            await self._fail(cut)
         except Exception as error:
             # The one place that catches everything: doubt ends the call, and the log line holds no payload.
             log.error("call %s failed: %s at %s", self.ledger.id, type(error).__name__, place_of(error))
@@ -144,6 +157,7 @@ class _Call:
             self.proxy.used.saw(caller.key_id, head.network, now)
         target, wire = self._resolve(snapshot, caller, head, now)
         circumstances = ledger.circumstances = routes.circumstances(head, caller, target, now, self.distinct)
+        self.proxy.live.enter(self)
         ledger.lap("auth")
         admission.check_content_type(head)
         body = await self._body(head, target.max_body)
@@ -202,6 +216,7 @@ class _Call:
             self.ledger.account = enter(access.id, caller.account, access.limits, time.time())
 
     def _leave(self) -> None:
+        self.proxy.live.leave(self)
         account = self.ledger.account
         if account is not None:
             self.proxy.meter.leave(account, self.ledger.tokens(), time.time())
@@ -252,7 +267,7 @@ class _Call:
         try:
             self.ledger.lap("upstream_first_byte", away=True)
             self.ledger.answering = answer.status == 200
-            _check_answer(answer)
+            check(answer)
             if answer.status == 200 and answer.content_type == "text/event-stream":
                 await self._stream(call, answer)
             else:
@@ -262,17 +277,17 @@ class _Call:
 
     async def _document(self, call: Exchange, answer: Answer) -> None:
         if answer.content_type != "application/json":
-            raise _unreadable()
+            raise unreadable()
         body = await answer.body()
         self.ledger.lap("upstream_body", away=True)
         read = call.response if answer.status == 200 else call.error_response
         try:
             piece = await asyncio.to_thread(read, body) if len(body) > INLINE_BYTES else read(body)
         except Unreadable:
-            raise _unreadable() from None
+            raise unreadable() from None
         self.ledger.lap("scan_response")
         if piece.stop:
-            raise _stopped()
+            raise stopped()
         await self.recorder.segment(self.ledger.id, piece.record, final=True)
         self.ledger.lap("record")
         await self._respond(answer.status, piece.sent, answer.passed_headers())
@@ -280,7 +295,7 @@ class _Call:
 
     async def _stream(self, call: Exchange, answer: Answer) -> None:
         if not call.shape.streaming:
-            raise _unreadable()
+            raise unreadable()
         stream = StreamExchange(call)
         while chunk := await answer.chunk():
             self.ledger.lap("upstream_stream", away=True)
@@ -295,7 +310,7 @@ class _Call:
         try:
             piece = step(*chunk)
         except Unreadable:
-            raise _unreadable() from None
+            raise unreadable() from None
         self.ledger.lap("scan_response")
         return piece
 
@@ -305,11 +320,12 @@ class _Call:
             await self.recorder.segment(self.ledger.id, piece.record)
             self.ledger.lap("record")
             if not self.started:
+                self.streams = True
                 await self._start(200, STREAM_HEADERS)
             await self._send(piece.sent, more=True)
             self.ledger.lap("send", away=True)
         if piece.stop:
-            raise _stopped()
+            raise stopped()
 
     async def _respond(self, status: int, body: bytes, headers: Headers) -> None:
         length = str(len(body)).encode()
@@ -335,7 +351,7 @@ class _Call:
         try:
             await self._record_failure(error, shape(self.api, error))
         except StoreUnavailable:
-            error = _unrecorded()
+            error = unrecorded()
         finally:
             self._close(error.code, complete=False, status=self.ledger.status or error.status)
         body = shape(self.api, error)
@@ -343,9 +359,9 @@ class _Call:
             with suppress(Exception):  # the client may be gone; the record has it already
                 await self._respond(error.status, body, headers_for(error))
             return
-        if not isinstance(error, Unrecorded):
+        if self.streams and not isinstance(error, Unrecorded):
             with suppress(Exception):
-                await self._send(body, more=True)
+                await asyncio.wait_for(self._send(body, more=True), LAST_WORDS)
         raise StreamCut(error.code) from None
 
     async def _record_failure(self, error: ProxyError, body: bytes) -> None:
@@ -377,24 +393,3 @@ class _Call:
             self.admitted = False
             status = self.ledger.status if status is None else status
             self.recorder.close(self.ledger.id, self.ledger.close(code, complete=complete, status=status))
-
-
-def _check_answer(answer: Answer) -> None:
-    if 300 <= answer.status < 400:
-        raise UpstreamFailed("upstream_redirect", "The model's service answered with a redirect.")
-    if answer.status in (401, 403):
-        raise UpstreamFailed("upstream_refused", "The model's service refused the gateway's credential.")
-    if answer.encoding != "identity":
-        raise _unreadable()
-
-
-def _unreadable() -> UpstreamFailed:
-    return UpstreamFailed("upstream_unreadable", "The model's answer could not be read.")
-
-
-def _stopped() -> PolicyBlocked:
-    return PolicyBlocked("response_blocked", "The policy blocks this answer.")
-
-
-def _unrecorded() -> Unrecorded:
-    return Unrecorded("record_unavailable", "The gateway cannot record calls now. Try again shortly.")

@@ -7,7 +7,8 @@ ProxyError
 │   │   └── TokenRefused        401  a bearer token that is not believed
 │   ├── Forbidden               403  no access rule, locked, model not allowed
 │   │   ├── PolicyBlocked       403  the verdict is block
-│   │   └── ApprovalRequired    403  the verdict is hold
+│   │   ├── ApprovalRequired    403  the verdict is hold
+│   │   └── CallCut             403  was let in, and may not go on: locked, revoked, cut by hand
 │   ├── NotFound                404  unknown endpoint or path
 │   ├── MethodNotAllowed        405
 │   ├── BodyTimeout             408  the request body came too slowly
@@ -88,6 +89,10 @@ class ApprovalRequired(Forbidden):
     type = "policy_error"
 
 
+class CallCut(Forbidden):
+    """Ended from the outside while it ran."""
+
+
 class NotFound(Refused):
     status = 404
     type = "not_found_error"
@@ -150,6 +155,14 @@ class Unavailable(ProxyError):
 
 class Unrecorded(Unavailable):
     pass
+
+
+def stopped() -> PolicyBlocked:
+    return PolicyBlocked("response_blocked", "The policy blocks this answer.")
+
+
+def unrecorded() -> Unrecorded:
+    return Unrecorded("record_unavailable", "The gateway cannot record calls now. Try again shortly.")
 
 
 def body_for(api: str, error: ProxyError) -> bytes:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 from uuid import UUID
 
 from django.contrib.auth.models import Group
 from django.db.models import Q
 
 from gateway.models import Identity, ServiceAccount, User
+from gateway.proxy.locking import Locks
 from gateway.proxy.routes import Caller, Known
 
 COLUMNS = (
@@ -25,15 +26,10 @@ COLUMNS = (
     "service_account_id",
     "service_account__name",
     "service_account__is_active",
+    "service_account__area_id",
     "service_account__owner_id",
     "service_account__owner__is_active",
 )
-
-
-class Locked(Protocol):
-    """What is locked now."""
-
-    def on(self, name: str, target: UUID | None) -> bool: ...
 
 
 class _Row(NamedTuple):
@@ -50,11 +46,12 @@ class _Row(NamedTuple):
     account_id: UUID | None
     account: str
     account_active: bool
+    area_id: UUID | None
     owner_id: UUID | None
     owner_active: bool
 
 
-def known(locks: Locked, only: Q | None = None) -> dict[tuple[str, str], Known]:
+def known(locks: Locks, only: Q | None = None) -> dict[tuple[str, str], Known]:
     """Everybody by (issuer, subject), or those of `only`."""
     rows = [_Row(*row) for row in Identity.objects.filter(only or Q()).values_list(*COLUMNS)]
     names = dict(Group.objects.values_list("pk", "name"))
@@ -70,7 +67,7 @@ def known(locks: Locked, only: Q | None = None) -> dict[tuple[str, str], Known]:
     return found
 
 
-def one(issuer: str, subject: str, locks: Locked) -> Known | None:
+def one(issuer: str, subject: str, locks: Locks) -> Known | None:
     return known(locks, Q(issuer=issuer, subject=subject)).get((issuer, subject))
 
 
@@ -91,7 +88,7 @@ def _groups(
     return found
 
 
-def _caller(row: _Row, groups: dict[int, str], locks: Locked) -> Caller:
+def _caller(row: _Row, groups: dict[int, str], locks: Locks) -> Caller:
     holder = row.account_id or row.user_id
     full = f"{row.first_name or ''} {row.last_name or ''}".strip()
     return Caller(
@@ -105,15 +102,17 @@ def _caller(row: _Row, groups: dict[int, str], locks: Locked) -> Caller:
         groups=tuple(sorted(groups.values())),
         group_ids=frozenset(groups),
         expires_at=float("inf"),
-        refusal=_refusal(row, locks),
+        refusal=_refusal(row, groups, locks),
         account=str(holder),
     )
 
 
-def _refusal(row: _Row, locks: Locked) -> str:
+def _refusal(row: _Row, groups: Iterable[int], locks: Locks) -> str:
     active = row.account_active and row.owner_active if row.account_id else row.user_active
     if not active:
         return "inactive"
-    if locks.on("user", row.user_id) or locks.on("service_account", row.account_id):
-        return "locked"
-    return ""
+    if row.account_id:
+        locked = locks.on_account(row.account_id, row.owner_id, row.area_id)
+    else:
+        locked = locks.on("user", row.user_id)
+    return "locked" if locked or not locks.groups.isdisjoint(groups) else ""

@@ -1,4 +1,5 @@
-"""How long one call waits: so long for a slow peer, and not at all for a client that has left.
+"""How long one call waits: so long for a slow peer, and not at all for a client that has left or for a call
+that may not go on.
 
 One timer per call at a time: it first rings when most calls are over, and only then sees to what is due.
 `asyncio.timeout` sets a timer per wait, which cost a call 33 µs (three waits) and a stream 11 µs per chunk.
@@ -10,6 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Final, final
+
+from gateway.proxy.errors import ProxyError
 
 WATCH_AFTER: Final = 0.02
 """Seconds a call may run before its client is watched, which costs a task."""
@@ -25,6 +28,7 @@ class Patience:
     """
 
     __slots__ = (
+        "_cut",
         "_deadline",
         "_expired",
         "_loop",
@@ -44,14 +48,32 @@ class Patience:
         self._task = task
         self._deadline = self._rings = NEVER  # of the limit; of the timer
         self._expired = self._watched = False
+        self._cut: ProxyError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._ring_by(self._loop.time() + WATCH_AFTER)
 
     def watch(self) -> None:
-        """From now on a client that leaves cancels the call, so that the model stops working for nobody."""
+        """From now on the call may be interrupted: a client that leaves cancels it, so that the model stops
+        working for nobody, and a cut takes effect at once. Raises the cut that has come before."""
+        if self._cut is not None:
+            raise self._cut
         self._watched = True
         self._ring_by(self._loop.time() + WATCH_AFTER)
+
+    def cut(self, why: ProxyError) -> None:
+        """End the call from the outside: at once where it may be interrupted, else where it first may be.
+        The first cut counts."""
+        if self._cut is None:
+            self._cut = why
+            if self._watched:
+                self._task.cancel()
+
+    def was_cut(self) -> ProxyError | None:
+        """Why, if it is a cut that has interrupted the call: what follows is not interrupted any more."""
+        if self._cut is not None:
+            self._task.uncancel()
+        return self._cut
 
     def limit(self, seconds: float) -> Patience:
         self._deadline = self._loop.time() + seconds

@@ -14,7 +14,8 @@ from audit.records import What, Who
 from gateway.credentials.secret import Secret
 from gateway.identity.trust import Trusted
 from gateway.proxy.access import Access as Access  # part of a snapshot
-from gateway.proxy.access import Candidates, Ladder, ladder
+from gateway.proxy.access import Candidates as Candidates  # what a look-up finds
+from gateway.proxy.access import Ladder, ladder
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.distinct import Distinct
 from gateway.proxy.errors import (
@@ -73,6 +74,7 @@ class Caller:
     issued_subject: str = ""  # its name there
     actor: tuple[str, ...] = ()  # who acts for it, nearest first
     since: int = 0  # the revision by which the snapshot knows it
+    digest: bytes = field(default=b"", repr=False)  # of the key it came with
     _seen: dict[str, Who] = field(default_factory=dict, compare=False, repr=False)
 
     def who(self, network: str) -> Who:
@@ -212,6 +214,9 @@ class Snapshot:
     valid_until: float = float("inf")  # Unix seconds: a lock ends, a version takes effect
     issuers: Mapping[str, Trusted] = field(default_factory=dict)  # whose tokens are believed
     known: Mapping[tuple[str, str], Known] = field(default_factory=dict)  # by (issuer, subject)
+    locked: bool = False  # everything is
+    locked_groups: frozenset[int] = frozenset()
+    cuts: frozenset[UUID] = frozenset()  # calls that somebody ended of late
     _memo: dict[tuple[str, frozenset[int]], Ladder] = field(default_factory=dict)
 
     def caller(self, digest: bytes, now: float) -> Caller:
@@ -220,7 +225,7 @@ class Snapshot:
         if caller is None or caller.refusal == "revoked" or now >= caller.expires_at:
             raise Unauthenticated("invalid_api_key", "The API key is unknown, expired or revoked.")
         if caller.refusal:
-            raise Forbidden("caller_locked", "This caller may not make calls now. Ask an administrator.")
+            raise _locked_out()
         return caller
 
     def vouched(self, caller: Caller) -> Caller:
@@ -234,8 +239,15 @@ class Snapshot:
         if known is None or caller.issuer not in self.issuers:
             raise TokenRefused("invalid_token", "The bearer token is not accepted.", "taken_back")
         if known.caller.refusal:
-            raise Forbidden("caller_locked", "This caller may not make calls now. Ask an administrator.")
+            raise _locked_out()
         return known.caller.vouched_for(caller)
+
+    def again(self, caller: Caller, now: float) -> Caller:
+        """A caller of an earlier snapshot as it is in this one, or the refusal that its next call would get.
+
+        Asked of every live call: whatever kind of credential a caller came with is looked up again here.
+        """
+        return self.vouched(caller) if caller.issuer else self.caller(caller.digest, now)
 
     def target(self, path: str) -> tuple[Target, str]:
         """The endpoint and the API's own path of `/proxy/<endpoint>/<path>`."""
@@ -249,6 +261,10 @@ class Snapshot:
         self, caller: Caller, target: Target, path: str, address: str, now: float
     ) -> tuple[Candidates, Access]:
         """The rules that may decide a call, and the first of them. No rule, no call."""
+        if self.locked:
+            raise Forbidden("gateway_locked", "All calls are stopped now. Ask an administrator.")
+        if not self.locked_groups.isdisjoint(caller.group_ids):
+            raise _locked_out()
         if caller.scope is not EVERYWHERE:
             caller.scope.check_place(target.slug, address)
         if target.refusal:
@@ -277,6 +293,10 @@ class Snapshot:
             if len(self._memo) < 10_000:
                 self._memo[key] = found
         return found
+
+
+def _locked_out() -> Forbidden:
+    return Forbidden("caller_locked", "This caller may not make calls now. Ask an administrator.")
 
 
 def choose(candidates: Candidates, model: str, now: float) -> Access:

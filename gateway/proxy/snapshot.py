@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Final, NoReturn
 from uuid import UUID
@@ -24,11 +24,20 @@ from gateway.credentials.secret import Secret
 from gateway.credentials.services import NoSecret, credential_reveal_for_origin
 from gateway.identity.scope import groups_carried
 from gateway.identity.trust import trusted_issuers
-from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Endpoint, Lock, Revision, User
-from gateway.models.lock import lock_in_force
+from gateway.models import (
+    AccessRule,
+    ApiKey,
+    Credential,
+    CredentialState,
+    Cut,
+    Endpoint,
+    Revision,
+    User,
+)
 from gateway.proxy.compiling import Compiling, NotReady
 from gateway.proxy.errors import Unavailable
 from gateway.proxy.known import known
+from gateway.proxy.locking import Locks, caller_refusal, locks_at
 from gateway.proxy.meter import Limits
 from gateway.proxy.routes import Access, Caller, Snapshot, Target, UpstreamCredential
 from gateway.proxy.scope import EVERYWHERE, Scope
@@ -41,6 +50,9 @@ log = logging.getLogger(__name__)
 
 POLL: Final = 1.0
 MAX_AGE: Final = 5.0
+CUT_KEPT: Final = timedelta(minutes=10)
+"""How long a cut is told to processes. One that has not read it by then has been stale for long, and has
+ended all its calls."""
 
 
 class Snapshots:
@@ -137,6 +149,9 @@ def build(number: int, compiling: Compiling | None = None) -> Snapshot:
         valid_until=min([*locks.ends, *policies.changes], default=float("inf")),
         issuers=trusted_issuers(),
         known=known(locks),
+        locked=locks.everything,
+        locked_groups=locks.groups,
+        cuts=frozenset(Cut.objects.filter(created_at__gt=now - CUT_KEPT).values_list("call_id", flat=True)),
     )
 
 
@@ -148,6 +163,8 @@ def part(*, key: ApiKey, endpoint: Endpoint, now: datetime) -> Snapshot:
         callers={b"": _caller(key, locks)},
         targets={endpoint.slug: _target(endpoint, locks)},
         access={},
+        locked=locks.everything,
+        locked_groups=locks.groups,
     )
 
 
@@ -156,27 +173,7 @@ def _keys() -> Iterable[ApiKey]:
     return ApiKey.objects.select_related(*owners).prefetch_related("user__groups", "service_account__groups")
 
 
-class _Locks:
-    """What is locked now, and when that changes by itself."""
-
-    def __init__(self, locks: Iterable[Lock]) -> None:
-        self._targets: set[tuple[str, UUID | None]] = set()
-        self.ends: list[float] = []
-        for lock in locks:
-            for name in ("user", "service_account", "endpoint", "area"):
-                self._targets.add((name, getattr(lock, f"{name}_id")))
-            if lock.expires_at is not None:
-                self.ends.append(lock.expires_at.timestamp())
-
-    def on(self, name: str, target: UUID | None) -> bool:
-        return target is not None and (name, target) in self._targets
-
-
-def locks_at(now: datetime) -> _Locks:
-    return _Locks(Lock.objects.filter(lock_in_force(now)))
-
-
-def _caller(key: ApiKey, locks: _Locks) -> Caller:
+def _caller(key: ApiKey, locks: Locks) -> Caller:
     account, user = key.service_account, key.user
     holder = account or user
     groups = groups_carried(key)
@@ -192,9 +189,10 @@ def _caller(key: ApiKey, locks: _Locks) -> Caller:
         group_ids=frozenset(group.id for group in groups),
         expires_at=key.expires_at.timestamp(),
         declared=None if key.declared_level is None else Level(key.declared_level),
-        refusal=_caller_refusal(key, locks),
+        refusal=caller_refusal(key, locks),
         scope=_scope(key),
         account=str(holder.id) if holder else "",
+        digest=bytes(key.digest),
     )
 
 
@@ -212,19 +210,7 @@ def _shown(user: User | None) -> str:
     return (user.get_full_name() or user.username) if user else ""
 
 
-def _caller_refusal(key: ApiKey, locks: _Locks) -> str:
-    account, user = key.service_account, key.user
-    if key.revoked_at is not None:
-        return "revoked"
-    active = account.is_active and account.owner.is_active if account else bool(user and user.is_active)
-    if not active:
-        return "inactive"
-    if locks.on("user", key.user_id) or locks.on("service_account", key.service_account_id):
-        return "locked"
-    return ""
-
-
-def _target(endpoint: Endpoint, locks: _Locks) -> Target:
+def _target(endpoint: Endpoint, locks: Locks) -> Target:
     credential, refusal = _credential(endpoint)
     if not endpoint.enabled:
         refusal = "disabled"

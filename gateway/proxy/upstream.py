@@ -123,6 +123,20 @@ class Answer:
             self._response.close()
 
 
+def check(answer: Answer) -> None:
+    """Refuse an answer that cannot be passed on, whatever its body says."""
+    if 300 <= answer.status < 400:
+        raise UpstreamFailed("upstream_redirect", "The model's service answered with a redirect.")
+    if answer.status in (401, 403):
+        raise UpstreamFailed("upstream_refused", "The model's service refused the gateway's credential.")
+    if answer.encoding != "identity":
+        raise unreadable()
+
+
+def unreadable() -> UpstreamFailed:
+    return UpstreamFailed("upstream_unreadable", "The model's answer could not be read.")
+
+
 def translated(error: BaseException) -> UpstreamFailed:
     """The library's error as ours. Anything else is a bug and keeps its own face."""
     for kind, ours, code, message in ERRORS:

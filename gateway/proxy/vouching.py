@@ -24,6 +24,7 @@ from gateway.models import Issuer, Source
 from gateway.proxy import snapshot as store
 from gateway.proxy.errors import Forbidden
 from gateway.proxy.known import now, one
+from gateway.proxy.locking import locks_at
 from gateway.proxy.routes import Known, Snapshot
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Vouching:
                 issued_at=vouched.issued_at,
             )
             revision = store.revision()
-            known = one(vouched.issuer, vouched.subject, store.locks_at(now()))
+            known = one(vouched.issuer, vouched.subject, locks_at(now()))
             latest = is_latest_word(vouched.issuer, vouched.subject, vouched.issued_at)
         except NotVouched as error:
             raise locked_out() if error.code == "inactive" else unknown_caller() from None

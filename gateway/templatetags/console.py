@@ -85,6 +85,8 @@ def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     """What this person may open. A link that would only answer 403 is not shown."""
     items = [("Home", "home", True), ("Keys", "keys", True)]
     items.append(("Audit", "audit:sessions", user.has_perm("audit.view_call")))
+    watches = any(map(user.has_perm, ("gateway.cut_call", "audit.view_call", "gateway.view_lock")))
+    items.append(("Live", "live", watches))
     may_play = user.has_perms(("policies.view_policyversion", "policies.view_schemaversion"))
     items.append(("Playground", "playground", may_play))
     items.append(("Drift", "drift", user.has_perm("gateway.view_structuredfield")))

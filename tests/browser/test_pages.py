@@ -24,6 +24,7 @@ PAGES = (
     "/drift/",
     "/explain/",
     "/explain/?caller=user:alice&endpoint=chat",
+    "/live/",
     "/admin/",
     "/admin/policies/schemaversion/",
     "/admin/policies/policyversion/",

@@ -235,6 +235,47 @@ def test_a_lock_is_set_and_lifted_and_its_reason_is_scrubbed(client: Client) -> 
     assert not lock.is_active_at(timezone.now())
 
 
+@pytest.mark.parametrize("target", ["api_key", "group", "everything"])
+def test_every_target_is_locked_from_the_form(client: Client, target: str) -> None:
+    alice = world.person("alice", group="support")
+    key, _ = world.key_of(alice)
+    values = {"api_key": str(key.pk), "group": str(alice.groups.get().pk), "everything": "on"}
+    client.post(url("lock", "add"), {target: values[target], "reason": "incident"})
+    assert Lock.objects.get().target_kind == target
+    assert "incident" in client.get(url("lock", "changelist")).content.decode()
+
+
+def test_a_lock_on_two_things_or_on_nothing_is_no_lock(client: Client) -> None:
+    alice = world.person("alice")
+    for chosen in ({}, {"user": str(alice.pk), "everything": "on"}):
+        page = client.post(url("lock", "add"), {**chosen, "reason": "incident"}).content.decode()
+        assert "Choose one of these, or everything." in page
+    assert not Lock.objects.exists()
+
+
+def test_an_operator_of_one_area_locks_lifts_and_sees_what_lies_in_it() -> None:
+    group = Group.objects.create(name="operators")
+    role_grant(group=group, role="operator", by=None, area=world.area("ward"))
+    olga = world.person("olga", is_staff=True)
+    olga.groups.add(group)
+    browser = Client()
+    browser.force_login(olga)
+    ours = world.endpoint("chat", area=world.area("ward"))
+    theirs = world.endpoint("mice", area=world.area("lab"))
+    for chosen in ({"everything": "on"}, {"user": str(olga.pk)}, {"endpoint": str(theirs.pk)}):
+        page = browser.post(url("lock", "add"), {**chosen, "reason": "incident"}).content.decode()
+        assert "outside the areas" in page
+    assert not Lock.objects.exists()
+    other = Lock.objects.create(endpoint=theirs, reason="secret trouble")
+    browser.post(url("lock", "add"), {"endpoint": str(ours.pk), "reason": "incident"})
+    assert "secret trouble" not in browser.get(url("lock", "changelist")).content.decode()
+    assert browser.post(url("lock", "lift", other.pk)).status_code == 404
+    lock = Lock.objects.get(endpoint=ours)
+    browser.post(url("lock", "lift", lock.pk))
+    lock.refresh_from_db()
+    assert lock.lifted_by == olga
+
+
 def test_an_administrator_does_not_rise_by_editing() -> None:
     root = world.admin()
     group = Group.objects.create(name="admins")

@@ -102,6 +102,9 @@ def test_each_other_rule_says_why_it_does_not_decide(alice: User, chat: Endpoint
         ("endpoint disabled", "endpoint_closed"),
         ("endpoint locked", "endpoint_closed"),
         ("caller locked", "caller_locked"),
+        ("key locked", "caller_locked"),
+        ("group locked", "caller_locked"),
+        ("everything locked", "gateway_locked"),
         ("caller inactive", "caller_locked"),
         ("key revoked", "invalid_api_key"),
         ("policy unpublished", "no_policy"),
@@ -126,6 +129,12 @@ def test_a_refusal_is_the_one_that_the_data_path_gives(
         Lock.objects.create(endpoint=chat, reason="x")
     if trouble == "caller locked":
         Lock.objects.create(user=alice, reason="x")
+    if trouble == "key locked":
+        Lock.objects.create(api_key=key, reason="x")
+    if trouble == "group locked":
+        Lock.objects.create(group=alice.groups.get(), reason="x")
+    if trouble == "everything locked":
+        Lock.objects.create(everything=True, reason="x")
     if trouble == "caller inactive":
         User.objects.update(is_active=False)
     if trouble == "key revoked":

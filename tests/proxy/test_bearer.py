@@ -170,6 +170,9 @@ def test_whoever_is_locked_or_left_is_refused_though_the_token_lives(world: Worl
     assert world.refused(token, Forbidden) == "caller_locked"
     lock.delete()
     assert world.call(token)
+    lock = Lock.objects.create(group=world.staff, reason="all of them")
+    assert world.refused(token, Forbidden) == "caller_locked"
+    lock.delete()
     alice.is_active = False
     alice.save()
     assert world.refused(token, Forbidden) == "caller_locked"
@@ -178,23 +181,23 @@ def test_whoever_is_locked_or_left_is_refused_though_the_token_lives(world: Worl
 
 def test_a_call_under_way_is_asked_again_by_what_is_known_now(world: World) -> None:
     caller = world.call(world.token())
-    assert world.snapshots.current().vouched(caller) is caller  # it has not seen them yet
+    assert world.snapshots.current().again(caller, time.time()) is caller  # it has not seen them yet
     world.snapshots.refresh()
-    again = world.snapshots.current().vouched(caller)
+    again = world.snapshots.current().again(caller, time.time())
     assert again == caller and again.issuer == world.provider.issuer
     alice = User.objects.get(pk=caller.person_id)
     membership_set(member=alice, groups=[], by=None)
     world.snapshots.refresh()
-    assert world.snapshots.current().vouched(caller).groups == ()
+    assert world.snapshots.current().again(caller, time.time()).groups == ()
     lock = Lock.objects.create(user=alice, reason="now")
     world.snapshots.refresh()
     with pytest.raises(Forbidden):
-        world.snapshots.current().vouched(caller)
+        world.snapshots.current().again(caller, time.time())
     lock.delete()
     world.change(enabled=False)
     world.snapshots.refresh()
     with pytest.raises(TokenRefused):
-        world.snapshots.current().vouched(caller)
+        world.snapshots.current().again(caller, time.time())
 
 
 def test_an_actor_who_is_locked_may_not_act(world: World) -> None:
@@ -269,6 +272,11 @@ def test_programs_are_those_that_somebody_set_up(world: World) -> None:
     Identity.objects.create(service_account=account, issuer=world.provider.issuer, subject="desk")
     caller = world.call(token)
     assert (caller.subject, caller.kind, caller.groups) == ("service:nightly", "service", ("night",))
+    for target in ({"area": account.area}, {"user": account.owner}, {"group": world.night}):
+        lock = Lock.objects.create(reason="stop", **target)
+        assert world.refused(token, Forbidden) == "caller_locked"
+        lock.delete()
+    assert world.call(token)
     account.owner.is_active = False
     account.owner.save()
     assert world.refused(token, Forbidden) == "caller_locked"

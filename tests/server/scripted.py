@@ -21,6 +21,7 @@ class ScriptedModel:
         self.script: Script = ()
         self.requests: list[bytes] = []
         self.left_after: float | None = None  # seconds after which the gateway hung up
+        self.left = 0  # how often it did
 
     def serve(self) -> None:
         with suppress(OSError):  # the listener was closed: the test is over
@@ -28,21 +29,26 @@ class ScriptedModel:
                 connection, _ = self._listener.accept()
                 threading.Thread(target=self._play, args=(connection,), daemon=True).start()
 
+    def script_for(self, request: bytes) -> Script:
+        return self.script
+
     def close(self) -> None:
         self._listener.close()
 
     def _play(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            self.requests.append(self._read(connection))
+            request = self._read(connection)
+            self.requests.append(request)
             began = time.monotonic()
             try:
-                for step in self.script:
+                for step in self.script_for(request):
                     if isinstance(step, bytes):
                         connection.sendall(step)
                     elif self._hung_up(connection, step):
                         raise ConnectionResetError
             except OSError:
                 self.left_after = time.monotonic() - began
+                self.left += 1
 
     @staticmethod
     def _hung_up(connection: socket.socket, seconds: float) -> bool:
@@ -66,8 +72,8 @@ class ScriptedModel:
 
 
 @contextmanager
-def scripted_model() -> Iterator[ScriptedModel]:
-    model = ScriptedModel()
+def scripted_model(kind: type[ScriptedModel] = ScriptedModel) -> Iterator[ScriptedModel]:
+    model = kind()
     threading.Thread(target=model.serve, daemon=True).start()
     try:
         yield model
