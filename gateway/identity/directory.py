@@ -201,7 +201,7 @@ def _write(user: User, facts: Facts) -> None:
 
 
 def _user_name(user: User, text: str) -> str:
-    if text == user.username:
+    if user.username and text == user.username:
         return text
     try:
         name = normal_name(text)
