@@ -7,6 +7,7 @@ from django.urls import path, re_path
 from gateway.scim import views
 
 urlpatterns = [
+    re_path(r"^(?:Bulk|Me|\.search|Users/\.search|Groups/\.search)$", views.NotDone.as_view()),
     path("Users", views.People.as_view(), name="scim-people"),
     path("Users/<str:resource_id>", views.OnePerson.as_view(), name="scim-person"),
     path("Groups", views.Groups.as_view(), name="scim-groups"),
@@ -16,6 +17,5 @@ urlpatterns = [
     path("ResourceTypes/<str:name>", views.ResourceTypes.as_view(), name="scim-type"),
     path("Schemas", views.Schemas.as_view(), name="scim-schemas"),
     path("Schemas/<str:name>", views.Schemas.as_view(), name="scim-schema"),
-    re_path(r"^(?:Bulk|Me|\.search|Users/\.search|Groups/\.search)$", views.NotDone.as_view()),
     re_path(r"^.*$", views.Missing.as_view()),
 ]
