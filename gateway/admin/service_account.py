@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from gateway.admin.kept import KeepingForm
 from gateway.admin.person import person
 from gateway.identity.membership import membership_set
 from gateway.models import ServiceAccount
@@ -16,6 +17,7 @@ from policies.admin.base import NotedAdmin, badge
 
 @admin.register(ServiceAccount)
 class ServiceAccountAdmin(NotedAdmin[ServiceAccount]):
+    form = KeepingForm
     list_display = ("name", "area", "owner", "active_badge")
     list_filter = ("area", "is_active")
     list_select_related = ("area", "owner")

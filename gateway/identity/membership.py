@@ -202,6 +202,17 @@ def membership_sources(member: User | ServiceAccount) -> dict[int, Source]:
     return {pk: Source(row.source) for pk, row in latest.items() if row.joined}
 
 
+def group_sources(group: Group) -> dict[UUID, Source]:
+    """Where each present member of a group comes from, by the member's id; absent if unknown."""
+    found: dict[UUID, Source] = {}
+    rows = MembershipChange.objects.filter(group_id=group.pk).order_by("id")
+    for member_id, joined, source in rows.values_list("member_id", "joined", "source").iterator(BATCH):
+        found.pop(member_id, None)
+        if joined:
+            found[member_id] = Source(source)
+    return found
+
+
 def _row(
     member: User | ServiceAccount, group: Group, joined: bool, by: User | None, source: Source
 ) -> MembershipChange:

@@ -24,15 +24,12 @@ from scim2_models import (
 
 from gateway.code.document import DocumentError, parse_json
 from gateway.identity.directory import DirectoryRefused, NotThere, Taken
+from gateway.scim.bounds import LARGEST, MEDIA_TYPE, TOO_LARGE
 from gateway.scim.doors import WINDOW_SECONDS, TooManyRequests
 
 log = logging.getLogger(__name__)
 
-MEDIA_TYPE: Final = "application/scim+json"
 READ: Final = (MEDIA_TYPE, "application/json")
-LARGEST: Final = 4 * 1024 * 1024
-"""Bytes of a body: about 50,000 members."""
-
 RETRY_SECONDS: Final = 5
 
 
@@ -52,9 +49,7 @@ def body_of(request: HttpRequest) -> Any:
         raise WrongType
     data = request.read(LARGEST + 1)
     if len(data) > LARGEST:
-        raise PayloadTooLargeException(
-            detail=f"A body has at most {LARGEST // 1024**2} MB: send members in several requests."
-        )
+        raise PayloadTooLargeException(detail=TOO_LARGE)
     return parse_json(data)
 
 

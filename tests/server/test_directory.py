@@ -48,7 +48,9 @@ class Directory:
         self.base = f"http://127.0.0.1:{house.port}/scim/v2"
         self.token = token
         self.http = requests.Session()
-        self.http.headers.update({"Authorization": f"Bearer {token}", "Content-Type": "application/scim+json"})
+        self.http.headers.update(
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/scim+json"}
+        )
 
     def patch(self, where: str, /, **operation: Any) -> None:
         body = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation]}
