@@ -61,10 +61,10 @@ def members_of(group: Group) -> SafeString | str:
     rows = [(str(each), _source(sources.get(each.pk))) for each in [*people[:SHOWN], *accounts[:SHOWN]]]
     more = len(ids) - len(rows)
     return format_html(
-        "<p>{}</p><ul>{}</ul>{}",
+        "{}{}{}",
         ", ".join(f"{count} × {source}" for source, count in sorted(counted.items())),
-        format_html_join("", "<li>{} · {}</li>", rows),
-        format_html("<p>and {} more</p>", more) if more > 0 else "",
+        format_html_join("", "<br>{} · {}", rows),
+        format_html("<br>and {} more", more) if more > 0 else "",
     )
 
 
