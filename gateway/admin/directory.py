@@ -186,6 +186,7 @@ class KeptAdmin(NotedAdmin[Any]):
     noted_by_services: ClassVar = frozenset({"added", "deleted"})
     actions = None
     list_filter = ("directory",)
+    description: ClassVar = ""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
@@ -201,6 +202,10 @@ class KeptAdmin(NotedAdmin[Any]):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return may(request, MAY_CHANGE)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        shown: dict[str, Any] = {"fields": self.get_fields(request, obj)}
+        return [(None, shown if obj else shown | {"description": self.description})]
 
     def hand_over(self, request: HttpRequest, obj: Any) -> Any:
         raise NotImplementedError
@@ -236,6 +241,10 @@ class DirectoryUserAdmin(KeptAdmin):
     search_fields = ("user__username", "external_id")
     autocomplete_fields = ("user",)
     fields = ("user", "directory")
+    description = (
+        "From now on the directory names this person, changes the name and switches them on and off. It finds"
+        " them by user name."
+    )
 
     @admin.display(description="state")
     def active_badge(self, kept: DirectoryUser) -> SafeString:
@@ -259,6 +268,10 @@ class DirectoryGroupAdmin(KeptAdmin):
     search_fields = ("group__name", "external_id")
     autocomplete_fields = ("group",)
     fields = ("group", "directory")
+    description = (
+        "From now on the directory alone says who is in this group. Whoever the directory does not keep"
+        " leaves it now. Access rules and roles of the group stay."
+    )
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.list_display if obj else self.fields

@@ -36,7 +36,7 @@ from gateway.models import (
     Source,
     User,
 )
-from policies.history import acting
+from policies.history import acting, history_of
 from policies.journal import note
 
 P = ParamSpec("P")
@@ -189,7 +189,18 @@ def _vouched(directory: DirectoryToken, external_id: str) -> User | None:
     user = identity.user
     if user is None or user.is_superuser or DirectoryUser.objects.filter(user=user).exists():
         raise Taken("Whoever signs in with this external id cannot be kept by this directory.")
+    if not user.is_active and _last_reason(user) != because(directory):
+        raise Taken(
+            "Whoever signs in with this external id was switched off here. An administrator can hand"
+            " that person over to this directory."
+        )
     return User.objects.select_for_update().get(pk=user.pk)
+
+
+def _last_reason(user: User) -> str:
+    """Why the person was changed last: a directory brings back whom it let go itself, and nobody else."""
+    rows = history_of(User).filter(id=user.pk).order_by("-history_id")
+    return str(rows.values_list("history_change_reason", flat=True).first() or "")
 
 
 def _write(user: User, facts: Facts) -> None:
@@ -251,12 +262,20 @@ def _state(user: User, kept: DirectoryUser, external_id: str | None = None) -> d
 
 
 def _identify(kept: DirectoryUser, was: str) -> None:
-    """The external id is the person's subject at the directory's issuer; what it was before is nobody's."""
+    """The external id is the person's subject at the directory's issuer; what it was before is nobody's.
+
+    Once the issuer itself has vouched for a person, the directory cannot make somebody else of them.
+    """
     issuer = kept.directory.issuer
     if issuer is None or kept.external_id == was:
         return
-    if was:
-        Identity.objects.filter(issuer=issuer.issuer, subject=was, user=kept.user_id).delete()
+    theirs = Identity.objects.filter(issuer=issuer.issuer, user=kept.user_id)
+    if theirs.exclude(subject=kept.external_id).filter(vouching__isnull=False).exists():
+        raise Taken(
+            "This person signs in with another external id already. An administrator can remove that"
+            " identity."
+        )
+    theirs.filter(subject=was).delete()
     if not kept.external_id:
         return
     rows = Identity.objects.filter(issuer=issuer.issuer, subject=kept.external_id)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import Group as StoredGroup
+from django.db import transaction
 from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
@@ -138,9 +139,10 @@ class PeopleView(ScimView):
         rows = DirectoryUser.objects.filter(directory=self.directory)
         return rows.select_related("user", "directory__issuer").prefetch_related(there)
 
-    def one(self, resource_id: str) -> DirectoryUser:
+    def one(self, resource_id: str, *, lock: bool = False) -> DirectoryUser:
+        rows = self.rows().select_for_update(of=("self",)) if lock else self.rows()
         try:
-            found = self.rows().filter(pk=UUID(resource_id)).first()
+            found = rows.filter(pk=UUID(resource_id)).first()
         except ValueError:
             found = None
         if found is None:
@@ -182,12 +184,13 @@ class OnePerson(PeopleView):
         asked, kept = parameters(request, User), self.one(resource_id)
         body = dialects.person(body_of(request))
         sent = User.model_validate(body, scim_ctx=Context.RESOURCE_REPLACEMENT_REQUEST, scim_policy=POLICY)
+        sent.external_id = sent.external_id or kept.external_id  # left out: as it was (RFC 7644 §3.5.1)
         kept = people.person_save(directory=self.directory, kept=kept, facts=facts_of(sent))
         return self.told(request, kept, asked, Context.RESOURCE_REPLACEMENT_RESPONSE)
 
     def patch(self, request: HttpRequest, resource_id: str) -> HttpResponse:
-        asked, kept = parameters(request, User), self.one(resource_id)
-        wanted = user_of(kept, base(request))
+        """The row is held from reading to writing: of two PATCHes at once, none undoes the other."""
+        asked = parameters(request, User)
         body = {
             "schemas": [str(PatchOp.__schema__)],
             "Operations": dialects.person_operations(body_of(request)),
@@ -195,8 +198,11 @@ class OnePerson(PeopleView):
         patch: PatchOp[User] = PatchOp[User].model_validate(
             body, scim_ctx=Context.RESOURCE_PATCH_REQUEST, scim_policy=POLICY
         )
-        patch.patch(wanted, scim_policy=POLICY)
-        kept = people.person_save(directory=self.directory, kept=kept, facts=facts_of(wanted))
+        with transaction.atomic():
+            kept = self.one(resource_id, lock=True)
+            wanted = user_of(kept, base(request))
+            patch.patch(wanted, scim_policy=POLICY)
+            kept = people.person_save(directory=self.directory, kept=kept, facts=facts_of(wanted))
         return self.told(request, kept, asked, Context.RESOURCE_PATCH_RESPONSE)
 
     def delete(self, request: HttpRequest, resource_id: str) -> HttpResponse:
@@ -212,9 +218,10 @@ class GroupsView(ScimView):
         rows = DirectoryGroup.objects.filter(directory=self.directory)
         return rows.select_related("group", "directory")
 
-    def one(self, resource_id: str) -> DirectoryGroup:
+    def one(self, resource_id: str, *, lock: bool = False) -> DirectoryGroup:
         digits = resource_id.isascii() and resource_id.isdigit() and len(resource_id) < 10
-        found = self.rows().filter(pk=int(resource_id)).first() if digits else None
+        rows = self.rows().select_for_update(of=("self",)) if lock else self.rows()
+        found = rows.filter(pk=int(resource_id)).first() if digits else None
         if found is None:
             raise people.NotThere("There is no such group in this directory.")
         return found
@@ -264,16 +271,19 @@ class OneGroup(GroupsView):
 
     def put(self, request: HttpRequest, resource_id: str) -> HttpResponse:
         asked, kept, wish = parameters(request, Group), self.one(resource_id), _wish(body_of(request))
+        wish.external_id = wish.external_id or kept.external_id
         members = Members(join=frozenset(wish.join), all_others=True)
         kept = self._save(kept, wish, members)
         return answer(self.shown(request, kept, asked, Context.RESOURCE_REPLACEMENT_RESPONSE))
 
     def patch(self, request: HttpRequest, resource_id: str) -> HttpResponse:
         """Answers nothing unless attributes are asked for: the members may be thousands."""
-        asked, kept = parameters(request, Group), self.one(resource_id)
-        wish = dialects.GroupWish(kept.group.name, kept.external_id, set(), set())
-        dialects.apply_to_group(wish, body_of(request))
-        kept = self._save(kept, wish, wish.members())
+        asked, body = parameters(request, Group), body_of(request)
+        with transaction.atomic():
+            kept = self.one(resource_id, lock=True)
+            wish = dialects.GroupWish(kept.group.name, kept.external_id, set(), set())
+            dialects.apply_to_group(wish, body)
+            kept = self._save(kept, wish, wish.members())
         if not asked.attributes:
             return HttpResponse(status=204)
         return answer(self.shown(request, kept, asked, Context.RESOURCE_PATCH_RESPONSE))

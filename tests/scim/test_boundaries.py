@@ -216,6 +216,39 @@ def test_another_external_id_ends_the_identity_before() -> None:
     assert Identity.objects.get(subject="bob").user == User.objects.get(username="bob")
 
 
+def test_whoever_was_switched_off_by_hand_is_not_brought_back_by_a_directory() -> None:
+    issuer = world.issuer()
+    alice = person_vouched(issuer=issuer, subject="0a21", values=None, source=Source.OIDC)
+    alice.is_active = False
+    alice.save()
+    entra = Pushing(world.directory("Entra", issuer)[1])
+    body = {"schemas": [f"{world.CORE}:User"], "userName": "alice", "externalId": "0a21", "active": True}
+    assert entra.call("POST", "/Users", body)[0] == 409
+    assert not User.objects.get(pk=alice.pk).is_active
+    person_hand_over(user=alice, directory=DirectoryToken.objects.get(), by=None)
+    status, _ = entra.patch(f"/Users/{alice.pk}", {"op": "replace", "path": "active", "value": True})
+    assert status == 200
+
+
+def test_a_directory_makes_nobody_else_of_whom_the_issuer_vouched_for() -> None:
+    """Else its token would let a newcomer sign in as any person that it keeps."""
+    issuer = world.issuer()
+    row, token = world.directory("Entra", issuer)
+    entra = Pushing(token)
+    alice = entra.person("alice", externalId="0a21")
+    person_vouched(issuer=issuer, subject="0a21", values=None, source=Source.OIDC)
+    bob = person_vouched(issuer=issuer, subject="0b0b", username="bob", values=None, source=Source.OIDC)
+    person_hand_over(user=bob, directory=row, by=None)
+    for each in (alice["id"], bob.pk):
+        for subject in ("mallory", ""):
+            change = {"op": "replace", "path": "externalId", "value": subject}
+            status, _ = entra.patch(f"/Users/{each}", change)
+            assert status == 409 or (each == bob.pk and not subject)
+    assert set(Identity.objects.values_list("subject", flat=True)) == {"0a21", "0b0b"}
+    status, _ = entra.patch(f"/Users/{bob.pk}", {"op": "add", "path": "externalId", "value": "0b0b"})
+    assert status == 200
+
+
 def test_whoever_is_switched_off_is_signed_out_for_good(entra: Pushing) -> None:
     alice = entra.person("alice")
     person = User.objects.get(username="alice")

@@ -293,3 +293,32 @@ def test_two_creates_at_once_make_one_person() -> None:
             thread.join()
         assert sorted(statuses) == [201, 409, 409, 409], connection.vendor
     assert User.objects.count() == Group.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_patches_at_once_none_undoes_the_other() -> None:
+    _, token = world.directory("Entra")
+    alice = Pushing(token).person("alice", name={"givenName": "A", "familyName": "A"})
+
+    def patch(**operation: Any) -> None:
+        try:
+            assert Pushing(token).patch(f"/Users/{alice['id']}", operation)[0] == 200
+        finally:
+            connections.close_all()
+
+    for turn in range(6):
+        active = turn % 2 == 0
+        threads = [
+            threading.Thread(target=patch, kwargs={"op": "replace", "path": path, "value": value})
+            for path, value in (
+                ("active", active),
+                ("name.givenName", f"G{turn}"),
+                ("name.familyName", f"F{turn}"),
+            )
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        person = User.objects.get(username="alice")
+        assert (person.is_active, person.first_name, person.last_name) == (active, f"G{turn}", f"F{turn}")

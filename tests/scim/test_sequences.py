@@ -171,6 +171,10 @@ def test_okta_creates_replaces_deactivates_and_brings_back(okta: Pushing) -> Non
     status, changed = okta.call("PUT", where, body)
     assert (status, changed["name"]["givenName"]) == (200, "Robert")
 
+    without = {key: value for key, value in body.items() if key != "externalId"}
+    status, changed = okta.call("PUT", where, without)
+    assert (status, changed["externalId"]) == (200, okta_bob()["externalId"])
+
     status, _ = okta.patch(where, {"op": "replace", "value": {"active": False}})
     assert status == 200
     assert not User.objects.get(pk=bob["id"]).is_active
