@@ -104,6 +104,15 @@ class UserAdmin(NotedAdmin[User], UserBase):
         """The record names people by id: they are made inactive, not deleted."""
         return False
 
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Of somebody whom a directory keeps only what was changed here: the rest may have been pushed
+        since the page was asked for."""
+        if not (change and hasattr(obj, "directory")):
+            return super().save_model(request, obj, form, change)
+        columns = {field.name for field in obj._meta.concrete_fields}
+        obj.save(update_fields=columns & set(form.changed_data))
+        return None
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Through the services that keep who came and went, and who was given what."""
         groups = form.cleaned_data.pop("groups", None)

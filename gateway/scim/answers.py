@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
+from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from pydantic import ValidationError
@@ -117,6 +118,8 @@ def _error(failure: Exception) -> Error:
             return Error(status=400, scim_type="invalidValue", detail=str(failure))
         case DocumentError():
             return Error(status=400, scim_type="invalidSyntax", detail=" ".join(failure.problems))
+        case SuspiciousOperation():
+            return Error(status=400, scim_type="invalidSyntax", detail="The request cannot be read.")
         case OperationalError() | InterfaceError():
             return Error(status=503, detail="The store does not answer. Try again shortly.")
     _log(failure)

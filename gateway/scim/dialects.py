@@ -82,13 +82,13 @@ def _only_address(path: str) -> str:
     return _PRIMARY.sub('emails[type eq "work"]', path)
 
 
-def person(body: Any) -> dict[str, Any]:
-    """The body of a POST or PUT, with the primary address first, and active unless it says otherwise."""
+def person(body: Any, *, active: bool = True) -> dict[str, Any]:
+    """The body of a POST or PUT, with the primary address first, and `active` where it does not say."""
     if not isinstance(body, Mapping):
         raise InvalidSyntaxException(detail="A person is a JSON object.")
     found = dict(body)
     if _get(found, "active") is None:
-        found = {key: value for key, value in found.items() if key.lower() != "active"} | {"active": True}
+        found = {key: value for key, value in found.items() if key.lower() != "active"} | {"active": active}
     for key, value in found.items():
         if key.lower() == "emails" and isinstance(value, list):
             found[key] = sorted(value, key=lambda each: not _is_primary(each))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from gateway.scim import views
+from gateway.scim import described, groups, people
 
 urlpatterns = [
-    re_path(r"^(?:Bulk|Me|\.search|Users/\.search|Groups/\.search)$", views.NotDone.as_view()),
-    path("Users", views.People.as_view(), name="scim-people"),
-    path("Users/<str:resource_id>", views.OnePerson.as_view(), name="scim-person"),
-    path("Groups", views.Groups.as_view(), name="scim-groups"),
-    path("Groups/<str:resource_id>", views.OneGroup.as_view(), name="scim-group"),
-    path("ServiceProviderConfig", views.Config.as_view(), name="scim-config"),
-    path("ResourceTypes", views.ResourceTypes.as_view(), name="scim-types"),
-    path("ResourceTypes/<str:name>", views.ResourceTypes.as_view(), name="scim-type"),
-    path("Schemas", views.Schemas.as_view(), name="scim-schemas"),
-    path("Schemas/<str:name>", views.Schemas.as_view(), name="scim-schema"),
-    re_path(r"^.*$", views.Missing.as_view()),
+    re_path(r"^(?:Bulk|Me|\.search|Users/\.search|Groups/\.search)$", described.NotDone.as_view()),
+    path("Users", people.People.as_view(), name="scim-people"),
+    path("Users/<str:resource_id>", people.OnePerson.as_view(), name="scim-person"),
+    path("Groups", groups.Groups.as_view(), name="scim-groups"),
+    path("Groups/<str:resource_id>", groups.OneGroup.as_view(), name="scim-group"),
+    path("ServiceProviderConfig", described.Config.as_view(), name="scim-config"),
+    path("ResourceTypes", described.ResourceTypes.as_view(), name="scim-types"),
+    path("ResourceTypes/<str:name>", described.ResourceTypes.as_view(), name="scim-type"),
+    path("Schemas", described.Schemas.as_view(), name="scim-schemas"),
+    path("Schemas/<str:name>", described.Schemas.as_view(), name="scim-schema"),
+    re_path(r"^.*$", described.Missing.as_view()),
 ]

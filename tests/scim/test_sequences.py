@@ -178,6 +178,9 @@ def test_okta_creates_replaces_deactivates_and_brings_back(okta: Pushing) -> Non
     status, _ = okta.patch(where, {"op": "replace", "value": {"active": False}})
     assert status == 200
     assert not User.objects.get(pk=bob["id"]).is_active
+    silent = {key: value for key, value in body.items() if key != "active"}
+    status, changed = okta.call("PUT", where, silent)
+    assert (status, changed["active"]) == (200, False), "saying nothing switches nobody on"
     status, _ = okta.call("PUT", where, body | {"active": True})
     assert status == 200
     assert User.objects.get(pk=bob["id"]).is_active
