@@ -5,6 +5,7 @@ The syntax is read by scim2-models (bounded in depth); values only ever become p
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -64,11 +65,15 @@ def exact_text(path: str) -> Column:
     return Column(build, ~Q(**{path: ""}))
 
 
-def text(path: str) -> Column:
-    """Capitals do not count. Equality goes through LOWER, which has an index where it matters."""
+def text(path: str, *, normal: bool = False) -> Column:
+    """Capitals do not count. Equality goes through LOWER, which has an index where it matters.
+
+    `normal`: the column holds one spelling (NFKC) only, whichever one is asked for.
+    """
 
     def build(op: CompareOperator, value: Any) -> Q:
         found = _string(value)
+        found = unicodedata.normalize("NFKC", found) if normal else found
         if op is CompareOperator.eq:
             return Q(Exact(Lower(path), Lower(Value(found))))
         return Q(**{f"{path}__i{_lookup(op)}": found})
@@ -128,7 +133,7 @@ def number(path: str) -> Column:
 PEOPLE: Final[Mapping[str, Column]] = {
     "id": uuid("pk"),
     "externalid": exact_text("external_id"),
-    "username": text("user__username"),
+    "username": text("user__username", normal=True),
     "name.givenname": text("user__first_name"),
     "name.familyname": text("user__last_name"),
     "emails": text("user__email"),
@@ -140,7 +145,7 @@ PEOPLE: Final[Mapping[str, Column]] = {
 GROUPS: Final[Mapping[str, Column]] = {
     "id": number("pk"),
     "externalid": exact_text("external_id"),
-    "displayname": text("group__name"),
+    "displayname": text("group__name", normal=True),
     "members": uuid("group__user__pk"),
     "members.value": uuid("group__user__pk"),
     "meta.lastmodified": moment("changed_at"),

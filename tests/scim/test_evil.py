@@ -92,6 +92,14 @@ def test_bodies_that_are_none(entra: Pushing, body: bytes, status: int) -> None:
     assert (response.status_code, response["Content-Type"]) == (status, SCIM), response.content
 
 
+def test_a_name_in_another_spelling_is_found_in_the_one_that_is_stored(entra: Pushing) -> None:
+    alice = entra.person("ａｌｉｃｅ")
+    assert alice["userName"] == "alice"
+    for name in ("ａｌｉｃｅ", "ALICE"):
+        found = entra.call("GET", "/Users", filter=f'userName eq "{name}"')[1]
+        assert [each["id"] for each in found["Resources"]] == [alice["id"]]
+
+
 def test_another_content_type_is_not_read(entra: Pushing) -> None:
     for kind in ("text/plain", "application/x-www-form-urlencoded", "application/xml"):
         response = entra.client.post("/scim/v2/Users", b"userName=a", content_type=kind)
