@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from gateway.checks import refusals
 from gateway.health import Health
+from gateway.scim.bounds import Bounded
 from gateway.static import Application, Receive, Send
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class Front:
             await self.static(scope, receive, send)
         elif path in ("/livez", "/readyz"):
             await Health(self.ready)(scope, receive, send)
+        elif path.startswith("/scim/"):
+            await Bounded(self.django)(scope, receive, send)
         else:
             await self.django(scope, receive, send)
 

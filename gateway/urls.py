@@ -8,6 +8,7 @@ from django.urls import include, path
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("gateway.api.urls")),
+    path("scim/v2/", include("gateway.scim.urls")),
     path("audit/", include("audit.urls")),
     path("", include("gateway.console.urls")),
 ]

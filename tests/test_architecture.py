@@ -55,6 +55,7 @@ ROOMS = {
             "gateway.front",
             "gateway.health",
             "gateway.management",
+            "gateway.scim",
             "gateway.server",
             "gateway.settings",
             "gateway.shape",

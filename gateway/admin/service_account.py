@@ -9,14 +9,15 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from gateway.admin.kept import KeepingForm
 from gateway.admin.person import person
 from gateway.identity.accounts import groups_beyond, owner_handed_over
 from gateway.identity.membership import membership_set
 from gateway.models import ServiceAccount, User
-from policies.admin.base import ModelForm, NotedAdmin, badge
+from policies.admin.base import NotedAdmin, badge
 
 
-class ServiceAccountForm(ModelForm[ServiceAccount]):
+class ServiceAccountForm(KeepingForm):
     asker: User  # set by the admin
 
     class Meta:
@@ -31,7 +32,7 @@ class ServiceAccountForm(ModelForm[ServiceAccount]):
 
     def clean_groups(self) -> Any:
         """Groups that the account has already may stay, whatever they open."""
-        groups = self.cleaned_data["groups"]
+        groups = super().clean_groups()
         held = set(self.instance.groups.all()) if not self.instance._state.adding else set()
         permission = f"gateway.{'change' if held else 'add'}_serviceaccount"
         if beyond := groups_beyond(set(groups) - held, self.asker.areas_with(permission)):

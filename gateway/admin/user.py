@@ -4,26 +4,50 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.safestring import SafeString
 
+from gateway.admin.kept import (
+    KeepingForm,
+    group_keeper,
+    keeper_badge,
+    mappings_of,
+    members_of,
+    roles_of,
+    rules_of,
+)
 from gateway.admin.person import person
 from gateway.admin.proposing import warn_of_rules
-from gateway.identity.membership import group_delete, membership_set, permissions_set
+from gateway.identity.membership import (
+    KeptByDirectory,
+    group_delete,
+    membership_set,
+    permissions_set,
+    refuse_kept,
+)
 from gateway.models import Identity, User
 from policies.admin.base import NotedAdmin, TabularInline, actor, badge
 
 if TYPE_CHECKING:
     UserBase = DjangoUserAdmin[User]
+    ChangeBase = UserChangeForm[User]
 else:
-    UserBase = DjangoUserAdmin
+    UserBase, ChangeBase = DjangoUserAdmin, UserChangeForm
 
 ESCALATION = ("is_superuser", "user_permissions")
+KEPT = ("username", "first_name", "last_name", "email", "is_active")
+"""What the directory says of a person whom it keeps. To stop somebody now, lock them."""
+
+
+class PersonForm(KeepingForm, ChangeBase):
+    """Django's form, but a directory's groups stay as they are."""
 
 
 class IdentitiesInline(TabularInline[Identity, User]):
@@ -34,8 +58,10 @@ class IdentitiesInline(TabularInline[Identity, User]):
 
 @admin.register(User)
 class UserAdmin(NotedAdmin[User], UserBase):
-    list_display = ("username", "full_name", "group_names", "active_badge", "last_login")
+    form = PersonForm
+    list_display = ("username", "full_name", "group_names", "kept_by", "active_badge", "last_login")
     list_filter = ("groups", "is_active", "is_staff")
+    list_select_related = ("directory__directory",)
     inlines = (IdentitiesInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
@@ -53,12 +79,21 @@ class UserAdmin(NotedAdmin[User], UserBase):
     def active_badge(self, user: User) -> SafeString:
         return badge("active", "Active") if user.is_active else badge("revoked", "Inactive")
 
+    @admin.display(description="kept")
+    def kept_by(self, user: User) -> SafeString:
+        return keeper_badge(user)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        shown = super().get_fieldsets(request, obj)
+        return [*shown, ("Directory", {"fields": ("kept_by",)})] if obj else shown
+
     def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
         return self.inlines if obj else ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         locked = () if actor(request).is_superuser else ESCALATION
-        return ("last_login", "date_joined", *locked)
+        kept = KEPT if obj is not None and hasattr(obj, "directory") else ()
+        return ("last_login", "date_joined", "kept_by", *locked, *kept)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Whoever may edit people may not thereby become, or take over, a superuser."""
@@ -68,6 +103,15 @@ class UserAdmin(NotedAdmin[User], UserBase):
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """The record names people by id: they are made inactive, not deleted."""
         return False
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Of somebody whom a directory keeps only what was changed here: the rest may have been pushed
+        since the page was asked for."""
+        if not (change and hasattr(obj, "directory")):
+            return super().save_model(request, obj, form, change)
+        columns = {field.name for field in obj._meta.concrete_fields}
+        obj.save(update_fields=columns & set(form.changed_data))
+        return None
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Through the services that keep who came and went, and who was given what."""
@@ -85,12 +129,75 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class GroupAdmin(NotedAdmin[Group], DjangoGroupAdmin):
-    """Groups carry permissions as well: only a superuser changes those."""
+    """Groups carry permissions as well: only a superuser changes those. A group may be there before anybody
+    is in it, so that access rules and roles wait for whoever signs in or is pushed."""
 
     noted_by_services: ClassVar = frozenset({"deleted"})
+    list_display = ("name", "kept_by", "people", "rules", "roles")
+    list_select_related = ("directory__directory",)
+    hanging = ("kept_by", "members", "access_rules_shown", "roles_shown", "mappings_shown")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
+        rows = super().get_queryset(request).prefetch_related("mappings")
+        people, rules = Count("user", distinct=True), Count("access_rules", distinct=True)
+        return rows.annotate(n_people=people, n_rules=rules, n_roles=Count("role_grants", distinct=True))
+
+    @admin.display(description="kept")
+    def kept_by(self, group: Group) -> SafeString:
+        return group_keeper(group)
+
+    @admin.display(description="people", ordering="n_people")
+    def people(self, group: Any) -> str:
+        return str(group.n_people)
+
+    @admin.display(description="access rules", ordering="n_rules")
+    def rules(self, group: Any) -> str:
+        return str(group.n_rules)
+
+    @admin.display(description="roles", ordering="n_roles")
+    def roles(self, group: Any) -> str:
+        return str(group.n_roles)
+
+    @admin.display(description="members")
+    def members(self, group: Group) -> SafeString | str:
+        return members_of(group)
+
+    @admin.display(description="access rules")
+    def access_rules_shown(self, group: Group) -> SafeString | str:
+        return rules_of(group)
+
+    @admin.display(description="roles")
+    def roles_shown(self, group: Group) -> str:
+        return roles_of(group)
+
+    @admin.display(description="claims that open it")
+    def mappings_shown(self, group: Group) -> str:
+        return mappings_of(group)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        shown = list(super().get_fieldsets(request, obj))
+        return [*shown, ("Who is in it, and what for", {"fields": self.hanging})] if obj else shown
+
+    def get_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        return ("name", "permissions")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
-        return () if actor(request).is_superuser else ("permissions",)
+        locked = () if actor(request).is_superuser else ("permissions",)
+        kept = ("name",) if obj is not None and hasattr(obj, "directory") else ()
+        return (*self.hanging, *locked, *kept)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        """A directory's group goes with its directory, or after it was taken back."""
+        kept = obj is not None and hasattr(obj, "directory")
+        return not kept and super().has_delete_permission(request, obj)
+
+    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Deleting several: one of them may be a directory's."""
+        try:
+            return super().changelist_view(request, *args, **kwargs)
+        except KeptByDirectory as refusal:
+            messages.error(request, str(refusal))
+            return redirect(request.path)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         given = form.cleaned_data.pop("permissions", None)
@@ -106,5 +213,6 @@ class GroupAdmin(NotedAdmin[Group], DjangoGroupAdmin):
         group_delete(group=obj, by=person(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
+        refuse_kept(queryset)
         for group in queryset:
             group_delete(group=group, by=person(request))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from gateway.api import accounts, changes, keys, openapi, questions, readers, stopping
+from gateway.api import accounts, changes, groups, keys, openapi, questions, readers, stopping
 
 urlpatterns = [
     path("openapi.json", openapi.OpenApi.as_view()),
@@ -12,6 +12,8 @@ urlpatterns = [
     path("areas/<uuid:pk>", readers.AreaOne.as_view()),
     path("endpoints", readers.EndpointList.as_view()),
     path("endpoints/<uuid:pk>", readers.EndpointOne.as_view()),
+    path("groups", groups.GroupList.as_view()),
+    path("groups/<int:pk>", groups.GroupOne.as_view()),
     path("access-rules", readers.AccessRuleList.as_view()),
     path("access-rules/<uuid:pk>", readers.AccessRuleOne.as_view()),
     path("schemas", readers.SchemaList.as_view()),

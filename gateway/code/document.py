@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
@@ -165,8 +166,8 @@ def parse_json(data: bytes) -> Any:
 def _pairs(pairs: list[tuple[str, Any]]) -> Mapped:
     found = Mapped(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
         raise DocumentError([f"the key “{twice[:60]}” comes twice."])
     return found
 

@@ -169,7 +169,7 @@ def _sync(issuer: Issuer, person: User, values: Collection[str], source: Source,
     sources = membership_sources(person)
     held = {group.pk for group in person.groups.all()}
     given = given if adds else given & held
-    kept = {pk for pk in held if sources.get(pk) not in VOUCHED}
+    kept = {pk for pk in held if sources.get(pk) not in VOUCHED} | (held - _free(held))
     groups = Group.objects.filter(pk__in=(given & _free(given - held)) | (given & held) | kept)
     membership_set(member=person, groups=groups, by=None, source=source)
 

@@ -10,6 +10,7 @@ import pytest
 
 from gateway import front
 from gateway.front import Front
+from gateway.scim.bounds import LARGEST
 from gateway.static import StaticFiles, respond
 
 from .asgi import ask
@@ -47,6 +48,7 @@ def house(*, ready: bool = True, problem: Exception | None = None) -> Front:
         ("/livez", b"ok\n"),
         ("/readyz", b"ok\n"),
         ("/readyz/", b"django"),
+        ("/scim/v2/Users", b"django"),
         ("/", b"django"),
     ],
 )
@@ -117,3 +119,25 @@ def test_an_unchanged_file_is_not_sent_again() -> None:
         StaticFiles(), "GET", "/static/admin/css/base.css", headers=[("If-None-Match", first.headers["etag"])]
     )
     assert (again.status, again.body) == (304, b"")
+
+
+class Reader:
+    """An application that reads to the end and says how much there was."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        size = 0
+        while (message := await receive())["type"] == "http.request":
+            size += len(message["body"])
+            if not message["more_body"]:
+                break
+        await respond(send, 200, [], str(size).encode())
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["by its header", "while it is read"])
+def test_a_directorys_body_is_bounded_before_anything_keeps_it(told: bool) -> None:
+    door = Front(Named("proxy"), lambda: True, Named("static"), Reader())
+    for size, status in ((LARGEST, 200), (LARGEST + 1, 413)):
+        headers = [("Content-Length", str(size))] if told else []
+        answer = ask(door, "POST", "/scim/v2/Users", body=b"x" * size, headers=headers)
+        assert answer.status == status
+    assert answer.headers["content-type"] == "application/scim+json"
