@@ -32,6 +32,8 @@ ROOMS = {
     "gateway.access_rules": "base",
     "gateway.history_triggers": "base",
     "gateway.areas": "base",
+    "gateway.deployment": "base",
+    "gateway.issuers": "base",
     "gateway.callers": "base",
     "gateway.kinds": "base",
     "gateway.identity": "base",
