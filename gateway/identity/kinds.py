@@ -20,7 +20,7 @@ from policies.proposals import Apply, Check, Gone, Kind, Look, Payload, Row, Sig
 
 CONFIRM: Final = "policies.confirm_identity"
 RULES: Final = "mappings"
-"""In a payload, beside an issuer's columns: all of its rules, each as `match`, `value` and `group` (a key)."""
+"""In a payload, beside the columns: all rules, each as `match`, `value` and `group` (a key)."""
 
 
 def register_all() -> None:

@@ -189,7 +189,7 @@ def test_the_credential_of_an_introspection_is_sealed_for_its_origin() -> None:
 def test_an_issuer_keeps_its_identifier_since_people_are_known_by_it() -> None:
     made = saved()
     made.issuer = "https://elsewhere.example.com"
-    with pytest.raises(ValidationError, match="keeps its identifier"):
+    with pytest.raises(ValidationError, match="keeps identifier"):
         issuer_save(issuer=made, by=None)
 
 
