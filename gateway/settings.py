@@ -117,6 +117,8 @@ SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
 # --- who may come in --------------------------------------------------------------------------------
 AUTH_USER_MODEL = "gateway.User"
+ROLE_BACKEND = "gateway.identity.backend.RoleBackend"  # says who may do what, and where
+AUTHENTICATION_BACKENDS = [ROLE_BACKEND]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"

@@ -23,11 +23,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -247,13 +248,9 @@ def waiting_for(person: AbstractUser) -> Q:
 
 def confirmers(proposal: Proposal) -> list[AbstractUser]:
     """The active people who may confirm it, in order of their names."""
-    wanted = KINDS[proposal.kind].confirm
-    people = get_user_model()._default_manager.filter(is_active=True).exclude(pk=proposal.proposed_by_id)
-    app, _, codename = wanted.partition(".")
-    held = Q(is_superuser=True)
-    for path in ("groups__permissions", "user_permissions"):
-        held |= Q(**{f"{path}__content_type__app_label": app, f"{path}__codename": codename})
-    return list(people.filter(held).distinct().order_by("username"))
+    people = cast(UserManager[AbstractUser], get_user_model()._default_manager)
+    able = people.with_perm(KINDS[proposal.kind].confirm, backend=settings.ROLE_BACKEND, obj=proposal)
+    return list(able.exclude(pk=proposal.proposed_by_id).order_by("username"))
 
 
 def _confirm(

@@ -12,15 +12,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
-from django.contrib.auth.models import Permission
-from django.db.models import Q
+from django.db.models import Model, Q
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
+from gateway.identity.held import Held, held_by_program
 from gateway.identity.keys import digest, has_shape
+from gateway.identity.reach import Reach
 from gateway.models import ApiKey, Lock, ServiceAccount, User
 from gateway.models.lock import lock_in_force
 from policies.history import acting
@@ -38,14 +39,19 @@ class Program:
 
     account: ServiceAccount
     key: ApiKey
-    permissions: frozenset[str]
+    held: Held
 
     @property
     def pk(self) -> Any:
         return self.account.pk
 
-    def has_perm(self, permission: str) -> bool:
-        return permission in self.permissions
+    def has_perm(self, permission: str, row: Model | None = None) -> bool:
+        """Whether it may do something anywhere, or to this row."""
+        return self.held.has(permission, row)
+
+    def areas_with(self, permission: str) -> Reach:
+        """Where it may do something."""
+        return self.held.reach(permission)
 
     def __str__(self) -> str:
         return self.account.name
@@ -94,18 +100,12 @@ def _program(tag: bytes) -> tuple[Program, ApiKey]:
         raise PermissionDenied("A person's key calls models only. Use the key of a service account here.")
     if not (account.is_active and account.owner.is_active) or _locked(account):
         raise AuthenticationFailed(UNKNOWN)
-    return Program(account, row, _permissions(account)), row
+    return Program(account, row, held_by_program(account)), row
 
 
 def _locked(account: ServiceAccount) -> bool:
     on = Q(service_account=account) | Q(user=account.owner_id) | Q(area=account.area_id)
     return Lock.objects.filter(on, lock_in_force(timezone.now())).exists()
-
-
-def _permissions(account: ServiceAccount) -> frozenset[str]:
-    held = Permission.objects.filter(group__in=account.groups.all()).order_by()
-    names = held.values_list("content_type__app_label", "codename")
-    return frozenset(f"{app}.{codename}" for app, codename in names)
 
 
 def person_of(request: Request) -> User:

@@ -1,19 +1,23 @@
-"""Roles as data: each is a set of permissions that a group can be given. Nothing here is asked per call.
+"""Roles as data: each is a set of permissions that a group holds in an area or everywhere (`RoleGrant`).
+
+Nothing here is asked per call.
 
 Access to models is another matter: it is granted by access rules (`gateway.models.access_rule`) only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
-from django.contrib.auth.models import Group, Permission
+from django.apps import apps
+from django.contrib.auth.models import Group
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Model
+from django.db.models.options import Options
 
-from gateway.identity.membership import permissions_set
-from gateway.models import User
+from gateway.models import Area, RoleGrant, User
 from policies.history import attributed
 from policies.journal import note
 
@@ -90,39 +94,64 @@ ROLES: Mapping[str, Role] = {
             ),
         ),
     ),
+    "operator": Role(
+        "Operator",
+        (
+            ("gateway", VIEW, ("area", "endpoint", "credential", "accessrule", "user", "serviceaccount")),
+            ("gateway", ("view", "add", "change"), ("lock",)),
+            ("gateway", ("cut",), ("cut",)),
+        ),
+    ),
+    "client_developer": Role("Client developer", (("gateway", VIEW, ("endpoint", "accessrule")),)),
 }
 
 
 @attributed
-def role_grant(*, group: Group, role: str, by: User | None) -> None:
-    """Give a group everything that the role may do; what it has already stays."""
+def role_grant(*, group: Group, role: str, by: User | None, area: Area | None = None) -> RoleGrant:
+    """Give a group a role in an area, or everywhere. One that it has already stays as it is."""
     with transaction.atomic():
-        held = group.permissions.select_related("content_type")
-        permissions_set(holder=group, permissions=[*held, *permissions(role)], by=by)
-        note(action="role.granted", by=by, target=group, facts={"group": group.name, "role": role})
+        found = RoleGrant.objects.filter(group=group, role=role, area=area).first()
+        if found is not None:
+            return found
+        grant = RoleGrant(group=group, role=role, area=area, created_by=by)
+        grant.save(force_insert=True)
+        note(action="role.granted", by=by, target=group, facts=_facts(grant))
+    return grant
 
 
-def permissions(role: str) -> list[Permission]:
-    """The permissions that a role means in this deployment."""
-    wanted = Q(pk__in=[])
-    for app, verbs, models in ROLES[role].grants:
-        wanted |= _wanted(app, verbs, models)
-    return list(Permission.objects.filter(wanted).select_related("content_type"))
+@attributed
+def role_withdraw(*, grant: RoleGrant, by: User | None) -> None:
+    """Take a role from a group again."""
+    with transaction.atomic():
+        note(action="role.withdrawn", by=by, target=grant.group, facts=_facts(grant))
+        grant.delete()
+
+
+def _facts(grant: RoleGrant) -> dict[str, str]:
+    area = grant.area.slug if grant.area else ""
+    return {"group": grant.group.name, "role": grant.role, "area": area}
+
+
+@cache
+def role_permissions(role: str) -> frozenset[str]:
+    """The permissions that a role means, as `app.codename`."""
+    return frozenset(
+        f"{app}.{codename}"
+        for app, verbs, models in ROLES[role].grants
+        for model in apps.get_app_config(app).get_models()
+        if not models or model._meta.model_name in models
+        for codename in _codenames(model._meta)
+        if codename.startswith(tuple(f"{verb}_" for verb in verbs))
+    )
 
 
 def roles_of(user: User) -> list[str]:
-    """The roles whose every permission this person has."""
-    held = user.get_all_permissions()
-    return [role for role in ROLES if _names(permissions(role)) <= held]
+    """The roles that this person holds somewhere."""
+    held = set(RoleGrant.objects.filter(group__user=user).values_list("role", flat=True))
+    return [role for role in ROLES if role in held]
 
 
-def _wanted(app: str, verbs: Iterable[str], models: Iterable[str]) -> Q:
-    verb = Q()
-    for each in verbs:
-        verb |= Q(codename__startswith=f"{each}_")
-    named = Q(content_type__model__in=list(models)) if models else Q()
-    return Q(content_type__app_label=app) & verb & named
-
-
-def _names(found: Iterable[Permission]) -> set[str]:
-    return {f"{each.content_type.app_label}.{each.codename}" for each in found}
+def _codenames(meta: Options[Model]) -> list[str]:
+    return [f"{verb}_{meta.model_name}" for verb in meta.default_permissions] + [
+        codename for codename, _ in meta.permissions
+    ]

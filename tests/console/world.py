@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from django.apps import apps
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 
-from gateway.identity.authz import permissions
+from gateway.identity.authz import role_grant
 from gateway.models import User
 from policies import services
 from policies.engine.types import Gate, Matcher, Style
@@ -25,7 +25,9 @@ def editor(name: str = "eve", *extra: str) -> User:
 
 def holder(name: str, role: str, *extra: str) -> User:
     person = world.person(name, password="pw", is_staff=True)
-    person.user_permissions.add(*permissions(role))
+    group, _ = Group.objects.get_or_create(name=role)
+    role_grant(group=group, role=role, by=None)
+    person.groups.add(group)
     person.user_permissions.add(*Permission.objects.filter(codename__in=extra))
     return person
 

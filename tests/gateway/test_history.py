@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.db import DatabaseError, connection, models, transaction
 from django.test import Client
 from django.urls import reverse
@@ -18,7 +18,7 @@ from gateway.credentials.secret import Secret
 from gateway.credentials.services import credential_move, credential_set, endpoint_attach
 from gateway.identity.authz import role_grant
 from gateway.identity.keys import api_key_revoke
-from gateway.identity.membership import membership_set, membership_sources
+from gateway.identity.membership import membership_set, membership_sources, permissions_set
 from gateway.models import (
     AccessRule,
     ApiKey,
@@ -172,6 +172,7 @@ def test_history_is_written_once() -> None:
     group = Group.objects.create(name="g")
     membership_set(member=alice, groups=[group], by=None)
     role_grant(group=group, role="publisher", by=None)
+    permissions_set(holder=group, permissions=Permission.objects.all()[:1], by=None)
     for rows_of in (
         history_of(DataClass).all(),
         history_of(SchemaVersion).filter(schema_id=schema.pk),

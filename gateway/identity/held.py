@@ -1,0 +1,56 @@
+"""What somebody holds: roles in areas, and permissions that count everywhere. People and programs alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from django.contrib.auth.models import Permission
+from django.db.models import Model, QuerySet
+
+from gateway.identity.authz import role_permissions
+from gateway.identity.reach import EVERYWHERE, Reach
+from gateway.models import RoleGrant, ServiceAccount, User
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """`past_roles` are permissions (`app.codename`) given straight to a group or a person."""
+
+    grants: tuple[RoleGrant, ...] = ()
+    past_roles: frozenset[str] = field(default_factory=frozenset)
+
+    def everything(self) -> frozenset[str]:
+        """What may be done somewhere."""
+        return self.past_roles.union(*[role_permissions(grant.role) for grant in self.grants])
+
+    def reach(self, perm: str) -> Reach:
+        """Where it may be done."""
+        if perm in self.past_roles:
+            return EVERYWHERE
+        areas = [grant.area for grant in self.grants if perm in role_permissions(grant.role)]
+        if None in areas:
+            return EVERYWHERE
+        inside = [area for area in areas if area is not None]
+        return Reach(False, frozenset(area.pk for area in inside), frozenset(area.slug for area in inside))
+
+    def has(self, perm: str, row: Model | None = None) -> bool:
+        """Whether it may be done: anywhere, or to this row."""
+        return bool(self.reach(perm)) if row is None else self.reach(perm).covers_row(row)
+
+
+def held_by_program(account: ServiceAccount) -> Held:
+    """What a service account may do by its groups, never by its owner."""
+    groups = account.groups.all()
+    rows = Permission.objects.filter(group__in=groups).order_by()
+    names = rows.values_list("content_type__app_label", "codename")
+    past_roles = frozenset(f"{app}.{codename}" for app, codename in names)
+    return Held(_grants(RoleGrant.objects.filter(group__in=groups)), past_roles)
+
+
+def grants_of(person: User) -> tuple[RoleGrant, ...]:
+    """The roles that a person's groups hold."""
+    return _grants(RoleGrant.objects.filter(group__user=person))
+
+
+def _grants(rows: QuerySet[RoleGrant]) -> tuple[RoleGrant, ...]:
+    return tuple(rows.select_related("area").distinct())

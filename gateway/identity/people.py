@@ -1,0 +1,142 @@
+"""Who an issuer vouches for: the person is found by (issuer, subject) or made, and their groups follow.
+
+Every way in (OIDC, SAML, bearer token) calls `person_vouched` once the issuer's word has been verified, and
+nothing else makes people out of claims. A name or an e-mail address never links anybody (P14).
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Collection
+from typing import Final
+
+from django.contrib.auth.models import Group
+from django.db import IntegrityError, transaction
+
+from gateway.identity.mapping import MappingRule, groups_given
+from gateway.identity.membership import membership_set, membership_sources
+from gateway.models import Identity, Issuer, Source, User
+from policies.history import attributed
+from policies.journal import note
+
+VOUCHED: Final = frozenset({Source.OIDC, Source.SAML, Source.TOKEN})
+"""Where memberships come from that an issuer's latest word may take away again."""
+
+_UNFIT: Final = re.compile(r"[^\w.@+-]+")
+
+
+class NotVouched(Exception):
+    """Nobody can come in on this word. `code`: unknown_person | inactive | not_a_person."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@attributed
+def person_vouched(
+    *,
+    issuer: Issuer,
+    subject: str,
+    name: str = "",
+    username: str = "",
+    email: str = "",
+    values: Collection[str] | None,
+    source: Source,
+    by: User | None = None,
+) -> User:
+    """The active person behind a verified (issuer, subject), with the groups that `values` stand for.
+
+    `values` None: the issuer says nothing of groups, so memberships stay. Memberships given by hand or by a
+    directory stay in any case, and so do the members of a directory's groups. Raises `NotVouched`.
+    """
+    try:
+        with transaction.atomic():
+            return _vouched(issuer, subject, name, username, email, values, source)
+    except IntegrityError:  # another process met the same person at the same time
+        with transaction.atomic():
+            return _vouched(issuer, subject, name, username, email, values, source)
+
+
+def rules_of(issuer: Issuer) -> list[MappingRule]:
+    """The issuer's rules about groups, as `mapping` takes them."""
+    rows = issuer.mappings.order_by("match", "value", "id")
+    return [MappingRule(row.match, row.value, row.group_id) for row in rows]
+
+
+def groups_named() -> dict[str, int]:
+    """Every group by its name."""
+    return dict(Group.objects.values_list("name", "id"))
+
+
+def _vouched(
+    issuer: Issuer,
+    subject: str,
+    name: str,
+    username: str,
+    email: str,
+    values: Collection[str] | None,
+    source: Source,
+) -> User:
+    identity = Identity.objects.select_related("user").filter(issuer=issuer.issuer, subject=subject).first()
+    if identity is None:
+        if not issuer.creates_people:
+            raise NotVouched("unknown_person")
+        identity = _added(issuer, subject, name, username, email)
+    person = identity.user
+    if person is None:
+        raise NotVouched("not_a_person")
+    if not person.is_active:
+        raise NotVouched("inactive")
+    _renamed(identity, person, name)
+    if values is not None:
+        _sync(issuer, person, values, source)
+    return person
+
+
+def _added(issuer: Issuer, subject: str, name: str, username: str, email: str) -> Identity:
+    person = User(username=_free_username(username or email or subject), email=email[:254])
+    person.first_name = name[: User._meta.get_field("first_name").max_length or 0]
+    person.set_unusable_password()
+    person.save(force_insert=True)
+    identity = Identity(user=person, issuer=issuer.issuer, subject=subject, name=name[:255])
+    identity.save(force_insert=True)
+    facts = {"name": person.username, "issuer": issuer.issuer, "subject": subject}
+    note(action="person.added", by=None, target=person, facts=facts)
+    return identity
+
+
+def _free_username(wanted: str) -> str:
+    """A user name like the one that was asked for. It links nobody, so it may differ."""
+    base = _UNFIT.sub("-", wanted).strip("-")[:140] or "person"
+    name = base
+    while User.objects.filter(username__iexact=name).exists():
+        name = f"{base}-{secrets.token_hex(3)}"
+    return name
+
+
+def _renamed(identity: Identity, person: User, name: str) -> None:
+    """The issuer's latest name for them; a directory that keeps the person knows better."""
+    if not name or identity.name == name[:255]:
+        return
+    identity.name = name[:255]
+    identity.save(update_fields=["name"])
+    if not hasattr(person, "directory"):
+        person.first_name, person.last_name = name[:150], ""
+        person.save(update_fields=["first_name", "last_name"])
+
+
+def _sync(issuer: Issuer, person: User, values: Collection[str], source: Source) -> None:
+    given = groups_given(values, rules_of(issuer), groups_named())
+    sources = membership_sources(person)
+    held = {group.pk for group in person.groups.all()}
+    kept = {pk for pk in held if sources.get(pk) not in VOUCHED}
+    groups = Group.objects.filter(pk__in=(given & _free(given - held)) | (given & held) | kept)
+    membership_set(member=person, groups=groups, by=None, source=source)
+
+
+def _free(groups: Collection[int]) -> frozenset[int]:
+    """Of these groups those whose members do not come from a directory alone."""
+    rows = Group.objects.filter(pk__in=groups, directory=None)
+    return frozenset(rows.values_list("pk", flat=True))
