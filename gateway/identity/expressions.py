@@ -7,16 +7,15 @@ if the ways that there are on the longest value are few, counted from how it is 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from typing import Any, Final
 
+from gateway.identity.mapping import LONGEST_TRIED
 from policies.engine.alphabet import parsed
 
-LONGEST_VALUE: Final = 300
-"""Characters of a claim's value that are looked at; longer ones match nothing."""
-
 MOST_WAYS: Final = 200_000
-"""About ten milliseconds of trying."""
+"""About five milliseconds of trying."""
 
 _ANY_TIMES: Final = "MAXREPEAT"
 _LOOKING: Final = frozenset(("ASSERT", "ASSERT_NOT", "GROUPREF", "GROUPREF_EXISTS"))
@@ -29,13 +28,9 @@ class _Refused(Exception):
 
 def expression_problem(text: str) -> str:
     """Why this expression is not accepted, in words; empty if it is."""
-    try:
-        re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        return f"This is no expression: {getattr(error, 'msg', 'too deep')}."
     tree = parsed(text)
     if tree is None:
-        return "This is no expression that is understood here."
+        return f"This is no expression{_where(text)}."
     try:
         ways = _ways(tree)
     except _Refused as refusal:
@@ -43,9 +38,14 @@ def expression_problem(text: str) -> str:
     return "" if ways <= MOST_WAYS else "This has too many repeats that can be read in several ways."
 
 
-def groups_in(text: str) -> int:
-    """How many groups in brackets an accepted expression has."""
-    return re.compile(text).groups
+def _where(text: str) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        return f": {getattr(error, 'msg', 'too deep')}"
+    return " that is read in one way only"
 
 
 def _ways(items: Iterable[tuple[Any, Any]]) -> int:
@@ -72,7 +72,7 @@ def _item(op: str, value: Any) -> int:
 
 def _repeat(low: Any, high: Any, items: Any) -> int:
     """One character repeated, or a fixed number of times: few ways. Anything else within is refused."""
-    most = LONGEST_VALUE if str(high) == _ANY_TIMES else min(int(high), LONGEST_VALUE)
+    most = LONGEST_TRIED if str(high) == _ANY_TIMES else min(int(high), LONGEST_TRIED)
     span = most - min(int(low), most) + 1
     if most <= 1:
         return span * _ways(items)

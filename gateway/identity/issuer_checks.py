@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db.models import Q
 
-from gateway.identity.expressions import expression_problem, groups_in
+from gateway.identity.expressions import expression_problem
 from gateway.models import GroupMapping, Issuer, IssuerKind, Match, Overage
 from gateway.models.issuer import ALGORITHMS
 
@@ -221,11 +221,8 @@ def _rule_problems(rule: GroupMapping, known: set[int]) -> Iterator[str]:
         yield "There is no such group."
     if rule.match == Match.EXACT and rule.group_id is None:
         yield "Choose the group that this value stands for."
-    if rule.match == Match.REGEX and rule.value:
-        if problem := expression_problem(rule.value):
-            yield problem
-        elif rule.group_id is None and not groups_in(rule.value):
-            yield "Put the part that names the group in brackets, or choose a group."
+    if rule.match == Match.REGEX and (problem := expression_problem(rule.value)):
+        yield problem
 
 
 def _rule_warnings(mappings: Sequence[GroupMapping]) -> Iterator[Line]:
