@@ -19,11 +19,30 @@ from gateway.identity.kinds import issuer_payload, rules_differ
 from gateway.issuers import FIELDS, issuer_delete, issuer_save, issuers_need_two
 from gateway.models import GroupMapping, Issuer, IssuerKind
 from gateway.models.issuer import ALGORITHMS, default_algorithms
-from policies.admin.base import BaseInlineFormSet, TabularInline, ToolsAdmin, actor, badge, require, words_field
+from policies.admin.base import (
+    BaseInlineFormSet,
+    TabularInline,
+    ToolsAdmin,
+    actor,
+    badge,
+    require,
+    words_field,
+)
 from policies.content import changed
 
 
+def _url(name: str) -> forms.URLField:
+    """Django 5.2 would take `http` where no scheme is written."""
+    field = cast(Any, Issuer._meta.get_field(name))
+    widget = forms.URLInput(attrs={"class": "vURLField"})
+    return forms.URLField(
+        required=False, max_length=500, assume_scheme="https", widget=widget, help_text=field.help_text
+    )
+
+
 class IssuerForm(ReasonForm[Issuer]):
+    jwks_uri = _url("jwks_uri")
+    introspection_url = _url("introspection_url")
     algorithms = forms.MultipleChoiceField(
         choices=[(each, each) for each in ALGORITHMS],
         widget=forms.CheckboxSelectMultiple,
@@ -67,7 +86,11 @@ class RuleFormSet(BaseInlineFormSet[GroupMapping, Issuer, Any]):
     def kept(self) -> list[Any]:
         """The forms of the rules that there are to be."""
         gone = self.deleted_forms
-        return [form for form in self.forms if form not in gone and (not form.instance._state.adding or form.has_changed())]
+        return [
+            form
+            for form in self.forms
+            if form not in gone and (not form.instance._state.adding or form.has_changed())
+        ]
 
 
 class RulesInline(TabularInline[GroupMapping, Issuer]):
@@ -161,7 +184,11 @@ class IssuerAdmin(ProposingAdmin[Issuer], ToolsAdmin[Issuer]):
         return badge("active", "On") if issuer.enabled else badge("retired", "Off")
 
     def get_fieldsets(self, request: HttpRequest, obj: Issuer | None = None) -> Any:
-        return [*self.fieldsets, ("Two people", {"fields": ("reason",)})] if issuers_need_two() else self.fieldsets
+        return (
+            [*self.fieldsets, ("Two people", {"fields": ("reason",)})]
+            if issuers_need_two()
+            else self.fieldsets
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Issuer | None = None) -> Any:
         return ("kind", "issuer") if obj else ()

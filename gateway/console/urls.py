@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from gateway.console import drift, explain, preview, proposing, timeline, views
+from gateway.console import drift, explain, preview, proposing, timeline, trying, views
 from gateway.console.playground import playground
 
 urlpatterns = [
@@ -22,6 +22,7 @@ urlpatterns = [
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("explain/", explain.page, name="explain"),
+    path("issuers/try/", trying.page, name="issuers_try"),
     path("history/", timeline.history, name="history"),
     path("proposals/", proposing.proposal_list, name="proposals"),
     path("proposals/<uuid:proposal_id>/", proposing.proposal_page, name="proposal"),

@@ -88,7 +88,7 @@ def url_problem(text: str, *, plain: str = "https", query: bool = False) -> str:
 
 def _plain_is_fine(parts: SplitResult) -> bool:
     """Without TLS only where the whole deployment does without it, and only to this machine."""
-    if not (settings.PLAIN_HTTP or settings.DEBUG):
+    if not settings.PLAIN_HTTP:
         return False
     host = parts.hostname or ""
     if host == "localhost":

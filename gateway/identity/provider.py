@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import orjson
+from django.conf import settings
 
-from gateway.credentials.outbound import AddressRefused, AnswerRefused, OutboundError, outbound_client
+from gateway.credentials.outbound import FetchFailed, fetch
 from gateway.identity.issuer_checks import url_problem
 from gateway.models import Issuer
 
@@ -17,6 +17,14 @@ WELL_KNOWN: Final = "/.well-known/openid-configuration"
 LARGEST: Final = 256 * 1024
 SECONDS: Final = 5.0
 LONGEST: Final = 300
+FAILED: Final = {
+    "address": "Its name leads to an address that may not be connected to. "
+    "A private one has to be allowed in its settings.",
+    "timeout": f"It did not answer within {SECONDS:.0f} seconds.",
+    "too_large": f"Its answer is larger than {LARGEST // 1024} KB, or compressed.",
+    "url": "This address is not one that may be asked.",
+    "transport": "There was no connection: no such name, nobody listens, or its certificate is not trusted.",
+}
 SHOWN: Final = (
     ("Authorisation", "authorization_endpoint"),
     ("Token", "token_endpoint"),
@@ -63,44 +71,28 @@ def look(issuer: Issuer) -> Look:
 
 
 def _fetch(url: str, allow_private: bool) -> tuple[Mapping[str, Any] | None, str]:
-    parts = urlsplit(url)
+    """The document, or why there is none."""
     try:
-        origin = f"{parts.scheme}://{parts.netloc}"
-        with outbound_client(
-            origin=origin, allow_private=allow_private, timeout=SECONDS, max_bytes=LARGEST
-        ) as client:
-            response = client.get(parts.path)
-    except AddressRefused as refusal:
-        return None, f"It may not be connected to: {refusal}. Private addresses have to be allowed above."
-    except AnswerRefused as refusal:
-        return None, f"It was not read: {refusal}."
-    except (OutboundError, ValueError):
-        return None, "This address is not one that may be asked."
-    except Exception as failure:
-        if not type(failure).__module__.startswith("httpx"):
-            raise
-        return None, f"It did not answer: {_why(failure)}."
-    if response.is_redirect:
-        return None, f"It answered {response.status_code}, a redirect, which is not followed."
-    if response.status_code != 200:
-        return None, f"It answered {response.status_code} instead of 200."
+        answer = fetch(
+            url,
+            allow_private=allow_private,
+            allow_loopback=settings.PLAIN_HTTP,
+            seconds=SECONDS,
+            max_bytes=LARGEST,
+        )
+    except FetchFailed as failure:
+        return None, FAILED.get(failure.code, FAILED["transport"])
+    if 300 <= answer.status < 400:
+        return None, f"It answered {answer.status}, a redirect, which is not followed."
+    if answer.status != 200:
+        return None, f"It answered {answer.status} instead of 200."
     try:
-        document = orjson.loads(response.content)
+        document = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
         document = None
     if not isinstance(document, Mapping):
         return None, "What it answered is no JSON object."
     return document, ""
-
-
-def _why(failure: Exception) -> str:
-    name = type(failure).__name__
-    if "Timeout" in name:
-        return f"no word within {SECONDS:.0f} seconds"
-    text = str(failure)
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return "its certificate is not one that this machine trusts"
-    return "the name does not resolve" if "resolve" in text else "no connection"
 
 
 def _differences(issuer: Issuer, document: Mapping[str, Any]) -> Iterator[str]:
