@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from audit.recorder import Recorder, StoreUnavailable
 from gateway.identity.keys import digest
+from gateway.identity.network import TrustedProxies
 from gateway.proxy import admission, routes
 from gateway.proxy.admission import ClientGone, RequestHead
 from gateway.proxy.distinct import Distinct
@@ -67,6 +68,8 @@ class StreamCut(Exception):
 
 class Proxy:
     """One per process. `startup` and `shutdown` belong to the server's lifespan."""
+
+    proxies: TrustedProxies | None = None  # whose word on the client's address is believed
 
     def __init__(self, *, recorder: Recorder, snapshots: Snapshots, tally: Tally, keys: DigestKeys) -> None:
         self.recorder = recorder
@@ -132,7 +135,7 @@ class _Call:
 
     async def _serve(self) -> None:
         ledger = self.ledger
-        head = ledger.head = admission.check_head(self.scope)
+        head = ledger.head = admission.check_head(self.scope, self.proxy.proxies)
         snapshot = self.proxy.snapshots.current()
         now = time.time()
         caller = ledger.caller = snapshot.caller(digest(admission.credential(head)), now)
