@@ -30,6 +30,7 @@ ROOMS = {
     "gateway.triggers": "base",
     "gateway.services": "base",
     "gateway.access_rules": "base",
+    "gateway.access_review": "base",
     "gateway.history_triggers": "base",
     "gateway.areas": "base",
     "gateway.deployment": "base",
