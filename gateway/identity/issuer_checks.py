@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db.models import Q
 
+from gateway.identity import overage
 from gateway.identity.expressions import expression_problem
 from gateway.models import GroupMapping, Issuer, IssuerKind, Match, Overage
 from gateway.models.issuer import ALGORITHMS
@@ -61,6 +62,8 @@ def warnings(issuer: Issuer, mappings: Sequence[GroupMapping]) -> list[str]:
         found.append("No claim says the groups, so no rule ever matches.")
     if issuer.accepts_id_tokens:
         found.append("ID tokens are accepted: anybody with a token for one of these clients may call.")
+    if issuer.overage == Overage.LOOKUP and issuer.overage_lookup not in overage.names():
+        found.append("The lookup is not installed: a token whose groups did not fit is refused.")
     if issuer.creates_people and not mappings:
         found.append("Whoever it vouches for gets an account, in no group.")
     return found + [f"Rule {number}: {text}" for number, text in _rule_warnings(mappings)]
@@ -233,8 +236,7 @@ def _rule_warnings(mappings: Sequence[GroupMapping]) -> Iterator[Line]:
         if rule.group_id in powerful:
             yield number, f"Makes administrators: {powerful[rule.group_id]} has that role."
         elif rule.group_id is None and powerful:
-            names = ", ".join(list(powerful.values())[:3])
-            yield number, f"Can make administrators: what the issuer says may name {names}."
+            yield number, "Can make administrators: what the issuer says may name a group with that role."
         elif rule.group_id is None and rule.match == Match.PREFIX and not Group.objects.exists():
             yield number, "There is no group yet that it could name: it never gives one."
 

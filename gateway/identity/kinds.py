@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any, Final, cast
@@ -12,9 +12,10 @@ from django.contrib.auth.models import AbstractUser, Group
 from django.core.exceptions import ValidationError
 
 from gateway.deployment import FLAGS, TARGET, deployment_now, deployment_save
+from gateway.identity.issuer_checks import warnings
 from gateway.issuers import FIELDS, check, issuer_delete, issuer_save, key_of
 from gateway.models import Deployment, GroupMapping, Issuer, User
-from policies.content import changes, packed, texts, unpack
+from policies.content import NOTHING, changes, packed, texts, unpack
 from policies.grants import Grant
 from policies.proposals import Apply, Check, Gone, Kind, Look, Payload, Row, Sight, register, there
 
@@ -97,7 +98,7 @@ def _stored(target_id: UUID | None, lock: bool) -> Issuer:
 def _look_new(target_id: UUID | None, payload: Payload, lock: bool) -> Sight:
     issuer = Issuer()
     rules = _of(issuer, payload) or []
-    rows = changes({}, texts(issuer, FIELDS)) + _rule_rows([], rules)
+    rows = changes({}, texts(issuer, FIELDS)) + _rule_rows([], rules) + _warned(issuer, rules)
     return Sight(area_id=None, name=issuer.name, rows=rows, state=_names(rules))
 
 
@@ -108,6 +109,7 @@ def _look(target_id: UUID | None, payload: Payload, lock: bool) -> Sight:
     rules = _of(issuer, payload)
     rows = changes(texts(stored, FIELDS), texts(issuer, FIELDS))
     rows += _rule_rows(held, held if rules is None else rules)
+    rows += _warned(issuer, held if rules is None else rules) if rows else ()
     state = [packed(stored, FIELDS), packed_rules(held), _names([*held, *(rules or ())])]
     return Sight(area_id=None, name=stored.name, rows=rows, state=state)
 
@@ -129,6 +131,11 @@ def _names(rules: Iterable[GroupMapping]) -> list[list[Any]]:
 def _rule_rows(before: Iterable[GroupMapping], after: Iterable[GroupMapping]) -> tuple[Row, ...]:
     """One row for each rule that comes or goes."""
     return changes(_rule_texts(before), _rule_texts(after))
+
+
+def _warned(issuer: Issuer, rules: Sequence[GroupMapping]) -> tuple[Row, ...]:
+    """What may be a mistake, or a door, for whoever confirms it."""
+    return tuple(("Mind", NOTHING, text) for text in warnings(issuer, rules))
 
 
 def _rule_texts(rules: Iterable[GroupMapping]) -> dict[str, str]:

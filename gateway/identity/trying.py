@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from django.contrib.auth.models import Group
 
-from gateway.identity import tokens
+from gateway.identity import overage, tokens
 from gateway.identity.mapping import Mapped, MappingRule, TooManyGroups, claim_values, mapped
 from gateway.identity.people import groups_named, rules_of
-from gateway.models import Identity, Issuer, IssuerKind
+from gateway.identity.trust import terms_of
+from gateway.models import Identity, Issuer, IssuerKind, Overage
 from policies.engine import jsontext
 
 LARGEST: Final = 64 * 1024
@@ -150,21 +151,6 @@ def _refusal(issuer: Issuer, token: tokens.Unverified) -> str:
     return ""
 
 
-def terms_of(issuer: Issuer) -> tokens.Terms:
-    """What a token of this issuer must be like."""
-    return tokens.Terms(
-        issuer=issuer.issuer,
-        audiences=frozenset(issuer.audiences),
-        authorized_parties=frozenset(issuer.authorized_parties),
-        algorithms=frozenset(issuer.algorithms),
-        accepts_id_tokens=issuer.accepts_id_tokens,
-        required_claims=issuer.required_claims,
-        leeway=issuer.leeway,
-        subject_claim=issuer.subject_claim,
-        name_claim=issuer.name_claim,
-    )
-
-
 def _words(error: tokens.TokenError) -> str:
     return REFUSALS.get(error.code, error.code.replace("_", " "))
 
@@ -210,10 +196,10 @@ def _notes(issuer: Issuer, claims: Mapping[str, Any]) -> list[str]:
         found.append("This issuer says nothing of groups, so memberships stay as they are.")
     elif issuer.groups_claim.partition(".")[0] not in claims and issuer.groups_claim not in claims:
         found.append(f"There is no claim “{issuer.groups_claim}”.")
-    overage = claims.get("_claim_names")
-    if isinstance(overage, Mapping) and issuer.groups_claim in overage:
-        what = "refused" if issuer.overage == "refuse" else f"asked of {issuer.overage_lookup}"
-        found.append(f"Its groups did not fit into the token. They would be {what}.")
+    if issuer.groups_claim and overage.is_overage(claims, issuer.groups_claim):
+        known = issuer.overage == Overage.LOOKUP and issuer.overage_lookup in overage.names()
+        what = f"{issuer.overage_lookup} is asked for them" if known else "such a token is refused"
+        found.append(f"Its groups did not fit into the token: {what}.")
     return found
 
 

@@ -242,7 +242,7 @@ def test_rules_that_open_doors_or_never_match_are_warned_of(alice: User) -> None
         "No claim says the groups, so no rule ever matches.",
         "Rule 1: Makes administrators: alices group has that role.",
         "Rule 2: The value begins or ends with a space, as claims hardly do: it may never match.",
-        "Rule 3: Can make administrators: what the issuer says may name alices group.",
+        "Rule 3: Can make administrators: what the issuer says may name a group with that role.",
     ]
     assert warnings(issuer(), [rule(to=group())]) == []
 
@@ -285,11 +285,18 @@ def test_alice_proposes_an_issuer_and_bob_confirms_it(alice: User, bob: User) ->
     proposal = proposed(alice, "issuer.add", None, payload)
     assert proposal.area is None and not Issuer.objects.exists()
     assert ["Rule: is “support” → support", "–", "Yes"] in proposal.shown
+    assert not [row for row in proposal.shown if row[0] == "Mind"]
     with pytest.raises(proposals.NotAllowed, match="yourself"):
         two.confirm(proposal, alice)
     two.confirm(proposal, bob)
     assert Issuer.objects.get().mappings.get().group == group()
     assert [each["event"] for each in events()][-2:] == ["proposal.confirmed", "issuer.added"]
+
+
+def test_who_confirms_is_told_of_the_doors(alice: User) -> None:
+    payload = issuer_payload(issuer(), FIELDS, [rule(to=group("alices group"))])
+    proposal = proposed(alice, "issuer.add", None, payload)
+    assert ["Mind", "–", "Rule 1: Makes administrators: alices group has that role."] in proposal.shown
 
 
 def test_a_changed_rule_and_a_deletion_are_proposed_too(alice: User, bob: User) -> None:
