@@ -43,7 +43,8 @@ def issuer_save(
         stored = Issuer.objects.select_for_update(of=("self",)).filter(pk=issuer.pk).first()
         check(issuer, wanted, stored)
         kind, target_id = ("issuer.change", issuer.pk) if stored else ("issuer.add", None)
-        require(grant, kind=kind, target_id=target_id, needed=issuers_need_two(), why=TWO_FOR_ISSUERS)
+        needed = change_needs_two(issuer, wanted, stored)
+        require(grant, kind=kind, target_id=target_id, needed=needed, why=TWO_FOR_ISSUERS)
         fields = changed(stored, issuer)
         if stored is None or fields:
             issuer.save()
@@ -76,6 +77,18 @@ def issuer_delete(*, issuer: Issuer, by: User | None, grant: Grant | None = None
 
 def issuers_need_two() -> bool:
     return deployment_now().two_person_issuers
+
+
+def change_needs_two(issuer: Issuer, mappings: Iterable[GroupMapping] | None, stored: Issuer | None) -> bool:
+    """Whether this change takes two people. Switching an issuer off never does: that is for emergencies."""
+    if not issuers_need_two():
+        return False
+    stops = stored is not None and changed(stored, issuer) == ["enabled"] and not issuer.enabled
+    return not stops or (mappings is not None and rules_differ(issuer, mappings))
+
+
+def rules_differ(issuer: Issuer, rules: Iterable[GroupMapping]) -> bool:
+    return {key_of(rule) for rule in issuer.mappings.all()} != {key_of(rule) for rule in rules}
 
 
 def check(issuer: Issuer, mappings: Sequence[GroupMapping] | None, stored: Issuer | None) -> None:

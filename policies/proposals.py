@@ -95,7 +95,7 @@ class Sight:
     `state` is everything the proposer relied on, as plain JSON values: if it moves, the proposal is stale.
     """
 
-    area_id: UUID | None  # None: the whole deployment
+    area_id: UUID | None
     name: str
     rows: tuple[Row, ...]
     state: object

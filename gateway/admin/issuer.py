@@ -15,8 +15,15 @@ from django.utils.safestring import SafeString
 from gateway.admin.person import person
 from gateway.admin.proposing import ProposingAdmin, ReasonForm, Wanted
 from gateway.identity import issuer_checks, provider
-from gateway.identity.kinds import issuer_payload, rules_differ
-from gateway.issuers import FIELDS, issuer_delete, issuer_save, issuers_need_two
+from gateway.identity.kinds import issuer_payload
+from gateway.issuers import (
+    FIELDS,
+    change_needs_two,
+    issuer_delete,
+    issuer_save,
+    issuers_need_two,
+    rules_differ,
+)
 from gateway.models import GroupMapping, Issuer, IssuerKind
 from gateway.models.issuer import ALGORITHMS, default_algorithms
 from policies.admin.base import (
@@ -57,12 +64,6 @@ class IssuerForm(ReasonForm[Issuer]):
     def clean_required_claims(self) -> Any:
         return self.cleaned_data.get("required_claims") or {}
 
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        if issuers_need_two() and not (cleaned.get("reason") or "").strip():
-            self.add_error("reason", "This takes two people here. Say why, for whoever confirms it.")
-        return cleaned
-
     def _post_clean(self) -> None:
         """After the values are in the row: what they mean together."""
         super()._post_clean()  # type: ignore[misc]  # Django's own hook, absent from the stubs
@@ -71,6 +72,9 @@ class IssuerForm(ReasonForm[Issuer]):
         stored = Issuer.objects.filter(pk=self.instance.pk).first()
         for field, texts in issuer_checks.issuer_problems(self.instance, stored).items():
             self.add_error(field if field in self.fields else None, texts)
+        needed = change_needs_two(self.instance, None, stored)
+        if needed and not (self.cleaned_data.get("reason") or "").strip():
+            self.add_error("reason", "This takes two people here. Say why, for whoever confirms it.")
 
 
 class RuleFormSet(BaseInlineFormSet[GroupMapping, Issuer, Any]):
@@ -220,8 +224,9 @@ class IssuerAdmin(ProposingAdmin[Issuer], ToolsAdmin[Issuer]):
         for formset in formsets:
             formset.save(commit=False)  # tells what was added and deleted; writes nothing
         rules = [row.instance for formset in formsets for row in formset.kept()]
-        if issuers_need_two():
-            form.wanted = self._wanted(issuer, rules)
+        stored = Issuer.objects.filter(pk=issuer.pk).first()
+        if change_needs_two(issuer, rules, stored):
+            form.wanted = self._wanted(issuer, rules, stored)
             self.propose_instead(request, form)
             return
         try:
@@ -233,8 +238,7 @@ class IssuerAdmin(ProposingAdmin[Issuer], ToolsAdmin[Issuer]):
         for text in issuer_checks.warnings(issuer, rules):
             messages.warning(request, text)
 
-    def _wanted(self, issuer: Issuer, rules: list[GroupMapping]) -> Wanted:
-        stored = Issuer.objects.filter(pk=issuer.pk).first()
+    def _wanted(self, issuer: Issuer, rules: list[GroupMapping], stored: Issuer | None) -> Wanted:
         if stored is None:
             return Wanted("issuer.add", None, issuer_payload(issuer, FIELDS, rules))
         moved = rules if rules_differ(stored, rules) else None

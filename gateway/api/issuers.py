@@ -23,8 +23,15 @@ from gateway.api.callers import changing
 from gateway.api.changes import REFUSED
 from gateway.deployment import FLAGS, TARGET, deployment_now, deployment_save, lets_go
 from gateway.identity import issuer_checks
-from gateway.identity.kinds import issuer_payload, rules_differ
-from gateway.issuers import FIELDS, issuer_delete, issuer_save, issuers_need_two
+from gateway.identity.kinds import issuer_payload
+from gateway.issuers import (
+    FIELDS,
+    change_needs_two,
+    issuer_delete,
+    issuer_save,
+    issuers_need_two,
+    rules_differ,
+)
 from gateway.models import Deployment, GroupMapping, Issuer, Match, User
 from policies.content import changed
 from policies.proposals import propose
@@ -123,15 +130,20 @@ class _Issuers(Wide):
             setattr(issuer, name, value)
         rules = None if lines is None else _rules(lines)
         with changing(request) as person:
-            if issuers_need_two() and reason:
-                return self.proposed(issuer, rules, person, reason)
+            before = Issuer.objects.filter(pk=issuer.pk).first()
+            if reason and change_needs_two(issuer, rules, before):
+                return self.proposed(issuer, rules, before, person, reason)
             issuer_save(issuer=issuer, mappings=rules, by=person)
         return Response(IssuerShape(self.stored().get(pk=issuer.pk)).data, status=status)
 
     def proposed(
-        self, issuer: Issuer, rules: list[GroupMapping] | None, person: User, reason: str
+        self,
+        issuer: Issuer,
+        rules: list[GroupMapping] | None,
+        before: Issuer | None,
+        person: User,
+        reason: str,
     ) -> Response:
-        before = Issuer.objects.filter(pk=issuer.pk).first()
         if before is None:
             payload = issuer_payload(issuer, FIELDS, rules or [])
             return _proposed("issuer.add", None, payload, person, reason)

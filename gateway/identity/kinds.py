@@ -74,10 +74,6 @@ def issuer_payload(
     return payload if rules is None else payload | {RULES: packed_rules(rules)}
 
 
-def rules_differ(issuer: Issuer, rules: Iterable[GroupMapping]) -> bool:
-    return {key_of(rule) for rule in issuer.mappings.all()} != {key_of(rule) for rule in rules}
-
-
 # --- issuers ----------------------------------------------------------------------------------------
 
 

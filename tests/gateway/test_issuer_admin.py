@@ -164,6 +164,26 @@ def test_where_it_takes_two_the_form_proposes_and_nothing_is_saved(client: Clien
     assert Issuer.objects.get().mappings.count() == 1
 
 
+def test_where_it_takes_two_one_person_still_switches_an_issuer_off(client: Client) -> None:
+    made = saved()
+    deployment_save(deployment=Deployment(two_person_issuers=True), by=None)
+    kept = made.mappings.get()
+    rows = {
+        "mappings-TOTAL_FORMS": 1,
+        "mappings-INITIAL_FORMS": 1,
+        "mappings-0-id": str(kept.pk),
+        "mappings-0-issuer": str(made.pk),
+        "mappings-0-match": kept.match,
+        "mappings-0-value": kept.value,
+        "mappings-0-group": kept.group_id,
+    }
+    values = {"enabled": "", "audiences": "postern", "algorithms": ["RS256"], "required_claims": "{}"}
+    answer = client.post(url("change", made.pk), {**form(), **rows, **values})
+    assert answer.status_code == 302, errors_of(answer)
+    made.refresh_from_db()
+    assert not made.enabled and not Proposal.objects.exists()
+
+
 def test_where_it_takes_two_a_deletion_is_proposed(client: Client) -> None:
     made = saved()
     deployment_save(deployment=Deployment(two_person_issuers=True), by=None)

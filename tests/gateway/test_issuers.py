@@ -275,6 +275,26 @@ def test_where_it_takes_two_no_service_goes_around_it(alice: User) -> None:
     assert Issuer.objects.get().leeway == 30 and made.mappings.count() == 1
 
 
+def test_switching_an_issuer_off_takes_one_person_and_on_again_two(alice: User) -> None:
+    made = saved()
+    two_people()
+    made.enabled = False
+    issuer_save(issuer=made, by=alice)
+    for change in ({"enabled": True}, {"leeway": 5}):
+        made = Issuer.objects.get()
+        for name, value in change.items():
+            setattr(made, name, value)
+        with pytest.raises(NeedsSecondPerson):
+            issuer_save(issuer=made, by=alice)
+    Issuer.objects.update(enabled=True)
+    made = Issuer.objects.get()
+    made.enabled = False
+    with pytest.raises(NeedsSecondPerson):
+        issuer_save(issuer=made, mappings=[], by=alice)
+    issuer_save(issuer=made, mappings=[rule(to=group())], by=alice)
+    assert not Issuer.objects.get().enabled
+
+
 def proposed(by: User, kind: str, target: Any, payload: dict[str, Any]) -> Proposal:
     return proposals.propose(kind=kind, target_id=target, payload=payload, by=by, reason="new tenant")
 
