@@ -21,8 +21,10 @@ from gateway.identity.reach import Reach
 from gateway.models import AccessRule, ApiKey, Endpoint, Lock, MembershipChange, ServiceAccount, Source, User
 from gateway.models.lock import lock_in_force
 
-SEES: Final = ("gateway.view_accessrule", "gateway.view_user")
-"""Both are needed where the endpoint lies: a review names people and their keys."""
+SEES: Final = ("gateway.view_accessrule", "gateway.view_serviceaccount")
+"""Both are needed where the endpoint lies. Whoever sees rules alone, a client developer, is not to see who else
+has a key; people lie in no area, so that a right about them could not say where.
+"""
 
 PAGE: Final = 50
 LIMITS: Final = (
@@ -42,12 +44,12 @@ class Asker(Protocol):
 
 def reach_of(asker: Asker) -> Reach:
     """The areas whose endpoints this person or program may review."""
-    rules, people = (asker.areas_with(perm) for perm in SEES)
+    rules, callers = (asker.areas_with(perm) for perm in SEES)
     if rules.everywhere:
-        return people
-    if people.everywhere:
+        return callers
+    if callers.everywhere:
         return rules
-    return Reach(False, rules.ids & people.ids, rules.slugs & people.slugs)
+    return Reach(False, rules.ids & callers.ids, rules.slugs & callers.slugs)
 
 
 def endpoints_in(reach: Reach) -> QuerySet[Endpoint]:

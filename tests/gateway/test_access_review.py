@@ -282,7 +282,7 @@ def test_nobody_reviews_across_a_wall(endpoint: Endpoint, policy: Policy) -> Non
 
 
 @pytest.mark.parametrize("role", ["client_developer", "reviewer", "policy_editor", "publisher", ""])
-def test_who_may_not_see_people_and_rules_reviews_nothing(endpoint: Endpoint, role: str) -> None:
+def test_who_may_not_see_callers_and_rules_reviews_nothing(endpoint: Endpoint, role: str) -> None:
     person = auditor("eve", None, role) if role else world.person("eve")
     client = browser(person)
     assert client.get(reverse("access_review")).status_code == 403
@@ -293,7 +293,7 @@ def test_who_may_not_see_people_and_rules_reviews_nothing(endpoint: Endpoint, ro
     assert reverse("access_review") not in client.get("/").content.decode()
 
 
-def test_rules_in_one_area_and_people_in_another_are_no_review(endpoint: Endpoint) -> None:
+def test_rules_in_one_area_and_callers_in_another_are_no_review(endpoint: Endpoint) -> None:
     """A review needs both where the endpoint lies."""
     person = auditor("eve", endpoint.area, "client_developer")
     role_grant(group=Group.objects.get(name="eves"), role="auditor", area=world.area("walled"), by=None)
