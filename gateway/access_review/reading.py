@@ -22,8 +22,8 @@ from gateway.models import AccessRule, ApiKey, Endpoint, Lock, MembershipChange,
 from gateway.models.lock import lock_in_force
 
 SEES: Final = ("gateway.view_accessrule", "gateway.view_serviceaccount")
-"""Both are needed where the endpoint lies. Whoever sees rules alone, a client developer, is not to see who else
-has a key; people lie in no area, so that a right about them could not say where.
+"""Both are needed where the endpoint lies. Who sees rules alone, a client developer, is not to see who else
+holds a key; people lie in no area, so a right about them could not say where.
 """
 
 PAGE: Final = 50
