@@ -107,6 +107,15 @@ def reached_by(caller: Caller, reach: Reach, now: datetime | None = None) -> lis
     return [found.reached(caller, endpoint) for endpoint in ordered]
 
 
+def may_see(caller: Caller, reach: Reach) -> bool:
+    """People lie in no area. A program shows where it lies, and where it reaches something."""
+    if isinstance(caller, User) or reach.covers(caller.area_id):
+        return True
+    groups = caller.groups.values_list("pk", flat=True)
+    rules = active_rules(timezone.now()).filter(group__in=groups)
+    return rules.filter(reach.q("endpoint__area")).exists()
+
+
 def locks_on(endpoint: Endpoint, now: datetime) -> list[Lock]:
     """Locks that stop every call to it."""
     on = Q(endpoint=endpoint) | Q(area=endpoint.area_id) | Q(everything=True)
