@@ -14,8 +14,9 @@ from typing import Any, Protocol
 
 from gateway.checks import refusals
 from gateway.health import Health
+from gateway.identity.network import ForwardedInvalid, TrustedProxies
 from gateway.scim.bounds import Bounded
-from gateway.static import Application, Receive, Send
+from gateway.static import Application, Receive, Send, respond
 
 logger = logging.getLogger(__name__)
 
@@ -79,3 +80,20 @@ class Front:
             logger.exception("The proxy could not start")
             return f"The proxy could not start: {type(problem).__name__}."
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Puts the client's address where the peer's was, for an application that takes it from the scope."""
+
+    application: Application
+    proxies: TrustedProxies
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        peer, port = scope.get("client") or ("", 0)
+        try:
+            address = self.proxies.address_of(peer, scope["headers"])
+        except ForwardedInvalid as problem:
+            await respond(send, 400, [("Content-Type", "text/plain")], f"{problem}.\n".encode())
+            return
+        await self.application({**scope, "client": (address, port)}, receive, send)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from gateway.api import accounts, changes, groups, keys, openapi, questions, readers, stopping
+from gateway.api import (
+    accounts,
+    changes,
+    groups,
+    issuers,
+    keys,
+    openapi,
+    questions,
+    readers,
+    reviewing,
+    stopping,
+)
 
 urlpatterns = [
     path("openapi.json", openapi.OpenApi.as_view()),
@@ -40,6 +51,13 @@ urlpatterns = [
     path("locks/<uuid:pk>/lift", stopping.LockLift.as_view()),
     path("live-calls", stopping.LiveCalls.as_view()),
     path("live-calls/<uuid:pk>/cut", stopping.CallCut.as_view()),
+    path("issuers", issuers.IssuerList.as_view()),
+    path("issuers/<uuid:pk>", issuers.IssuerOne.as_view()),
+    path("deployment", issuers.DeploymentOne.as_view()),
+    path("access-review/endpoints/<uuid:pk>", reviewing.EndpointReview.as_view()),
+    path("access-review/endpoints/<uuid:pk>/reviewed", reviewing.EndpointReviewed.as_view()),
+    path("access-review/people/<uuid:pk>", reviewing.PersonReview.as_view()),
+    path("access-review/service-accounts/<uuid:pk>", reviewing.ServiceReview.as_view()),
     path("playground", questions.Playground.as_view()),
     path("explain", questions.Explain.as_view()),
     path("policy/plan", changes.PolicyPlan.as_view()),

@@ -64,6 +64,8 @@ _SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
             "DirectoryGroup": "Groups whose members a directory keeps",
             "ServiceAccount": "Programs, each with an owner",
             "ApiKey": "Keys for the data path, shown once",
+            "Issuer": "Who vouches for callers, and what its claims mean",
+            "Deployment": "What takes two people; how long keys may live",
             "Lock": "Stop a caller, an endpoint, an area or everything now",
         },
     ),

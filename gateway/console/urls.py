@@ -5,7 +5,20 @@ from __future__ import annotations
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from gateway.console import device, drift, explain, keys, leaked, live, preview, proposing, timeline, views
+from gateway.console import (
+    device,
+    drift,
+    explain,
+    keys,
+    leaked,
+    live,
+    preview,
+    proposing,
+    reviewing,
+    timeline,
+    trying,
+    views,
+)
 from gateway.console.playground import playground
 
 urlpatterns = [
@@ -38,6 +51,27 @@ urlpatterns = [
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("explain/", explain.page, name="explain"),
+    path("access-review/", reviewing.index, name="access_review"),
+    path(
+        "access-review/endpoints/<uuid:endpoint_id>/", reviewing.endpoint_page, name="access_review_endpoint"
+    ),
+    path(
+        "access-review/endpoints/<uuid:endpoint_id>/reviewed/",
+        reviewing.endpoint_reviewed,
+        name="access_reviewed",
+    ),
+    path(
+        "access-review/endpoints/<uuid:endpoint_id>/export/",
+        reviewing.endpoint_file,
+        name="access_review_export",
+    ),
+    path("access-review/<slug:kind>/<uuid:caller_id>/", reviewing.caller_page, name="access_review_caller"),
+    path(
+        "access-review/<slug:kind>/<uuid:caller_id>/export/",
+        reviewing.caller_file,
+        name="access_review_caller_export",
+    ),
+    path("issuers/try/", trying.page, name="issuers_try"),
     path("history/", timeline.history, name="history"),
     path("proposals/", proposing.proposal_list, name="proposals"),
     path("proposals/<uuid:proposal_id>/", proposing.proposal_page, name="proposal"),

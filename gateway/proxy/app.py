@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from audit.recorder import Recorder, StoreUnavailable
+from gateway.identity.network import TrustedProxies
 from gateway.proxy import admission, routes
 from gateway.proxy.admission import ClientGone, RequestHead
 from gateway.proxy.bearer import Bearer
@@ -85,6 +86,7 @@ class Proxy:
         self.upstream = Upstream()
         self.bearer = Bearer(snapshots)
         self.live = Live(snapshots)
+        self.proxies: TrustedProxies | None = None  # whose word on the client's address is believed
 
     async def startup(self) -> None:
         await asyncio.to_thread(self.recorder.start)
@@ -150,7 +152,7 @@ class _Call:
 
     async def _serve(self) -> None:
         ledger = self.ledger
-        head = ledger.head = admission.check_head(self.scope)
+        head = ledger.head = admission.check_head(self.scope, self.proxy.proxies)
         caller = ledger.caller = await self.proxy.bearer.caller(head)
         snapshot, now = self.proxy.snapshots.current(), time.time()
         if caller.key_id is not None:
