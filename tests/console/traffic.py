@@ -54,7 +54,7 @@ def _record(
     )
     try:
         verdict = call.request(HEAD, body, about)
-        decision = _decision(action_of(verdict), "", verdict, about)
+        decision = _decision(action_of(verdict), "", verdict, about, "")
     except Unreadable as error:
         decision = _decision("refused", error.code, None, about)
     moment = int((timezone.now() - ago).timestamp() * 1000)
