@@ -15,9 +15,9 @@ from contextlib import suppress
 from typing import Any, Final
 
 from audit.recorder import Recorder, StoreUnavailable
-from gateway.identity.keys import digest
 from gateway.proxy import admission, routes
 from gateway.proxy.admission import ClientGone, RequestHead
+from gateway.proxy.bearer import Bearer
 from gateway.proxy.distinct import Distinct
 from gateway.proxy.drift import FieldLog
 from gateway.proxy.errors import (
@@ -78,15 +78,16 @@ class Proxy:
         self.used = LastUsed()
         self.keys = keys
         self.upstream = Upstream()
+        self.bearer = Bearer(snapshots)
 
     async def startup(self) -> None:
-        await asyncio.to_thread(self.recorder.start)
-        await asyncio.to_thread(self.snapshots.start)
-        await asyncio.to_thread(self.tally.start)
-        self.fields.start()
-        self.used.start()
+        for slow in (self.recorder, self.snapshots, self.tally):
+            await asyncio.to_thread(slow.start)
+        for quick in (self.fields, self.used, self.bearer):
+            quick.start()
 
     async def shutdown(self) -> None:
+        await asyncio.to_thread(self.bearer.stop)
         await self.upstream.close()
         for part in (self.snapshots, self.tally, self.fields, self.used):
             await asyncio.to_thread(part.stop)
@@ -135,9 +136,8 @@ class _Call:
     async def _serve(self) -> None:
         ledger = self.ledger
         head = ledger.head = admission.check_head(self.scope)
-        snapshot = self.proxy.snapshots.current()
-        now = time.time()
-        caller = ledger.caller = snapshot.caller(digest(admission.credential(head)), now)
+        caller = ledger.caller = await self.proxy.bearer.caller(head)
+        snapshot, now = self.proxy.snapshots.current(), time.time()
         self.proxy.used.saw(caller.key_id, head.network, now)
         target, wire = self._resolve(snapshot, caller, head, now)
         circumstances = ledger.circumstances = routes.circumstances(head, caller, target, now, self.distinct)
@@ -353,7 +353,7 @@ class _Call:
         elif self._is_recorded(error):
             action = refusal_action(error)
             close = self.ledger.close(error.code, complete=True, status=error.status, action=action)
-            await self.recorder.refuse(self.ledger.admission(action, error.code), close)
+            await self.recorder.refuse(self.ledger.admission(action, error.code, error.reason), close)
 
     def _is_recorded(self, error: ProxyError) -> bool:
         """Callers that nobody knows, and those far beyond their limits, are counted and sampled: a flood of
