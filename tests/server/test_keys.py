@@ -144,6 +144,9 @@ def test_a_key_is_held_to_its_scope(alice: Person, world: World) -> None:
     refused = chat(world, key, "large")
     assert (refused.status_code, refused.headers["x-should-retry"]) == (403, "false")
     assert refused.json()["error"]["code"] == "key_not_allowed_here"
+    classify, headers = f"{world.endpoint('json')}/classify", {"x-api-key": key}
+    without_model = requests.post(classify, json={"text": "x"}, headers=headers, timeout=10)
+    assert (without_model.status_code, without_model.json()["code"]) == (403, "key_not_allowed_here")
     client = openai.OpenAI(base_url=f"{world.endpoint('openai')}/v1", api_key=key)
     with pytest.raises(openai.PermissionDeniedError, match="other models"):
         client.chat.completions.create(model="large", messages=[{"role": "user", "content": "x"}])
@@ -152,8 +155,7 @@ def test_a_key_is_held_to_its_scope(alice: Person, world: World) -> None:
     slug = next(each["url"].rsplit("/", 1)[1] for each in world.facts["endpoints"] if each["kind"] == "json")
     plain = alice.new_key(endpoints=[slug])
     assert until(403, world, plain).json()["error"]["code"] == "key_not_allowed_here"
-    url, headers = f"{world.endpoint('json')}/classify", {"x-api-key": plain}
-    answer = requests.post(url, json={"text": "x"}, headers=headers, timeout=10)
+    answer = requests.post(classify, json={"text": "x"}, headers={"x-api-key": plain}, timeout=10)
     assert answer.status_code == 200, answer.text
 
 
