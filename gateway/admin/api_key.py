@@ -111,7 +111,7 @@ class ApiKeyAdmin(ToolsAdmin[ApiKey]):
     form = ApiKeyForm
     tools = ("revoke", "rotate")
     actions = ("revoke_selected",)
-    list_display = ("prefix", "name", "owner_name", "kind", "state_badge", "expires_at", "last_used_at")
+    list_display = ("prefix", "name", "owner_name", "state_badge", "expires_at", "last_used_at")
     list_filter = ("kind",)
     list_select_related = ("user", "service_account")
     search_fields = ("prefix", "name", "user__username", "service_account__name")

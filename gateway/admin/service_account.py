@@ -33,8 +33,9 @@ class ServiceAccountForm(KeepingForm):
     def clean_groups(self) -> Any:
         """Groups that the account has already may stay, whatever they open."""
         groups = super().clean_groups()
-        held = set(self.instance.groups.all()) if not self.instance._state.adding else set()
-        permission = f"gateway.{'change' if held else 'add'}_serviceaccount"
+        new = self.instance._state.adding
+        held = set() if new else set(self.instance.groups.all())
+        permission = f"gateway.{'add' if new else 'change'}_serviceaccount"
         if beyond := groups_beyond(set(groups) - held, self.asker.areas_with(permission)):
             raise ValidationError(f"These reach beyond your areas: {', '.join(beyond)}.")
         return groups

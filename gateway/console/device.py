@@ -5,6 +5,7 @@ Programs send forms and get JSON, errors as RFC 8628 names them. They carry no s
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from django.contrib import messages
@@ -129,7 +130,8 @@ def _tried_out(request: HttpRequest) -> bool:
 def _count(request: HttpRequest) -> None:
     name = _tries(request)
     if not cache.add(name, 1, TRIES_SECONDS):
-        cache.incr(name)
+        with suppress(ValueError):  # it ran out just now
+            cache.incr(name)
 
 
 def _tries(request: HttpRequest) -> str:

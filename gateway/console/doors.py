@@ -95,7 +95,7 @@ def _path(rule: AccessRule) -> str:
 
 def keys_of(user: User, now: datetime, *, most: int = 20) -> list[Line]:
     """The person's own keys, living ones first."""
-    rows = list(ApiKey.objects.filter(user=user).select_related("user")[: 10 * most])
+    rows = list(ApiKey.objects.filter(user=user).prefetch_related("user__groups")[: 10 * most])
     lines = sorted((line_of(row, now) for row in rows), key=lambda line: not line.living)
     return lines[:most]
 

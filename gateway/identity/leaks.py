@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from gateway.identity.keys import Because, api_keys_revoke, digest
@@ -57,8 +58,10 @@ def leaked_keys(text: str, *, among: QuerySet[ApiKey]) -> list[Leaked]:
 
 def leak_noted(*, found: Iterable[Leaked], by: User) -> None:
     """Who looked whose keys up, before they are shown."""
-    for leaked in found:
-        note(action="api_key.leak_looked_up", by=by, target=leaked.key, facts={"prefix": leaked.key.prefix})
+    with transaction.atomic():
+        for leaked in found:
+            facts = {"prefix": leaked.key.prefix, "whole": leaked.whole}
+            note(action="api_key.leak_looked_up", by=by, target=leaked.key, facts=facts)
 
 
 @attributed

@@ -89,13 +89,10 @@ class Proxy:
         self.proxies: TrustedProxies | None = None  # whose word on the client's address is believed
 
     async def startup(self) -> None:
-        await asyncio.to_thread(self.recorder.start)
-        await asyncio.to_thread(self.snapshots.start)
-        await asyncio.to_thread(self.tally.start)
-        self.fields.start()
-        self.bearer.start()
-        self.used.start()
-        self.live.start()
+        for slow in (self.recorder, self.snapshots, self.tally):
+            await asyncio.to_thread(slow.start)
+        for quick in (self.fields, self.used, self.bearer, self.live):
+            quick.start()
 
     async def shutdown(self) -> None:
         self.live.stop()
@@ -155,8 +152,7 @@ class _Call:
         head = ledger.head = admission.check_head(self.scope, self.proxy.proxies)
         caller = ledger.caller = await self.proxy.bearer.caller(head)
         snapshot, now = self.proxy.snapshots.current(), time.time()
-        if caller.key_id is not None:
-            self.proxy.used.saw(caller.key_id, head.network, now)
+        self.proxy.used.saw(caller.key_id, head.network, now)
         target, wire = self._resolve(snapshot, caller, head, now)
         circumstances = ledger.circumstances = routes.circumstances(head, caller, target, now, self.distinct)
         self.proxy.live.enter(self)
