@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from django.core.management import call_command
+from django.utils import timezone
 
 from gateway.celery import app
 from gateway.console import previewing
+from gateway.identity.sessions import sign_ins_sweep
 
 
 @app.task
 def forget_expired_logins() -> None:
-    """Sessions of browsers that will not come back."""
+    """Sessions of browsers that will not come back, and sign-ins that ran out."""
+    sign_ins_sweep(now=timezone.now())
     call_command("clearsessions")
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from gateway.console import drift, explain, preview, proposing, timeline, views
+from gateway.console import account, drift, explain, preview, proposing, signing_in, timeline, views
 from gateway.console.playground import playground
 
 urlpatterns = [
@@ -19,8 +18,11 @@ urlpatterns = [
     path("drift/<uuid:field_id>/propose/", drift.propose, name="drift-propose"),
     path("drift/<uuid:field_id>/ignore/", drift.ignore, name="drift-ignore"),
     path("drift/<uuid:field_id>/restore/", drift.restore, name="drift-restore"),
-    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("login/", signing_in.SignInView.as_view(), name="login"),
+    path("logout/", signing_in.sign_out, name="logout"),
+    path("account/", account.account, name="account"),
+    path("account/sign-ins/end/", account.end_all, name="account_end_all"),
+    path("account/sign-ins/<uuid:sign_in_id>/end/", account.end_one, name="account_end"),
     path("explain/", explain.page, name="explain"),
     path("history/", timeline.history, name="history"),
     path("proposals/", proposing.proposal_list, name="proposals"),

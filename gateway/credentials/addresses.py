@@ -30,13 +30,20 @@ NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 COMPATIBLE = IPv6Network("::/96")
 
 
-def refused(ip: str | Address, allow_private: bool) -> str | None:
-    """Why this address must not be connected to, or None. Text that is no address is refused too."""
+HERE = frozenset({"loopback address", "link-local address"})
+"""Reasons that a private network is no excuse for where a service asks for itself."""
+
+
+def refused(ip: str | Address, allow_private: bool, *, allow_loopback: bool = True) -> str | None:
+    """Why this address must not be connected to, or None. Text that is no address is refused too.
+
+    Private addresses include this machine's own, unless `allow_loopback` says otherwise.
+    """
     try:
         address = ip_address(ip.split("%", 1)[0]) if isinstance(ip, str) else ip
     except ValueError:
         return "not an address"
-    reasons = [_reason(each, allow_private) for each in (address, *_embedded(address))]
+    reasons = [_reason(each, allow_private, allow_loopback) for each in (address, *_embedded(address))]
     return next((reason for reason in reasons if reason), None)
 
 
@@ -51,7 +58,7 @@ def _embedded(address: Address) -> list[IPv4Address]:
     return [each for each in found if each is not None]
 
 
-def _reason(address: Address, allow_private: bool) -> str | None:
+def _reason(address: Address, allow_private: bool, allow_loopback: bool) -> str | None:
     if address in METADATA:
         return "metadata service"
     if address.is_unspecified:
@@ -60,7 +67,8 @@ def _reason(address: Address, allow_private: bool) -> str | None:
         return "multicast address"
     local = _local_kind(address)
     if local:
-        return None if allow_private else local
+        allowed = allow_private and (allow_loopback or local not in HERE)
+        return None if allowed else local
     if isinstance(address, IPv6Address) and _embedded(address):
         return None  # judged by the address inside
     return None if address.is_global else "reserved address"

@@ -9,13 +9,18 @@ no compression, and a cap on the answer's size.
         ├── OriginRefused      the request names another origin
         ├── AddressRefused     the name resolves to an address that may not be connected to
         └── AnswerRefused      too large, or compressed although we did not ask for it
+
+    FetchFailed                what `fetch` raises, whatever went wrong
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import httpcore
 import httpx
@@ -42,19 +47,82 @@ class AnswerRefused(OutboundError):
     pass
 
 
+class FetchFailed(Exception):
+    """No answer: `code` is address, timeout, too_large, url or transport."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Fetched(NamedTuple):
+    """An answer, whatever its status."""
+
+    status: int
+    content_type: str  # without parameters, lower case
+    body: bytes
+
+
+def fetch(
+    url: str,
+    *,
+    allow_private: bool = False,
+    allow_loopback: bool = True,
+    seconds: float = 5.0,
+    max_bytes: int = MAX_ANSWER_BYTES,
+    form: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Fetched:
+    """GET one document, or POST a form for it; `seconds` bound the whole of it. Raises `FetchFailed`."""
+    parts = urlsplit(url)
+    deadline = time.monotonic() + seconds
+    try:
+        client = outbound_client(
+            origin=f"{parts.scheme}://{parts.netloc}",
+            allow_private=allow_private,
+            allow_loopback=allow_loopback,
+            timeout=seconds,
+            max_bytes=max_bytes,
+            deadline=deadline,
+        )
+    except ValueError:
+        raise FetchFailed("url") from None
+    method = "GET" if form is None else "POST"
+    code = "transport"
+    try:
+        with client, client.stream(method, url, data=form, headers=headers) as response:
+            kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            return Fetched(response.status_code, kind, b"".join(response.iter_raw()))
+    except AddressRefused:
+        code = "address"
+    except AnswerRefused:
+        code = "too_large"
+    except httpx.TimeoutException:
+        code = "timeout"
+    except (httpx.HTTPError, httpx.InvalidURL):
+        pass
+    raise FetchFailed(code)  # outside the handlers: no chained exception that holds the request
+
+
 def outbound_client(
     *,
     origin: str,
     allow_private: bool = False,
+    allow_loopback: bool = True,
     timeout: float = 10.0,
     max_bytes: int = MAX_ANSWER_BYTES,
     verify: ssl.SSLContext | None = None,
+    deadline: float = float("inf"),
 ) -> httpx.Client:
-    """A client for one origin; `timeout` in seconds per phase. Raises ValueError when `origin` is none."""
+    """A client for one origin. Raises ValueError when `origin` is none.
+
+    `timeout` in seconds per phase; after `deadline` (`time.monotonic()`) nothing is waited for any more.
+    """
     context = verify or ssl.create_default_context()
+    backend = GuardedBackend(allow_private, allow_loopback, deadline)
     return httpx.Client(
         base_url=normalise_origin(origin),
-        transport=GuardedTransport(origin, allow_private=allow_private, max_bytes=max_bytes, context=context),
+        transport=GuardedTransport(origin, backend=backend, max_bytes=max_bytes, context=context),
         timeout=timeout,
         follow_redirects=False,
         trust_env=False,
@@ -63,15 +131,15 @@ def outbound_client(
 
 
 class GuardedTransport(httpx.HTTPTransport):
-    def __init__(self, origin: str, *, allow_private: bool, max_bytes: int, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, origin: str, *, backend: GuardedBackend, max_bytes: int, context: ssl.SSLContext
+    ) -> None:
         super().__init__(verify=context, trust_env=False, http2=False)
         self._origin = normalise_origin(origin)
         self._max_bytes = max_bytes
         # httpx offers no parameter for the pool's network backend, where the address is known; a test
         # connects to a refused address, so that a renamed attribute would be noticed.
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=context, max_connections=10, network_backend=GuardedBackend(allow_private)
-        )
+        self._pool = httpcore.ConnectionPool(ssl_context=context, max_connections=10, network_backend=backend)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         port = f":{request.url.port}" if request.url.port else ""
@@ -107,8 +175,10 @@ class CappedStream(httpx.SyncByteStream):
 class GuardedBackend(httpcore.NetworkBackend):
     """Resolves, checks every address, and connects to a checked address, never to the name again."""
 
-    def __init__(self, allow_private: bool) -> None:
+    def __init__(self, allow_private: bool, allow_loopback: bool, deadline: float) -> None:
         self._allow_private = allow_private
+        self._allow_loopback = allow_loopback
+        self._deadline = deadline
         self._inner = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -122,7 +192,9 @@ class GuardedBackend(httpcore.NetworkBackend):
         failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
         for address in self._addresses(host, port):
             try:
-                return self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                left = time_left(self._deadline, timeout, httpcore.ConnectTimeout)
+                stream = self._inner.connect_tcp(address, port, left, local_address, socket_options)
+                return TimedStream(stream, self._deadline)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure or httpcore.ConnectError("the name has no address")
@@ -133,11 +205,14 @@ class GuardedBackend(httpcore.NetworkBackend):
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError("the name does not resolve") from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        reasons = [reason for each in addresses if (reason := refused(each, self._allow_private))]
+        reasons = [reason for each in addresses if (reason := self._refused(each))]
         if reasons:
             # One bad address among good ones is an attack or a mistake; neither is worth guessing.
             raise AddressRefused(reasons[0])
         return addresses
+
+    def _refused(self, address: str) -> str | None:
+        return refused(address, self._allow_private, allow_loopback=self._allow_loopback)
 
     def connect_unix_socket(
         self,
@@ -146,3 +221,38 @@ class GuardedBackend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         raise AddressRefused("unix sockets are not origins")
+
+
+class TimedStream(httpcore.NetworkStream):
+    """Waits until the deadline and no longer, however often a byte arrives."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: float) -> None:
+        self._stream, self._deadline = stream, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, time_left(self._deadline, timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, time_left(self._deadline, timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left = time_left(self._deadline, timeout, httpcore.ConnectTimeout)
+        return TimedStream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)
+
+
+def time_left(deadline: float, timeout: float | None, late: type[Exception]) -> float | None:
+    """Seconds that may still be waited; raises `late` when there are none."""
+    if deadline == float("inf"):
+        return timeout
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise late("the time is up")
+    return left if timeout is None else min(timeout, left)

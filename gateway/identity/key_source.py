@@ -1,0 +1,125 @@
+"""The keys of one issuer as this process knows them: fetched early, kept through an outage, asked for rarely.
+
+A thread refreshes them in the background (`due`). A token with a key of an unknown name may be the first
+after a rotation: `seek` asks the issuer once more, never twice within `APART` seconds however many tokens
+wait for it. While the issuer cannot be reached its last keys count for `max_stale` seconds, then none do.
+
+    KeysUnavailable        nobody can say now whether a token is good
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from gateway.identity.discovery import Place, ProviderError, fetch_keys
+from gateway.identity.jwks import Key, KeySet
+
+log = logging.getLogger(__name__)
+
+EVERY: Final = 300.0
+"""Seconds between two refreshes; a fifth more or less, so that processes do not ask together."""
+
+APART: Final = 5.0
+"""Seconds between two questions, whoever asks: what a flood of made-up key names can cost an issuer."""
+
+PATIENCE: Final = 30.0
+"""Seconds until a background refresh that failed is tried again."""
+
+WAITING: Final = 256
+"""Calls that may wait for one answer. More are told to try again."""
+
+
+class KeysUnavailable(Exception):
+    pass
+
+
+class KeySource:
+    """One per issuer and process. Fetching blocks and is done in threads; reading never does."""
+
+    def __init__(
+        self,
+        place: Place,
+        *,
+        ask: Callable[[Place], KeySet] = fetch_keys,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.place = place
+        self._ask, self._clock = ask, clock
+        self._keys: KeySet | None = None
+        self._fetched_at = self._asked_at = float("-inf")
+        self._next = float("-inf")  # when the background asks
+        self._failing = False
+        self._lock = threading.Lock()
+        self._flight: asyncio.Task[None] | None = None
+        self._waiting = 0
+
+    @property
+    def age(self) -> float:
+        """Seconds since the issuer was last heard; infinite before the first time."""
+        return self._clock() - self._fetched_at
+
+    def keys(self, max_stale: float) -> KeySet | None:
+        """The keys that count now, if any."""
+        return self._keys if self._clock() - self._fetched_at <= max_stale else None
+
+    def trusts(self, key: Key, max_stale: float) -> bool | None:
+        """Whether a key that verified something still counts; None where nobody knows any more."""
+        keys = self.keys(max_stale)
+        return None if keys is None else keys.keys.get(key.kid) is key
+
+    @property
+    def due(self) -> bool:
+        return self._clock() >= self._next
+
+    def refresh(self) -> None:
+        """Ask the issuer, unless somebody did within `APART` seconds. Never raises."""
+        with self._lock:
+            now = self._clock()
+            if now - self._asked_at < APART:
+                return
+            self._asked_at = now
+            self._fetch()
+
+    async def seek(self, *, newer: bool) -> None:
+        """Ask the issuer on behalf of a call; all that come meanwhile share the answer. Raises
+        `KeysUnavailable` where the issuer could not be asked a moment ago either, or too many wait.
+
+        `newer`: what it said before is not enough. Else any answer is, and one on its way is waited for.
+        """
+        if self._failing and self._clock() - self._asked_at < APART:
+            raise KeysUnavailable
+        if self._waiting >= WAITING:
+            raise KeysUnavailable
+        if self._flight is None or self._flight.done():
+            self._flight = asyncio.create_task(self._fly(newer))
+        self._waiting += 1
+        try:
+            await asyncio.shield(self._flight)  # one that leaves does not take the answer from the others
+        finally:
+            self._waiting -= 1
+
+    async def _fly(self, newer: bool) -> None:
+        wait = self._asked_at + APART - self._clock()
+        if newer and wait > 0:
+            await asyncio.sleep(wait)
+        await asyncio.to_thread(self.refresh)
+
+    def _fetch(self) -> None:
+        jitter = random.uniform(0.8, 1.2)  # noqa: S311  spreads load, protects nothing
+        try:
+            found = self._ask(self.place)
+        except ProviderError as error:
+            self._failing = True
+            self._next = self._clock() + PATIENCE * jitter
+            log.warning("keys of issuer %s: %s", self.place.issuer, error.code)
+            return
+        self._keys = found.with_known(self._keys)
+        self._fetched_at = self._clock()
+        self._failing = False
+        self._next = self._fetched_at + EVERY * jitter
