@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from gateway.console import account, drift, explain, preview, proposing, signing_in, timeline, views
+from gateway.console import account, drift, explain, preview, proposing, saml, signing_in, timeline, views
 from gateway.console.playground import playground
 
 urlpatterns = [
@@ -23,6 +23,10 @@ urlpatterns = [
     path("account/", account.account, name="account"),
     path("account/sign-ins/end/", account.end_all, name="account_end_all"),
     path("account/sign-ins/<uuid:sign_in_id>/end/", account.end_one, name="account_end"),
+    path("saml/metadata", saml.metadata, name="saml_metadata"),
+    path("saml/login/<uuid:issuer_id>", saml.begin, name="saml_login"),
+    path("saml/acs", saml.acs, name="saml_acs"),
+    path("saml/finish", saml.finish, name="saml_finish"),
     path("explain/", explain.page, name="explain"),
     path("history/", timeline.history, name="history"),
     path("proposals/", proposing.proposal_list, name="proposals"),

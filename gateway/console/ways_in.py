@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.urls import reverse
 
+from gateway.identity.saml.service import saml_issuers
 from gateway.models import Issuer
 
 
@@ -23,4 +24,6 @@ def ways_in() -> list[Way]:
     if settings.OIDC_ISSUER:
         name = Issuer.objects.filter(issuer=settings.OIDC_ISSUER).values_list("name", flat=True).first()
         ways.append(Way(name or "single sign-on", reverse("oidc_start")))
+    for issuer in saml_issuers():
+        ways.append(Way(issuer.name, reverse("saml_login", args=[issuer.pk])))
     return ways

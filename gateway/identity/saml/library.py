@@ -8,9 +8,8 @@ are how documents lie. Needs the extra.
 from __future__ import annotations
 
 import base64
-import contextlib
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
@@ -22,8 +21,11 @@ from onelogin.saml2.settings import OneLogin_Saml2_Settings
 
 from gateway.identity.saml.assertion import Said
 from gateway.identity.saml.document import parser
+from gateway.identity.saml.here import Here
 from gateway.identity.saml.metadata import Provider
 from gateway.identity.saml.reasons import SamlRefused
+
+log = logging.getLogger(__name__)
 
 SECURITY: Final = {
     "wantAssertionsSigned": True,
@@ -32,36 +34,13 @@ SECURITY: Final = {
     "requestedAuthnContext": False,
     "rejectDeprecatedAlgorithm": True,
     "allowRepeatAttributeName": True,
+    "allowSingleLabelDomains": True,  # names of hosts inside a company
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Here:
-    """Us, as a provider knows us: three addresses of this host."""
-
-    entity_id: str
-    acs: str
-
-    def settings(self, provider: Provider | None, *, persistent: bool = True) -> OneLogin_Saml2_Settings:
-        form = Names.NAMEID_PERSISTENT if persistent else Names.NAMEID_UNSPECIFIED
-        sp = {
-            "entityId": self.entity_id,
-            "assertionConsumerService": {"url": self.acs, "binding": Names.BINDING_HTTP_POST},
-            "NameIDFormat": form,
-        }
-        wanted: dict[str, Any] = {"strict": True, "debug": False, "sp": sp, "security": SECURITY}
-        if provider is not None:
-            wanted["idp"] = {
-                "entityId": provider.entity_id,
-                "singleSignOnService": {"url": provider.sso_url, "binding": Names.BINDING_HTTP_REDIRECT},
-                "x509certMulti": {"signing": [each.base64 for each in provider.certificates]},
-            }
-        return OneLogin_Saml2_Settings(wanted, sp_validation_only=provider is None)
 
 
 def our_metadata(here: Here) -> bytes:
     """The document that a provider imports. It holds addresses and no key: we sign nothing yet."""
-    settings = here.settings(None)
+    settings = _settings(here, None)
     made: bytes | str = settings.get_sp_metadata()
     if problems := settings.validate_metadata(made):
         raise ValueError(", ".join(problems))
@@ -74,7 +53,7 @@ def our_metadata(here: Here) -> bytes:
 
 def request_made(here: Here, provider: Provider, *, persistent: bool, fresh: bool) -> tuple[str, str]:
     """A new request: its id, and the address at the provider that carries it. `fresh`: prove it again."""
-    settings = here.settings(provider, persistent=persistent)
+    settings = _settings(here, provider, persistent=persistent)
     request = OneLogin_Saml2_Authn_Request(settings, force_authn=fresh, set_nameid_policy=persistent)
     joint = "&" if urlsplit(provider.sso_url).query else "?"
     query = urlencode({"SAMLRequest": request.get_request()})
@@ -84,18 +63,41 @@ def request_made(here: Here, provider: Provider, *, persistent: bool, fresh: boo
 def second_reader(xml: bytes, here: Here, provider: Provider, request_id: str, said: Said) -> None:
     """Raises `SamlRefused`: second_reader, unless the library accepts these bytes and reads what we read."""
     parts = urlsplit(here.acs)
-    data = {"http_host": parts.netloc, "script_name": parts.path, "https": parts.scheme == "https" and "on"}
+    data = {
+        "http_host": parts.netloc,
+        "script_name": parts.path,
+        "https": "on" if parts.scheme == "https" else "off",
+    }
     agreed = False
-    with contextlib.suppress(Exception):  # its texts quote the document; whatever it was, it is a no
-        response = OneLogin_Saml2_Response(here.settings(provider), base64.b64encode(xml))
+    try:
+        response = OneLogin_Saml2_Response(_settings(here, provider), base64.b64encode(xml))
         response.is_valid(data, request_id, raise_exceptions=True)
         agreed = (
             (response.get_nameid() or "") == said.name_id
             and response.get_assertion_id() == said.assertion_id
             and _texts(response.get_attributes()) == _texts(said.attributes)
         )
+    except Exception as error:  # its texts quote the document; whatever it was, it is a no
+        log.warning("python3-saml says no: %s %s", type(error).__name__, getattr(error, "code", ""))
     if not agreed:
         raise SamlRefused("second_reader")
+
+
+def _settings(here: Here, provider: Provider | None, *, persistent: bool = True) -> OneLogin_Saml2_Settings:
+    form = Names.NAMEID_PERSISTENT if persistent else Names.NAMEID_UNSPECIFIED
+    sp = {
+        "entityId": here.entity_id,
+        "assertionConsumerService": {"url": here.acs, "binding": Names.BINDING_HTTP_POST},
+        "NameIDFormat": form,
+    }
+    wanted: dict[str, Any] = {"strict": True, "debug": False, "sp": sp, "security": SECURITY}
+    if provider is not None:
+        wanted["idp"] = {
+            "entityId": provider.entity_id,
+            "singleSignOnService": {"url": provider.sso_url, "binding": Names.BINDING_HTTP_REDIRECT},
+            "x509certMulti": {"signing": [each.base64 for each in provider.certificates]},
+        }
+    return OneLogin_Saml2_Settings(wanted, sp_validation_only=provider is None)
 
 
 def _texts(attributes: Mapping[str, Sequence[object]]) -> dict[str, list[str]]:

@@ -58,6 +58,7 @@ REASONS: Final[dict[str, str]] = {
     "groups_left_out": "The provider left your groups out because there were too many.",
     "unknown_person": "The provider knows you, but nobody has let you in here.",
     "inactive": "Your account here is switched off.",
+    "locked": "Your account here is locked. Ask a platform admin.",
     "not_a_person": "This name belongs to a program.",
     # --- the second reader
     "second_reader": "The provider's answer is not valid SAML.",

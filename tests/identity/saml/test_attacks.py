@@ -13,7 +13,8 @@ from lxml import etree
 
 from gateway.identity.saml.assertion import Expected, Said, answer_read
 from gateway.identity.saml.document import answer_decoded
-from gateway.identity.saml.library import Here, second_reader
+from gateway.identity.saml.here import Here
+from gateway.identity.saml.library import second_reader
 from gateway.identity.saml.metadata import saml_metadata_read
 from gateway.identity.saml.reasons import REASONS, SamlRefused
 from gateway.identity.saml.subject import About, about
