@@ -51,6 +51,12 @@ class Certificate:
     def base64(self) -> str:
         return "".join(self.pem.decode("ascii").splitlines()[1:-1])
 
+    def state(self, now: datetime) -> str:
+        """in force | soon (it expires within 30 days) | expired"""
+        if self.not_after <= now:
+            return "expired"
+        return "soon" if self.not_after <= now + SOON else "in force"
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
@@ -95,9 +101,9 @@ def saml_metadata_warnings(provider: Provider, now: datetime) -> list[str]:
     found = []
     for each in provider.certificates:
         named = f"The certificate {each.fingerprint[:16]}… ({each.subject or 'no name'})"
-        if each.not_after <= now:
+        if each.state(now) == "expired":
             found.append(f"{named} expired on {each.not_after:%Y-%m-%d}. Ask the provider for its new one.")
-        elif each.not_after <= now + SOON:
+        elif each.state(now) == "soon":
             found.append(f"{named} expires on {each.not_after:%Y-%m-%d}. Import the metadata again by then.")
     if provider.valid_until is not None and provider.valid_until <= now:
         found.append(f"This metadata was meant to be used until {provider.valid_until:%Y-%m-%d}.")
