@@ -69,7 +69,8 @@ def _handler(provider: SamlProvider) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             query = parse_qs(urlsplit(self.path).query)
             if not self.path.startswith("/sso") or "SAMLRequest" not in query:
-                self.send_error(404)
+                self.send_response(204)  # browsers ask for an icon
+                self.end_headers()
                 return
             request = request_of(self.path)
             if "person" not in query:

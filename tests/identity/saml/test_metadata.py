@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from gateway.identity.saml.metadata import (
     saml_metadata_read,
     saml_metadata_warnings,
 )
+from gateway.identity.saml.reasons import REASONS
 from gateway.models import Issuer, IssuerKind
 from tests.identity.saml.provider import KeyPair, made_pair, pair
 from tests.identity.saml.test_attacks import ENTITY, provider
@@ -166,3 +168,9 @@ def test_dates_are_for_warnings_and_the_key_counts_meanwhile() -> None:
     found = saml_metadata_read(M().metadata(made_pair(days=-30)))
     assert found.certificates[0].state(NOW) == "expired"
     assert found.certificates[0].state(NOW - timedelta(days=90)) == "in force"
+
+
+def test_the_documentation_explains_each_reason() -> None:
+    page = (Path(__file__).parents[3] / "docs/saml.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", page, re.M))
+    assert {code: rows.get(code) for code in REASONS} == REASONS
