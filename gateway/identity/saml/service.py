@@ -16,7 +16,7 @@ from gateway.identity.people import NotVouched, person_vouched
 from gateway.identity.saml.here import Here
 from gateway.identity.saml.metadata import MetadataError, Provider, saml_installed, saml_metadata_read
 from gateway.identity.saml.pending import LASTS, Pending
-from gateway.identity.saml.reasons import SamlRefused
+from gateway.identity.saml.reasons import REASONS, SamlRefused
 from gateway.identity.saml.subject import About, about, wants_persistent
 from gateway.identity.seen import seen_first
 from gateway.identity.sessions import SignInRefused, sign_in_begin, sign_in_of, sign_in_renew
@@ -65,7 +65,7 @@ def saml_finish(*, request: HttpRequest, xml: bytes, pending: Pending, here: Her
         )
         return _signed_in(request, user, issuer, person, said, pending)
     except (NotVouched, SignInRefused) as refused:
-        raise SamlRefused(refused.code) from refused
+        raise SamlRefused(refused.code if refused.code in REASONS else "may_not") from refused
 
 
 def _provider(issuer_id: UUID) -> tuple[Issuer, Provider]:
@@ -120,7 +120,8 @@ def _signed_in(
     request: HttpRequest, user: User, issuer: Issuer, person: About, said: Said, pending: Pending
 ) -> SignIn:
     held = sign_in_of(request)
-    if pending.fresh and held is not None and held.user_id == user.pk and held.subject == person.subject:
+    same = held is not None and (held.issuer, held.subject) == (issuer.issuer, person.subject)
+    if pending.fresh and held is not None and same and held.user_id == user.pk:
         sign_in_renew(request=request, sign_in=held, acr=said.context, authenticated_at=said.authenticated_at)
         return held
     begun = sign_in_begin(

@@ -39,6 +39,9 @@ DIGESTS: Final = {
     f"{_MORE}sha384": (hashlib.sha384, xmlsec.Transform.SHA384),
     "http://www.w3.org/2001/04/xmlenc#sha512": (hashlib.sha512, xmlsec.Transform.SHA512),
 }
+MOST_PREFIXES: Final = 20
+"""Canonicalisation looks for each of them at each element: thousands of them would take it half a minute."""
+
 SIGNED: Final = (f"{SAMLP}Response", f"{SAML}Assertion")
 
 
@@ -113,7 +116,10 @@ def _prefixes(step: Element) -> list[str]:
         return []
     if len(inner) != 1 or inner[0].tag != INCLUSIVE_PREFIXES or len(inner[0]):
         raise SamlRefused("transforms")
-    return (inner[0].get("PrefixList") or "").split()
+    found: list[str] = (inner[0].get("PrefixList") or "").split()
+    if len(found) > MOST_PREFIXES:
+        raise SamlRefused("transforms")
+    return found
 
 
 def _checked(signature: Element, element: Element, keys: Sequence[bytes]) -> None:

@@ -197,6 +197,11 @@ def _turned(element: Any) -> None:
     element.append(element[0])
 
 
+def _many_prefixes(transforms: Any) -> None:
+    made = etree.SubElement(transforms[1], "{http://www.w3.org/2001/10/xml-exc-c14n#}InclusiveNamespaces")
+    made.set("PrefixList", " ".join(f"p{n}" for n in range(30_000)))
+
+
 def _third(algorithm: str) -> Change:
     def change(transforms: Any) -> None:
         etree.SubElement(transforms, f"{{{D}}}Transform", Algorithm=algorithm)
@@ -262,6 +267,7 @@ FORGED: dict[str, tuple[str, Callable[[Provider], Any]]] = {
         "transforms",
         touched(f"{REF}/ds:Transforms/ds:Transform", _with(f"{{{D}}}XPath")),
     ),
+    "thirty thousand prefixes": ("transforms", touched(f"{REF}/ds:Transforms", _many_prefixes)),
     "two references": ("signature_shape", two_references),
     "reference to the response": ("reference", about_the_response),
     "reference without URI": ("reference", touched(REF, put("URI", None))),

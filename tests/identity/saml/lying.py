@@ -79,7 +79,7 @@ def only_the_assertion(p: Provider) -> bytes:
 
 LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
 VALUES = f"<saml:AttributeStatement><saml:EncryptedAttribute><x:EncryptedData xmlns:x='{XENC}'/>"
-DEEP = "<x>" * 60 + "</x>" * 60
+DEEP = "<x>" * 300 + "</x>" * 300
 
 LIES: dict[str, tuple[str, Callable[[Provider], Any]]] = {
     # --- whom it is for
@@ -201,7 +201,11 @@ LIES: dict[str, tuple[str, Callable[[Provider], Any]]] = {
     "not UTF-8": ("not_xml", rewritten(b">P-00u1<", b">P-00\xe9u1<")),
     "no XML": ("not_xml", lambda p: b'{"sub": "alice"}'),
     "nothing": ("not_xml", lambda p: ""),
-    "an abyss": ("structure", lambda p: f"<r xmlns:saml='{A}'>{DEEP}</r>".encode()),
+    "more attributes than an element has": (
+        "structure",
+        rewritten(b"<saml:Conditions", b"<saml:Conditions " + b" ".join(b'a%d=""' % n for n in range(60))),
+    ),
+    "an abyss": ("not_xml", lambda p: f"<r xmlns:saml='{A}'>{DEEP}</r>".encode()),
     "not base64": ("not_base64", lambda p: "<samlp:Response>"),
     "base64 for URLs": ("not_base64", lambda p: "PD94-_8="),
     "base64 cut off": ("not_base64", form(lambda text: text.rstrip("=")[: len(text) // 4 * 4 - 5])),

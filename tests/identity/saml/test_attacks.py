@@ -72,7 +72,17 @@ def test_the_table_is_long_and_uses_most_reasons() -> None:
     assert len(ATTACKS) >= 45
     elsewhere = {
         *("not_installed", "no_such_provider", "bad_metadata", "unsolicited"),
-        *("replayed", "too_old", "time", "second_reader", "unknown_person", "inactive", "not_a_person"),
+        *(
+            "replayed",
+            "too_old",
+            "time",
+            "second_reader",
+            "unknown_person",
+            "inactive",
+            "locked",
+            "not_a_person",
+            "may_not",
+        ),
     }
     assert {code for code, _ in ATTACKS.values()} == REASONS.keys() - elsewhere
 
