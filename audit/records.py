@@ -40,6 +40,9 @@ class Who:
     key_prefix: str = ""
     groups: tuple[str, ...] = ()
     network: str = ""  # the peer's address
+    issuer: str = ""  # who vouched for the caller, where it came with a token
+    issued_subject: str = ""  # its name there
+    actor: tuple[str, ...] = ()  # who acted for it, nearest first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

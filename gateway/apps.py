@@ -9,5 +9,7 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         from gateway import celery, checks, kinds  # noqa: F401  registered by being imported
+        from gateway.identity import kinds as identity_kinds
 
         kinds.register_all()
+        identity_kinds.register_all()

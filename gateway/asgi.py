@@ -16,6 +16,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 def build() -> Front:
     """Imports inside: the rooms' models can only be imported once Django has been set up."""
     django = get_asgi_application()
+    from django.conf import settings
+
     from gateway.front import Front
     from gateway.proxy import configure, snapshot
     from gateway.static import StaticFiles
@@ -26,7 +28,9 @@ def build() -> Front:
         """The record can be written, and the configuration is not stale."""
         return proxy.recorder.healthy and proxy.snapshots.age <= snapshot.MAX_AGE
 
-    return Front(proxy=proxy, ready=ready, static=StaticFiles(), django=django)
+    return Front(
+        proxy=proxy, ready=ready, static=StaticFiles(), django=django, proxies=settings.TRUSTED_PROXIES
+    )
 
 
 application = build()

@@ -14,6 +14,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register, run_checks
 
+from gateway.identity.network import TrustedProxies
+
 TAG = "postern"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", "testserver"})
 
@@ -68,6 +70,23 @@ def saml_works(
 
     hint = "Edit the issuer in the admin; docs/saml.md says how."
     return [Warning(words, hint=hint, id="gateway.W022") for words in saml_trouble()]
+
+
+@register(TAG, deploy=True)
+def proxies_are_known(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Who may say whose address a request came from."""
+    trusted: TrustedProxies | None = settings.TRUSTED_PROXIES
+    if trusted is not None and any(network.prefixlen == 0 for network in trusted.networks):
+        hint = "List the addresses of your front proxies: whoever is trusted writes the address on record."
+        return [Error("TRUSTED_PROXIES trusts every address.", hint=hint, id="gateway.E007")]
+    if trusted is not None and settings.PLAIN_HTTP:
+        hint = "Unset TRUSTED_PROXIES: under PLAIN_HTTP only this machine can reach the gateway."
+        return [Warning("TRUSTED_PROXIES has no proxy to trust.", hint=hint, id="gateway.W002")]
+    if trusted is None and settings.SECURE_PROXY_SSL_HEADER is not None:
+        hint = "Set TRUSTED_PROXIES to the front proxy's address, or `unix`."
+        text = "The front proxy's address is recorded for every call and every sign-in."
+        return [Warning(text, hint=hint, id="gateway.W003")]
+    return []
 
 
 @register(TAG, deploy=True)

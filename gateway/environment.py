@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from gateway.identity.network import TrustedProxies, trusted_proxies
+
 POSTGRESQL_PARAMETERS = frozenset(
     {
         "host",
@@ -87,6 +89,15 @@ class Environment:
                 )
             ring[key_id] = _key(name, encoded)
         return ring
+
+
+def proxies(name: str, words: list[str]) -> TrustedProxies | None:
+    """Addresses and ranges of peers that are believed."""
+    try:
+        return trusted_proxies(words)
+    except ValueError:
+        text = f"{name}: write addresses or ranges such as 10.0.0.0/8, or `unix`, separated by commas."
+        raise ImproperlyConfigured(text) from None
 
 
 def _key(name: str, encoded: str) -> bytes:

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 
 from gateway.checks import refusals
 from gateway.health import Health
-from gateway.static import Application, Receive, Send
+from gateway.identity.network import ForwardedInvalid, TrustedProxies
+from gateway.static import Application, Receive, Send, respond
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Front:
     ready: Callable[[], bool]
     static: Application
     django: Application
+    proxies: TrustedProxies | None = None
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -53,8 +55,20 @@ class Front:
             await self.static(scope, receive, send)
         elif path in ("/livez", "/readyz"):
             await Health(self.ready)(scope, receive, send)
-        else:
+        elif self.proxies is None:
             await self.django(scope, receive, send)
+        else:
+            await self._forwarded(self.proxies, scope, receive, send)
+
+    async def _forwarded(self, proxies: TrustedProxies, scope: Any, receive: Receive, send: Send) -> None:
+        """Django takes the peer's address from the scope, so that is where the client's is put."""
+        peer, port = scope.get("client") or ("", 0)
+        try:
+            address = proxies.address_of(peer, scope["headers"])
+        except ForwardedInvalid as problem:
+            await respond(send, 400, [("Content-Type", "text/plain")], f"{problem}.\n".encode())
+            return
+        await self.django({**scope, "client": (address, port)}, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         """Start the proxy before the first request, stop it after the last. A failed start is a refusal."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
-from gateway.environment import Environment, database
+from gateway.environment import Environment, database, proxies
 
 env = Environment(os.environ)
 
@@ -36,6 +36,7 @@ ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
 PLAIN_HTTP = env.flag("PLAIN_HTTP")  # cookies without Secure, no redirect to https: loopback only
 TRUSTED_PROXY_HEADER = env.flag("TRUST_X_FORWARDED_PROTO")
+TRUSTED_PROXIES = proxies("TRUSTED_PROXIES", env.names("TRUSTED_PROXIES"))  # None: nobody's X-Forwarded-For
 ROOT_URLCONF = "gateway.urls"
 ASGI_APPLICATION = "gateway.asgi.application"
 APPEND_SLASH = True

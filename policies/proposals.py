@@ -95,7 +95,7 @@ class Sight:
     `state` is everything the proposer relied on, as plain JSON values: if it moves, the proposal is stale.
     """
 
-    area_id: UUID
+    area_id: UUID | None
     name: str
     rows: tuple[Row, ...]
     state: object
@@ -388,7 +388,7 @@ def _facts(proposal: Proposal) -> dict[str, object]:
         "kind": proposal.kind,
         "target": proposal.target,
         "target_id": str(proposal.target_id or ""),
-        "area": str(proposal.area_id),
+        "area": str(proposal.area_id or ""),
         "basis": proposal.basis,
         "proposed_by": str(proposal.proposed_by_id),
     }

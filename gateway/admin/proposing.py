@@ -34,6 +34,7 @@ class ReasonForm(ModelForm[M]):
     """`wanted` says what takes two people; the rest of the form is saved as ever."""
 
     wanted: Wanted | None = None
+    where: ClassVar[str] = "in this area"
     reason = forms.CharField(
         required=False,
         max_length=300,
@@ -44,7 +45,7 @@ class ReasonForm(ModelForm[M]):
     def want(self, kind: str, target_id: UUID | None, payload: Mapping[str, Any]) -> None:
         self.wanted = Wanted(kind, target_id, payload)
         if not (self.cleaned_data.get("reason") or "").strip():
-            self.add_error("reason", "This takes two people in this area. Say why, for whoever confirms it.")
+            self.add_error("reason", f"This takes two people {self.where}. Say why, for whoever confirms it.")
 
 
 class ProposingAdmin(NotedAdmin[M]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from gateway.api import changes, openapi, questions, readers
+from gateway.api import changes, issuers, openapi, questions, readers, reviewing
 
 urlpatterns = [
     path("openapi.json", openapi.OpenApi.as_view()),
@@ -26,6 +26,13 @@ urlpatterns = [
     path("policy-versions/<uuid:pk>", readers.PolicyVersionOne.as_view()),
     path("policy-versions/<uuid:pk>/publish", changes.PolicyPublish.as_view()),
     path("policy-versions/<uuid:pk>/rollback", changes.PolicyRollBack.as_view()),
+    path("issuers", issuers.IssuerList.as_view()),
+    path("issuers/<uuid:pk>", issuers.IssuerOne.as_view()),
+    path("deployment", issuers.DeploymentOne.as_view()),
+    path("access-review/endpoints/<uuid:pk>", reviewing.EndpointReview.as_view()),
+    path("access-review/endpoints/<uuid:pk>/reviewed", reviewing.EndpointReviewed.as_view()),
+    path("access-review/people/<uuid:pk>", reviewing.PersonReview.as_view()),
+    path("access-review/service-accounts/<uuid:pk>", reviewing.ServiceReview.as_view()),
     path("playground", questions.Playground.as_view()),
     path("explain", questions.Explain.as_view()),
     path("policy/plan", changes.PolicyPlan.as_view()),

@@ -61,6 +61,8 @@ _SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
             "Identity": "Links to an identity provider",
             "ServiceAccount": "Programs, each with an owner",
             "ApiKey": "Keys for the data path, shown once",
+            "Issuer": "Who vouches for callers, and what its claims mean",
+            "Deployment": "What takes two people; how long keys may live",
             "Lock": "Stop a person, program, endpoint or area now",
         },
     ),

@@ -29,7 +29,14 @@ FIRST: Final = 3
 """Changed fields of an open proposal in the list; its own page has them all."""
 
 FROM_HERE: Final = frozenset(
-    {"schema.publish", "schema.rollback", "policy.publish", "policy.rollback", "access_rule.delete"}
+    {
+        "schema.publish",
+        "schema.rollback",
+        "policy.publish",
+        "policy.rollback",
+        "access_rule.delete",
+        "issuer.delete",
+    }
 )
 """What is proposed on a page of ours. Everything else starts in the form that edits it."""
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from gateway.console import account, drift, explain, preview, proposing, saml, signing_in, timeline, views
+from gateway.console import (
+    account,
+    drift,
+    explain,
+    preview,
+    proposing,
+    reviewing,
+    saml,
+    signing_in,
+    timeline,
+    trying,
+    views,
+)
 from gateway.console.playground import playground
 
 urlpatterns = [
@@ -28,6 +40,27 @@ urlpatterns = [
     path("saml/acs", saml.acs, name="saml_acs"),
     path("saml/finish", saml.finish, name="saml_finish"),
     path("explain/", explain.page, name="explain"),
+    path("access-review/", reviewing.index, name="access_review"),
+    path(
+        "access-review/endpoints/<uuid:endpoint_id>/", reviewing.endpoint_page, name="access_review_endpoint"
+    ),
+    path(
+        "access-review/endpoints/<uuid:endpoint_id>/reviewed/",
+        reviewing.endpoint_reviewed,
+        name="access_reviewed",
+    ),
+    path(
+        "access-review/endpoints/<uuid:endpoint_id>/export/",
+        reviewing.endpoint_file,
+        name="access_review_export",
+    ),
+    path("access-review/<slug:kind>/<uuid:caller_id>/", reviewing.caller_page, name="access_review_caller"),
+    path(
+        "access-review/<slug:kind>/<uuid:caller_id>/export/",
+        reviewing.caller_file,
+        name="access_review_caller_export",
+    ),
+    path("issuers/try/", trying.page, name="issuers_try"),
     path("history/", timeline.history, name="history"),
     path("proposals/", proposing.proposal_list, name="proposals"),
     path("proposals/<uuid:proposal_id>/", proposing.proposal_page, name="proposal"),

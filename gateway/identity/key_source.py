@@ -54,7 +54,7 @@ class KeySource:
         self._keys: KeySet | None = None
         self._fetched_at = self._asked_at = float("-inf")
         self._next = float("-inf")  # when the background asks
-        self._failing = False
+        self.failing = False  # the last question got no answer
         self._lock = threading.Lock()
         self._flight: asyncio.Task[None] | None = None
         self._waiting = 0
@@ -92,7 +92,7 @@ class KeySource:
 
         `newer`: what it said before is not enough. Else any answer is, and one on its way is waited for.
         """
-        if self._failing and self._clock() - self._asked_at < APART:
+        if self.failing and self._clock() - self._asked_at < APART:
             raise KeysUnavailable
         if self._waiting >= WAITING:
             raise KeysUnavailable
@@ -115,11 +115,11 @@ class KeySource:
         try:
             found = self._ask(self.place)
         except ProviderError as error:
-            self._failing = True
+            self.failing = True
             self._next = self._clock() + PATIENCE * jitter
             log.warning("keys of issuer %s: %s", self.place.issuer, error.code)
             return
         self._keys = found.with_known(self._keys)
         self._fetched_at = self._clock()
-        self._failing = False
+        self.failing = False
         self._next = self._fetched_at + EVERY * jitter

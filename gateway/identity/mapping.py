@@ -15,6 +15,10 @@ MOST_VALUES: Final = 2000
 """Values of one claim that are looked at; who has more is refused, not cut short."""
 
 
+LONGEST_TRIED: Final = 400
+"""Characters of a value on which an expression is tried; a longer one matches none."""
+
+
 class TooManyGroups(ValueError):
     """The claim holds more values than are looked at."""
 
@@ -76,6 +80,8 @@ def _matches(rule: MappingRule, value: str) -> str | None:
         return value if value == rule.value else None
     if rule.match == "prefix":
         return value.removeprefix(rule.value) if value.startswith(rule.value) else None
+    if len(value) > LONGEST_TRIED:
+        return None
     if (found := re.fullmatch(rule.value, value)) is None:
         return None
     return (found.group(1) or "") if found.re.groups else value

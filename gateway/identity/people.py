@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from django.contrib.auth.models import Group
@@ -16,7 +17,7 @@ from django.db import IntegrityError, transaction
 
 from gateway.identity.mapping import MappingRule, groups_given
 from gateway.identity.membership import membership_set, membership_sources
-from gateway.models import Identity, Issuer, Source, User
+from gateway.models import Identity, Issuer, Source, User, Vouching
 from policies.history import attributed
 from policies.journal import note
 
@@ -44,19 +45,39 @@ def person_vouched(
     email: str = "",
     values: Collection[str] | None,
     source: Source,
+    issued_at: float | None = None,
     by: User | None = None,
 ) -> User:
     """The active person behind a verified (issuer, subject), with the groups that `values` stand for.
 
     `values` None: the issuer says nothing of groups, so memberships stay. Memberships given by hand or by a
-    directory stay in any case, and so do the members of a directory's groups. Raises `NotVouched`.
+    directory stay in any case, and so do the members of a directory's groups. `issued_at`, in Unix seconds,
+    is when the issuer gave its word, None for just now: an older word than the latest changes nothing, and
+    one of the same moment takes groups away only. Raises `NotVouched`.
     """
+    at = min(issued_at or float("inf"), time.time())  # a clock that is ahead holds up no later word
     try:
         with transaction.atomic():
-            return _vouched(issuer, subject, name, username, email, values, source)
+            return _vouched(issuer, subject, name, username, email, values, source, at)
     except IntegrityError:  # another process met the same person at the same time
         with transaction.atomic():
-            return _vouched(issuer, subject, name, username, email, values, source)
+            return _vouched(issuer, subject, name, username, email, values, source, at)
+
+
+def words_heard(words: Mapping[tuple[str, str], float]) -> None:
+    """Words of issuers that changed nothing: (issuer, subject) -> when. Older ones count no more."""
+    now = time.time()
+    for (issuer, subject), at in words.items():
+        with transaction.atomic():
+            identity = Identity.objects.filter(issuer=issuer, subject=subject).first()
+            if identity is not None:
+                _heard(identity, min(at, now))
+
+
+def is_latest_word(issuer: str, subject: str, at: float) -> bool:
+    """Whether no later word has been heard than one of this moment."""
+    words = Vouching.objects.filter(identity__issuer=issuer, identity__subject=subject)
+    return not words.filter(issued_at__gt=at).exists()
 
 
 def rules_of(issuer: Issuer) -> list[MappingRule]:
@@ -78,6 +99,7 @@ def _vouched(
     email: str,
     values: Collection[str] | None,
     source: Source,
+    at: float,
 ) -> User:
     identity = Identity.objects.select_related("user").filter(issuer=issuer.issuer, subject=subject).first()
     if identity is None:
@@ -89,10 +111,25 @@ def _vouched(
         raise NotVouched("not_a_person")
     if not person.is_active:
         raise NotVouched("inactive")
+    before = _heard(identity, at)
+    if at < before:
+        return person
     _renamed(identity, person, name)
     if values is not None:
-        _sync(issuer, person, values, source)
+        _sync(issuer, person, values, source, adds=at > before)
     return person
+
+
+def _heard(identity: Identity, at: float) -> float:
+    """Note when the latest word was given; returns when the latest before this one was."""
+    Identity.objects.select_for_update().get(pk=identity.pk)
+    found = Vouching.objects.filter(identity=identity).first()
+    if found is None:
+        Vouching.objects.create(identity=identity, issued_at=at)
+        return float("-inf")
+    if found.issued_at < at:
+        Vouching.objects.filter(identity=identity).update(issued_at=at)
+    return found.issued_at
 
 
 def _added(issuer: Issuer, subject: str, name: str, username: str, email: str) -> Identity:
@@ -127,10 +164,11 @@ def _renamed(identity: Identity, person: User, name: str) -> None:
         person.save(update_fields=["first_name", "last_name"])
 
 
-def _sync(issuer: Issuer, person: User, values: Collection[str], source: Source) -> None:
+def _sync(issuer: Issuer, person: User, values: Collection[str], source: Source, *, adds: bool) -> None:
     given = groups_given(values, rules_of(issuer), groups_named())
     sources = membership_sources(person)
     held = {group.pk for group in person.groups.all()}
+    given = given if adds else given & held
     kept = {pk for pk in held if sources.get(pk) not in VOUCHED}
     groups = Group.objects.filter(pk__in=(given & _free(given - held)) | (given & held) | kept)
     membership_set(member=person, groups=groups, by=None, source=source)

@@ -23,7 +23,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.identity.jwks import Key, KeySet
 from policies.engine import jsontext
@@ -124,6 +124,17 @@ class Unverified:
         return issuer
 
 
+class Actor(NamedTuple):
+    """Who acts for the subject. `issuer` is "" where it is the token's own."""
+
+    subject: str
+    issuer: str
+
+    def shown(self, issuer: str) -> str:
+        """As the record has it; `issuer` is the token's."""
+        return self.subject if self.issuer in ("", issuer) else f"{self.subject} at {self.issuer}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vouched:
     """What an issuer says of a caller: verified, and nothing else in a token counts."""
@@ -133,7 +144,7 @@ class Vouched:
     name: str
     client: str  # the client that the token was issued to, "" where it does not say
     is_program: bool  # a client acting for itself, not for a person
-    actors: tuple[str, ...]  # who acts for the subject, nearest first (RFC 8693)
+    actors: tuple[Actor, ...]  # who acts for the subject, nearest first (RFC 8693)
     issued_at: float  # Unix seconds
     expires_at: float
     claims: Mapping[str, Json] = field(repr=False)
@@ -194,10 +205,10 @@ def vouched(token: Unverified, terms: Terms, now: float) -> Vouched:
     if token.issuer != terms.issuer:
         raise UnknownIssuer("issuer")
     _check_kind(token, terms)
-    expires_at = _time(claims, "exp")
+    expires_at = time_of(claims, "exp")
     if expires_at is None:
         raise ClaimsRefused("no_expiry")
-    issued_at = _time(claims, "iat")
+    issued_at = time_of(claims, "iat")
     if issued_at is None:
         raise ClaimsRefused("no_issue_time")
     return judged(claims, terms, now, issued_at=issued_at, expires_at=expires_at)
@@ -220,7 +231,7 @@ def judged(
         name=_name(claims.get(terms.name_claim)),
         client=client,
         is_program=_is_program(claims, client),
-        actors=_actors(claims.get("act")),
+        actors=_actors(claims["act"]) if "act" in claims else (),
         issued_at=issued_at,
         expires_at=expires_at,
         claims=claims,
@@ -284,7 +295,7 @@ def _looks_like_access(claims: Mapping[str, Json]) -> bool:
 def _check_times(
     claims: Mapping[str, Json], terms: Terms, now: float, issued_at: float, expires_at: float
 ) -> None:
-    not_before = _time(claims, "nbf")
+    not_before = time_of(claims, "nbf")
     if now >= expires_at + terms.leeway:
         raise ClaimsRefused("expired")
     if not_before is not None and not_before > now + terms.leeway:
@@ -293,7 +304,7 @@ def _check_times(
         raise ClaimsRefused("issued_in_future")
 
 
-def _time(claims: Mapping[str, Json], name: str) -> float | None:
+def time_of(claims: Mapping[str, Json], name: str) -> float | None:
     """A NumericDate; raises `ClaimsRefused` for what is none."""
     value = claims.get(name)
     if value is None and name not in claims:
@@ -360,16 +371,17 @@ def _is_program(claims: Mapping[str, Json], client: str) -> bool:
     return bool(client) and subject in (client, f"{client}@clients")
 
 
-def _actors(value: Json) -> tuple[str, ...]:
+def _actors(value: Json) -> tuple[Actor, ...]:
     """The chain of `act` claims, nearest first. Raises `ClaimsRefused` for one that is not readable."""
-    actors: list[str] = []
-    while value is not None:
+    actors: list[Actor] = []
+    while True:
         if not isinstance(value, dict) or len(actors) == MAX_ACTORS:
             raise ClaimsRefused("actor")
-        subject, issuer = _subject_of_actor(value.get("sub")), value.get("iss")
-        actors.append(f"{subject} at {_subject_of_actor(issuer)}" if issuer is not None else subject)
-        value = value.get("act")
-    return tuple(actors)
+        issuer = _subject_of_actor(value["iss"]) if "iss" in value else ""
+        actors.append(Actor(_subject_of_actor(value.get("sub")), issuer))
+        if "act" not in value:
+            return tuple(actors)
+        value = value["act"]
 
 
 def _subject_of_actor(value: Json) -> str:

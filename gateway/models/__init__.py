@@ -19,6 +19,7 @@ from gateway.models.service_account import ServiceAccount
 from gateway.models.sign_in import DeviceGrant, DeviceState, SignIn, SignInMethod
 from gateway.models.usage import Running, Sketch, Usage
 from gateway.models.user import User
+from gateway.models.vouching import Vouching
 
 from gateway.models import history  # isort: skip  # noqa: F401  after all that it keeps
 
@@ -63,4 +64,5 @@ __all__ = [
     "StructuredField",
     "Usage",
     "User",
+    "Vouching",
 ]

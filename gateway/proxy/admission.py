@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
+from gateway.identity.network import ForwardedInvalid, TrustedProxies
 from gateway.proxy.errors import BadRequest, HeadersTooLarge, TooLarge, Unauthenticated, UnsupportedMedia
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -58,8 +59,8 @@ class RequestHead(NamedTuple):
         return value.decode("latin-1").strip() if value else ""
 
 
-def check_head(scope: Mapping[str, Any]) -> RequestHead:
-    """Read the ASGI scope; refuse what is ambiguous or too large."""
+def check_head(scope: Mapping[str, Any], proxies: TrustedProxies | None = None) -> RequestHead:
+    """Read the ASGI scope; refuse what is ambiguous or too large. `proxies` may say who is behind them."""
     raw = scope["headers"]
     if len(raw) > MAX_HEADERS:
         raise HeadersTooLarge("too_many_headers", f"More than {MAX_HEADERS} headers.")
@@ -75,7 +76,17 @@ def check_head(scope: Mapping[str, Any]) -> RequestHead:
     if scope.get("query_string"):
         raise BadRequest("query_not_allowed", "This API takes no query string.")
     client = scope.get("client")
-    return RequestHead(scope["method"], _path(scope), headers, client[0] if client else "")
+    network = client[0] if client else ""
+    if proxies is not None:
+        network = _forwarded(proxies, network, raw)
+    return RequestHead(scope["method"], _path(scope), headers, network)
+
+
+def _forwarded(proxies: TrustedProxies, peer: str, raw: Iterable[tuple[bytes, bytes]]) -> str:
+    try:
+        return proxies.address_of(peer, raw)
+    except ForwardedInvalid:
+        raise BadRequest("invalid_forwarded_for", "X-Forwarded-For is no list of addresses.") from None
 
 
 def _unified(raw: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -15,9 +15,10 @@ from contextlib import suppress
 from typing import Any, Final
 
 from audit.recorder import Recorder, StoreUnavailable
-from gateway.identity.keys import digest
+from gateway.identity.network import TrustedProxies
 from gateway.proxy import admission, routes
 from gateway.proxy.admission import ClientGone, RequestHead
+from gateway.proxy.bearer import Bearer
 from gateway.proxy.distinct import Distinct
 from gateway.proxy.drift import FieldLog
 from gateway.proxy.errors import (
@@ -76,14 +77,18 @@ class Proxy:
         self.fields = FieldLog()
         self.keys = keys
         self.upstream = Upstream()
+        self.bearer = Bearer(snapshots)
+        self.proxies: TrustedProxies | None = None  # whose word on the client's address is believed
 
     async def startup(self) -> None:
         await asyncio.to_thread(self.recorder.start)
         await asyncio.to_thread(self.snapshots.start)
         await asyncio.to_thread(self.tally.start)
         self.fields.start()
+        self.bearer.start()
 
     async def shutdown(self) -> None:
+        await asyncio.to_thread(self.bearer.stop)
         await self.upstream.close()
         await asyncio.to_thread(self.snapshots.stop)
         await asyncio.to_thread(self.tally.stop)
@@ -132,10 +137,9 @@ class _Call:
 
     async def _serve(self) -> None:
         ledger = self.ledger
-        head = ledger.head = admission.check_head(self.scope)
-        snapshot = self.proxy.snapshots.current()
-        now = time.time()
-        caller = ledger.caller = snapshot.caller(digest(admission.credential(head)), now)
+        head = ledger.head = admission.check_head(self.scope, self.proxy.proxies)
+        caller = ledger.caller = await self.proxy.bearer.caller(head)
+        snapshot, now = self.proxy.snapshots.current(), time.time()
         target, wire = self._resolve(snapshot, caller, head, now)
         circumstances = ledger.circumstances = routes.circumstances(head, caller, target, now, self.distinct)
         ledger.lap("auth")
@@ -350,7 +354,7 @@ class _Call:
         elif self._is_recorded(error):
             action = refusal_action(error)
             close = self.ledger.close(error.code, complete=True, status=error.status, action=action)
-            await self.recorder.refuse(self.ledger.admission(action, error.code), close)
+            await self.recorder.refuse(self.ledger.admission(action, error.code, error.reason), close)
 
     def _is_recorded(self, error: ProxyError) -> bool:
         """Callers that nobody knows, and those far beyond their limits, are counted and sampled: a flood of

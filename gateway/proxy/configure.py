@@ -20,4 +20,6 @@ def build() -> Proxy:
         fingerprint=keys.lasting("fingerprints"),
         session=keys.lasting("sessions"),
     )
-    return Proxy(recorder=Recorder(keys=keys), snapshots=Snapshots(), tally=Tally(), keys=digests)
+    proxy = Proxy(recorder=Recorder(keys=keys), snapshots=Snapshots(), tally=Tally(), keys=digests)
+    proxy.proxies = settings.TRUSTED_PROXIES
+    return proxy

@@ -4,6 +4,7 @@ ProxyError
 ├── Refused                     4xx, the caller's to mend; SDKs are told not to retry
 │   ├── BadRequest              400  unreadable or malformed
 │   ├── Unauthenticated         401  no credential, or one that is not valid
+│   │   └── TokenRefused        401  a bearer token that is not believed
 │   ├── Forbidden               403  no access rule, locked, model not allowed
 │   │   ├── PolicyBlocked       403  the verdict is block
 │   │   └── ApprovalRequired    403  the verdict is hold
@@ -39,6 +40,7 @@ class ProxyError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "api_error"
     retry: bool | None = None  # None: leave it to the client's own rules
+    reason = ""  # for the record and the log, and not for the client
 
     def __init__(self, code: str, message: str, **headers: str) -> None:
         super().__init__(code)
@@ -60,6 +62,18 @@ class BadRequest(Refused):
 class Unauthenticated(Refused):
     status = 401
     type = "authentication_error"
+
+    def __init__(self, code: str, message: str, **headers: str) -> None:
+        super().__init__(code, message, **{"www_authenticate": "Bearer", **headers})
+
+
+class TokenRefused(Unauthenticated):
+    """A bearer token that is not believed. A client is told nothing else, the record why."""
+
+    def __init__(self, reason: str) -> None:
+        challenge = 'Bearer error="invalid_token"'
+        super().__init__("invalid_token", "The bearer token is not accepted.", www_authenticate=challenge)
+        self.reason = reason
 
 
 class Forbidden(Refused):

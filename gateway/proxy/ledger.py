@@ -108,14 +108,14 @@ class Ledger:
             received = (outcome.streamed or self.released) // BYTES_PER_TOKEN
         return spent + received
 
-    def admission(self, action: str, code: str = "") -> Admission:
-        """The entry that is committed before anything leaves."""
+    def admission(self, action: str, code: str = "", reason: str = "") -> Admission:
+        """The entry that is committed before anything leaves; `reason`: more than a client is told."""
         call, verdict = self.exchange, self._verdict()
         return Admission(
             call_id=self.id,
             who=self._who(),
             what=self._what(),
-            decision=_decision(action, code, verdict, self.circumstances),
+            decision=_decision(action, code, verdict, self.circumstances, reason),
             request_hmac=call.request_hmac if call else b"",
             sent_digest=sent_digest(call.outgoing) if call and verdict else b"",
             request_size=self.size,
@@ -194,14 +194,16 @@ def refusal_action(error: ProxyError) -> str:
 
 
 def _decision(
-    action: str, code: str, verdict: Verdict | None, circumstances: Circumstances | None
+    action: str, code: str, verdict: Verdict | None, circumstances: Circumstances | None, reason: str
 ) -> Decision:
     declared = ceiling = ""
     if circumstances is not None:
         declared = LEVELS[circumstances.declared] if circumstances.declared is not None else ""
         ceiling = LEVELS[circumstances.ceiling]
     if verdict is None:
-        return Decision(action=action, gate=GATES[Gate.BLOCK], code=code, declared=declared, ceiling=ceiling)
+        why = (reason,) if reason else ()
+        gate = GATES[Gate.BLOCK]
+        return Decision(action=action, gate=gate, code=code, reasons=why, declared=declared, ceiling=ceiling)
     reasons, highest, observed = verdict.reasons, verdict.highest, verdict.observed
     return Decision(
         action=action,

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from audit.records import What, Who
 from gateway.credentials.secret import Secret
+from gateway.identity.trust import Trusted
 from gateway.proxy.access import Access as Access  # part of a snapshot
 from gateway.proxy.access import Candidates, Ladder, ladder
 from gateway.proxy.admission import RequestHead
@@ -57,7 +58,7 @@ class Caller:
     name: str
     kind: str  # person | service
     owner_id: UUID | None
-    key_id: UUID
+    key_id: UUID | None
     key_prefix: str
     groups: tuple[str, ...]
     group_ids: frozenset[int]
@@ -65,6 +66,9 @@ class Caller:
     declared: Level | None = None  # the level that its calls carry, unless one says so itself
     refusal: str = ""  # why it may not call now: revoked, inactive, locked
     account: str = ""  # whose limits its calls use up: one for all keys of a person
+    issuer: str = ""  # who vouches for it, where it came with a token
+    issued_subject: str = ""  # its name there
+    actor: tuple[str, ...] = ()  # who acts for it, nearest first
     _seen: dict[str, Who] = field(default_factory=dict, compare=False, repr=False)
 
     def who(self, network: str) -> Who:
@@ -83,7 +87,17 @@ class Caller:
             key_prefix=self.key_prefix,
             groups=self.groups,
             network=network,
+            issuer=self.issuer,
+            issued_subject=self.issued_subject,
+            actor=self.actor,
         )
+
+
+class Known(NamedTuple):
+    """Whom the store has under one name at one issuer."""
+
+    caller: Caller
+    name: str  # as the issuer last gave it
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +192,8 @@ class Snapshot:
     targets: Mapping[str, Target]  # by slug
     access: Mapping[UUID, Sequence[Access]]  # by endpoint, in deciding order
     valid_until: float = float("inf")  # Unix seconds: a lock ends, a version takes effect
+    issuers: Mapping[str, Trusted] = field(default_factory=dict)  # whose tokens are believed
+    known: Mapping[tuple[str, str], Known] = field(default_factory=dict)  # by (issuer, subject)
     _memo: dict[tuple[str, frozenset[int]], Ladder] = field(default_factory=dict)
 
     def caller(self, digest: bytes, now: float) -> Caller:

@@ -23,10 +23,12 @@ from django.db.utils import Error as DatabaseError
 
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import NoSecret, credential_reveal_for_origin
+from gateway.identity.trust import trusted_issuers
 from gateway.models import AccessRule, ApiKey, Credential, CredentialState, Endpoint, Lock, Revision, User
 from gateway.models.lock import lock_in_force
 from gateway.proxy.compiling import Compiling, NotReady
 from gateway.proxy.errors import Unavailable
+from gateway.proxy.known import known
 from gateway.proxy.meter import Limits
 from gateway.proxy.routes import Access, Caller, Snapshot, Target, UpstreamCredential
 from policies.engine.policy import Policy
@@ -67,6 +69,11 @@ class Snapshots:
         """The snapshot, if it was confirmed lately."""
         if self._snapshot is None or time.monotonic() - self._read_at > MAX_AGE:
             _stale()
+        return self._snapshot
+
+    @property
+    def latest(self) -> Snapshot | None:
+        """The last one, however old: for what decides nothing about a call."""
         return self._snapshot
 
     @property
@@ -118,7 +125,7 @@ def revision() -> int:
 def build(number: int, compiling: Compiling | None = None) -> Snapshot:
     """Everything a call's routing needs, read at one revision; None compiles before it returns."""
     now = datetime.now(UTC)
-    locks = _locks(now)
+    locks = locks_at(now)
     endpoints = Endpoint.objects.select_related("area", "credential")
     policies = _Policies(compiling)
     return Snapshot(
@@ -127,12 +134,14 @@ def build(number: int, compiling: Compiling | None = None) -> Snapshot:
         targets={endpoint.slug: _target(endpoint, locks) for endpoint in endpoints},
         access=_access(policies, now),
         valid_until=min([*locks.ends, *policies.changes], default=float("inf")),
+        issuers=trusted_issuers(),
+        known=known(locks),
     )
 
 
 def part(*, key: ApiKey, endpoint: Endpoint, now: datetime) -> Snapshot:
     """One caller, under the empty digest, and one endpoint without its rules: for whoever explains a call."""
-    locks = _locks(now)
+    locks = locks_at(now)
     return Snapshot(
         revision=0,
         callers={b"": _caller(key, locks)},
@@ -162,7 +171,7 @@ class _Locks:
         return target is not None and (name, target) in self._targets
 
 
-def _locks(now: datetime) -> _Locks:
+def locks_at(now: datetime) -> _Locks:
     return _Locks(Lock.objects.filter(lock_in_force(now)))
 
 

@@ -15,6 +15,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from gateway.access_review.reading import SEES
 from gateway.console import catalogue as jobs
 from gateway.console.changes import KINDS
 
@@ -90,6 +91,7 @@ def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     items.append(("Playground", "playground", may_play))
     items.append(("Drift", "drift", user.has_perm("gateway.view_structuredfield")))
     items.append(("Explain", "explain", user.has_perm("gateway.view_accessrule")))
+    items.append(("Access review", "access_review", user.has_perms(SEES)))
     items.append(("Proposals", "proposals", user.has_perm("policies.view_proposal")))
     items.append(("History", "history", user.has_perm("gateway.view_history")))
     items.append(("Admin", "admin:index", user.is_staff))

@@ -74,9 +74,9 @@ def _canonical(body: bytes) -> tuple[Json] | None:
         return None  # written with spaces: cannot be equal
     try:
         tree: Json = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return (tree,) if orjson.dumps(tree) == body else None
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):  # deeper than it writes: measured below
         return None
-    return (tree,) if orjson.dumps(tree) == body else None
 
 
 def _parse(body: bytes) -> tuple[Json] | JsonError:

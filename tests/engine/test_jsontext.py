@@ -59,6 +59,7 @@ def test_a_number_leaves_as_it_was_written(source: str, shape: str) -> None:
         (b'{"\\ud83d":1}', "lone_surrogate"),
         (b"[" * 101 + b"]" * 101, "too_deep"),
         (b'{"a":' * 101 + b"1" + b"}" * 101, "too_deep"),
+        (b"[" * 500 + b"]" * 500, "too_deep"),
         (b"[" * 200_000, "too_deep"),
         (b"[" * 200_000 + b"]" * 200_000, "too_deep"),
     ],

@@ -49,6 +49,8 @@ def test_too_many_values_are_refused() -> None:
         ("/org/clinicians/x", MappingRule("regex", "/org/[a-z]+", 2), set()),
         ("support", MappingRule("regex", "support|x", None), {1}),
         ("support\n", MappingRule("regex", "support", 1), set()),
+        ("x" * 400, MappingRule("regex", "x+", 1), {1}),
+        ("x" * 401, MappingRule("regex", "x+", 1), set()),
     ],
 )
 def test_a_rule_gives_a_group_or_none(value: str, rule: MappingRule, groups: set[int]) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.checks import run_checks
 
-from gateway.checks import refusals
+from gateway.checks import TAG, refusals
+from gateway.identity.network import trusted_proxies
 
 
 @pytest.fixture
@@ -55,3 +57,29 @@ def test_keys_that_others_can_read_are_refused(sound: Any) -> None:
 def test_loopback_may_go_without_tls(sound: Any) -> None:
     sound.PLAIN_HTTP, sound.ALLOWED_HOSTS = True, ["127.0.0.1", "localhost"]
     assert refusals() == []
+
+
+@pytest.mark.parametrize("range_", ["0.0.0.0/0", "::/0"])
+def test_trusting_every_address_is_refused(sound: Any, range_: str) -> None:
+    sound.TRUSTED_PROXIES = trusted_proxies(["10.0.0.1", range_])
+    (problem,) = refusals()
+    assert problem.startswith("gateway.E007")
+
+
+@pytest.mark.parametrize(
+    ("proxies", "plain", "told"),
+    [
+        (["10.0.0.1"], False, []),
+        (["unix"], False, []),
+        ([], False, ["gateway.W003"]),
+        (["10.0.0.1"], True, ["gateway.W002"]),
+    ],
+)
+def test_a_proxy_that_is_not_named_or_cannot_be_there_is_warned_of(
+    sound: Any, proxies: list[str], plain: bool, told: list[str]
+) -> None:
+    sound.TRUSTED_PROXIES = trusted_proxies(proxies)
+    if plain:
+        sound.PLAIN_HTTP, sound.ALLOWED_HOSTS = True, ["localhost"]
+    found = run_checks(tags=[TAG], include_deployment_checks=True)
+    assert [str(each.id) for each in found if str(each.id).startswith("gateway.W00")] == told

@@ -283,7 +283,7 @@ def test_a_known_provider_does_not_let_everybody_in(okta: SamlProvider, issuer: 
     elif code == "locked":
         Lock.objects.create(user=person, reason="lost laptop")
     elif code == "not_a_person":
-        program = ServiceAccount.objects.create(name="nightly", owner=person)
+        program = ServiceAccount.objects.create(name="nightly", owner=person, area=world.area())
         Identity.objects.update(user=None, service_account=program)
     else:
         Identity.objects.all().delete()

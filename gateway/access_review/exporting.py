@@ -1,0 +1,136 @@
+"""A review as a file: who reaches an endpoint, or what one caller reaches. First an event, then the file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from django.utils import timezone
+
+from gateway.access_review.marks import marks_of
+from gateway.access_review.reading import Caller, callers_of, reached_by
+from gateway.access_review.values import Reached, Way, plain
+from gateway.identity.reach import Reach
+from gateway.models import Endpoint, User
+from policies.journal import note
+
+FORMATS: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+CHUNK: Final = 500
+MOST: Final = 250_000
+COLUMNS: Final = (
+    "area",
+    "endpoint",
+    "kind",
+    "caller",
+    "name",
+    "owner",
+    "state",
+    "group",
+    "source",
+    "since",
+    "rule",
+    "priority",
+    "policy",
+    "models",
+    "paths",
+    "networks",
+    "limits",
+    "until",
+    "last_call",
+    "keys",
+)
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""What a spreadsheet takes for a formula at the start of a cell."""
+
+
+class TooMany(ValueError):
+    """More callers than one file holds."""
+
+
+def endpoint_export(*, endpoint: Endpoint, form: str, by: User) -> bytes:
+    """Who reaches an endpoint, as `csv` or `json`. Raises `TooMany`."""
+    now = timezone.now()
+    rows = list(_all(endpoint, now))
+    head = {"endpoint": endpoint.slug, "area": endpoint.area.slug, "at": plain(now)}
+    mark = marks_of([endpoint.pk]).get(endpoint.pk)
+    head |= {"reviewed_at": plain(mark.at) if mark else None, "reviewed_by": mark.by if mark else None}
+    data = as_csv(rows) if form == "csv" else _json({**head, "callers": [row.as_json() for row in rows]})
+    facts = {"endpoint": endpoint.slug, "format": form, "callers": len(rows)}
+    note(action="access.exported", by=by, target=endpoint, facts=facts)
+    return data
+
+
+def caller_export(*, caller: Caller, reach: Reach, form: str, by: User) -> bytes:
+    """What one caller reaches in these areas."""
+    now = timezone.now()
+    rows = reached_by(caller, reach, now)
+    told = {"caller": str(caller), "at": plain(now), "endpoints": [row.as_json() for row in rows]}
+    data = as_csv(rows) if form == "csv" else _json(told)
+    facts = {"caller": str(caller), "format": form, "endpoints": len(rows)}
+    note(action="access.exported", by=by, target=caller, facts=facts)
+    return data
+
+
+def as_csv(rows: Iterable[Reached]) -> bytes:
+    """One line for each way of each caller, formulas made harmless."""
+    text = io.StringIO()
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    writer.writerow(COLUMNS)
+    for row in rows:
+        for way in row.ways:
+            writer.writerow([harmless(value) for value in _line(row, way)])
+    return text.getvalue().encode("utf-8-sig")  # the mark tells spreadsheets that it is UTF-8
+
+
+def harmless(value: str) -> str:
+    """A cell that no spreadsheet computes."""
+    return f"'{value}" if value.startswith(FORMULA) else value
+
+
+def _line(row: Reached, way: Way) -> list[str]:
+    rule = way.rule
+    return [
+        row.area,
+        row.endpoint,
+        row.kind,
+        row.caller,
+        row.name,
+        row.owner,
+        "; ".join([*row.states, *(["group locked"] if way.group_locked else [])]),
+        way.group,
+        way.source,
+        plain(way.since) or "",
+        rule.id,
+        str(rule.priority),
+        rule.policy,
+        "; ".join(rule.models),
+        "; ".join(rule.paths),
+        "; ".join(rule.networks),
+        "; ".join(rule.limits),
+        plain(rule.until) or "",
+        plain(row.last_call) or "",
+        "; ".join(key.prefix for key in row.keys),
+    ]
+
+
+def _all(endpoint: Endpoint, now: datetime) -> Iterator[Reached]:
+    after, count = "", 0
+    while True:
+        page = callers_of(endpoint, after=after, limit=CHUNK, now=now)
+        yield from page.rows
+        count += len(page.rows)
+        if not page.after:
+            return
+        if count >= MOST:
+            raise TooMany(
+                f"More than {MOST:,} callers reach this endpoint: read it through the API, in pages."
+            )
+        after = page.after
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()

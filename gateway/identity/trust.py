@@ -1,0 +1,121 @@
+"""Whom the data path believes, and how: every issuer whose tokens may call models, as one value each.
+
+Read from the store with the configuration; two equal values are one object, so that whatever was verified
+under the last configuration can tell at once whether it still holds.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.credentials.secret import Secret
+from gateway.credentials.services import NoSecret, credential_current, credential_reveal_for_origin
+from gateway.identity.discovery import Place
+from gateway.identity.mapping import MappingRule
+from gateway.identity.people import groups_named
+from gateway.identity.tokens import Terms
+from gateway.models import GroupMapping, Issuer, IssuerKind, Overage
+from gateway.models.issuer import ALGORITHMS
+from policies.engine import jsontext
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Introspection:
+    """Where opaque tokens are asked about (RFC 7662), and with what header."""
+
+    url: str
+    header: str = ""
+    value: Secret = field(default=Secret(""), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trusted:
+    """An issuer as the data path needs it."""
+
+    terms: Terms
+    place: Place
+    max_stale: float  # seconds that its keys count while it cannot be reached
+    groups_claim: str  # "": it says nothing of groups
+    lookup: str  # who knows the groups that did not fit; "": nobody, such a token is refused
+    creates_people: bool
+    rules: tuple[MappingRule, ...]
+    named: Mapping[str, int] = field(repr=False)  # every group by its name
+    introspection: Introspection | None = None
+
+
+_LAST: Final[dict[str, Trusted]] = {}
+
+
+def trusted_issuers() -> dict[str, Trusted]:
+    """By what tokens carry as `iss`. Reads the store."""
+    rows = Issuer.objects.filter(enabled=True, accepts_tokens=True, kind=IssuerKind.OIDC)
+    rules: dict[object, list[MappingRule]] = {}
+    for row in GroupMapping.objects.filter(issuer__in=rows).order_by("match", "value", "id"):
+        rules.setdefault(row.issuer_id, []).append(MappingRule(row.match, row.value, row.group_id))
+    named = groups_named()
+    found = [
+        _trusted(row, tuple(rules.get(row.pk, ())), named)
+        for row in rows.select_related("introspection_credential")
+    ]
+    return {each.terms.issuer: _same(each) for each in found}
+
+
+def _same(now: Trusted) -> Trusted:
+    """The object that stood for this before, where nothing has changed."""
+    before = _LAST.get(now.terms.issuer)
+    if before is not None and before == now:
+        return before
+    _LAST[now.terms.issuer] = now
+    return now
+
+
+def _trusted(row: Issuer, rules: tuple[MappingRule, ...], named: Mapping[str, int]) -> Trusted:
+    return Trusted(
+        terms=terms_of(row),
+        place=Place(row.issuer, row.jwks_uri, row.allow_private),
+        max_stale=float(row.max_stale),
+        groups_claim=row.groups_claim,
+        lookup=row.overage_lookup if row.overage == Overage.LOOKUP else "",
+        creates_people=row.creates_people,
+        rules=rules,
+        named=named,
+        introspection=_introspection(row),
+    )
+
+
+def terms_of(row: Issuer) -> Terms:
+    """What a token of this issuer must be like."""
+    required = {name: jsontext.loads(jsontext.dumps(value)) for name, value in row.required_claims.items()}
+    return Terms(
+        issuer=row.issuer,
+        audiences=frozenset(row.audiences),
+        authorized_parties=frozenset(row.authorized_parties),
+        algorithms=frozenset(row.algorithms) & frozenset(ALGORITHMS),
+        accepts_id_tokens=row.accepts_id_tokens,
+        required_claims=required,
+        leeway=row.leeway,
+        subject_claim=row.subject_claim,
+        name_claim=row.name_claim,
+    )
+
+
+def _introspection(row: Issuer) -> Introspection | None:
+    """None where there is none, or its credential does not open: opaque tokens are refused then."""
+    if not row.introspection_url:
+        return None
+    credential = row.introspection_credential
+    if credential is None:
+        return Introspection(row.introspection_url)
+    try:
+        version = credential_current(credential=credential)
+        secret = credential_reveal_for_origin(version=version, origin=credential.origin)
+    except NoSecret as error:
+        log.error("issuer %s: its credential cannot be used: %s", row.name, error)
+        return None
+    value = Secret(f"{credential.scheme} {secret.reveal()}".strip())
+    return Introspection(row.introspection_url, credential.header, value)

@@ -1,0 +1,284 @@
+"""Who calls: an API key of ours, or a bearer token of an issuer that is trusted here.
+
+What was found out about a token is kept under the SHA-256 of the whole of it, and each call asks again
+whether it still holds: the issuer's settings and key, the time, and the person behind it in the snapshot. So
+a cached token costs a few look-ups, and a lock, a deactivation or a lost group acts on it as on any key.
+
+The groups that count are those in the store, after the token's own have been taken over. An older token
+gives back nothing that a newer one took, and a removal by a directory cuts while a token lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from gateway.identity import tokens
+from gateway.identity.discovery import ProviderError
+from gateway.identity.introspection import FRESH, introspect
+from gateway.identity.jwks import Key
+from gateway.identity.key_source import KeySource, KeysUnavailable
+from gateway.identity.keys import digest
+from gateway.identity.tokens import ClaimsRefused, TokenError, UnknownIssuer, UnknownKey, Unverified, Vouched
+from gateway.identity.trust import Trusted
+from gateway.proxy import admission
+from gateway.proxy.admission import RequestHead
+from gateway.proxy.beside import Beside
+from gateway.proxy.errors import TokenRefused, Unavailable
+from gateway.proxy.routes import Caller, Known, Snapshot
+from gateway.proxy.snapshot import Snapshots
+from gateway.proxy.vouching import Vouching, locked_out
+
+log = logging.getLogger(__name__)
+
+CACHED: Final = 10_000
+"""Tokens that are remembered, the latest used."""
+
+THREADS: Final = 8
+WAITING: Final = 256
+"""Tokens whose issuer, or the store, may be asked at one time. More are told to try again."""
+
+Found = TypeVar("Found")
+
+
+class Entry:
+    """One token that was verified, and the caller that it stands for."""
+
+    __slots__ = ("_base", "_caller", "_known", "_revision", "key", "source", "trusted", "until", "vouched")
+
+    def __init__(self, trusted: Trusted, vouched: Vouched, until: float) -> None:
+        self.trusted, self.vouched, self.until = trusted, vouched, until
+        self.source: KeySource | None = None  # and the key that signed it; None where the issuer was asked
+        self.key: Key | None = None
+        self._known: Known | None = None  # as just written, until the snapshot has seen it
+        self._revision = 0
+        self._base: Caller | None = None
+        self._caller: Caller | None = None
+
+    def settle(self, known: Known | None, revision: int) -> None:
+        """What the store says of the caller since `revision`."""
+        self._known, self._revision = known, revision
+
+    def holds(self, snapshot: Snapshot, now: float) -> bool:
+        """Whether it would be verified again now. Raises `KeysUnavailable` where nobody can tell."""
+        if now >= self.until or snapshot.issuers.get(self.vouched.issuer) is not self.trusted:
+            return False
+        if self.source is None or self.key is None:
+            return True
+        trusted = self.source.trusts(self.key, self.trusted.max_stale)
+        if trusted is None:
+            raise KeysUnavailable
+        return trusted
+
+    def caller(self, snapshot: Snapshot) -> Caller | None:
+        """The caller as the snapshot has it; None where it knows nobody of this name any more."""
+        vouched = self.vouched
+        if snapshot.revision < self._revision:
+            known = self._known
+        else:
+            known = snapshot.known.get((vouched.issuer, vouched.subject))
+        if known is None:
+            return None
+        if known.caller is not self._base:
+            self._base, self._caller = known.caller, _derived(known.caller, vouched)
+        assert self._caller is not None  # noqa: S101  made with its base
+        return self._caller
+
+
+def _derived(base: Caller, vouched: Vouched) -> Caller:
+    return replace(
+        base,
+        issuer=vouched.issuer,
+        issued_subject=vouched.subject,
+        actor=tuple([actor.shown(vouched.issuer) for actor in vouched.actors]),
+        expires_at=vouched.expires_at,
+        _seen={},
+    )
+
+
+class Bearer:
+    """One per process. `start` and `stop` belong to the server's lifespan."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+        self._cache: OrderedDict[bytes, Entry] = OrderedDict()
+        self._flights: dict[bytes, asyncio.Task[Any]] = {}
+        self._sources: dict[str, KeySource] = {}
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="postern-tokens")
+        self._vouching = Vouching()
+        self._beside = Beside("postern-issuers", 1.0, self._step)
+
+    def start(self) -> None:
+        self._beside.start()
+
+    def stop(self) -> None:
+        self._beside.stop()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def caller(self, head: RequestHead) -> Caller:
+        """The verified caller, or a refusal that does not say which part was wrong.
+
+        Tokens come in `Authorization` only: other headers are for our own keys.
+        """
+        credential = admission.credential(head)
+        snapshot = self._snapshots.current()
+        if not _may_be_token(credential, head, snapshot):
+            return snapshot.caller(digest(credential), time.time())
+        try:
+            return await self._caller(credential, snapshot, time.time())
+        except TokenError as error:
+            log.info("token refused: %s", error.code)
+            raise TokenRefused(error.code) from None
+        except KeysUnavailable:
+            raise _unavailable() from None
+        except ProviderError as error:
+            log.warning("token could not be checked: %s", error.code)
+            raise _unavailable() from None
+
+    async def _caller(self, credential: str, snapshot: Snapshot, now: float) -> Caller:
+        key = digest(credential)
+        entry = self._cache.get(key)
+        if entry is not None and entry.holds(snapshot, now) and (caller := entry.caller(snapshot)):
+            self._cache.move_to_end(key)
+        else:
+            entry = await self._judged(key, credential, snapshot, now)
+            snapshot = self._snapshots.current()  # the judging may have taken its time
+            if (caller := entry.caller(snapshot)) is None:
+                raise ClaimsRefused("unknown_subject")
+            self._keep(key, entry)
+        if caller.refusal or (entry.vouched.actors and self._actor_is_out(entry.vouched, snapshot)):
+            raise locked_out()
+        return caller
+
+    def _actor_is_out(self, vouched: Vouched, snapshot: Snapshot) -> bool:
+        """Whoever acts for somebody must be allowed to call as well, where they are known here."""
+        found = (snapshot.known.get((each.issuer or vouched.issuer, each.subject)) for each in vouched.actors)
+        return any(known.caller.refusal for known in found if known is not None)
+
+    def _keep(self, key: bytes, entry: Entry) -> None:
+        self._cache[key] = entry
+        self._cache.move_to_end(key)
+        if len(self._cache) > CACHED:
+            self._cache.popitem(last=False)
+
+    # --- a token that is not known yet, or no longer ---------------------------------------------------
+
+    async def _judged(self, key: bytes, credential: str, snapshot: Snapshot, now: float) -> Entry:
+        if "." not in credential:
+            return await self._once(key, lambda: self._asked(credential, snapshot, now))
+        entry = await self._verified(credential, snapshot, now)
+        known = self._vouching.settled(entry.trusted, entry.vouched, snapshot)
+        if known is not None:
+            return entry
+        return await self._once(key, lambda: self._introduced(entry))
+
+    async def _verified(self, credential: str, snapshot: Snapshot, now: float) -> Entry:
+        """A signed token: everything but an unknown key is decided here and now."""
+        token = tokens.read(credential)
+        trusted = snapshot.issuers.get(token.issuer)
+        if trusted is None:
+            raise UnknownIssuer("unknown_issuer")
+        tokens.check_header(token, trusted.terms)
+        source = self._source(trusted)
+        key = await self._key(token, source, trusted)
+        tokens.check_signature(token, key)
+        vouched = tokens.vouched(token, trusted.terms, now)
+        entry = Entry(trusted, vouched, vouched.expires_at + trusted.terms.leeway)
+        entry.source, entry.key = source, key
+        return entry
+
+    async def _key(self, token: Unverified, source: KeySource, trusted: Trusted) -> Key:
+        keys = source.keys(trusted.max_stale)
+        if keys is not None:
+            try:
+                return tokens.find_key(token, keys)
+            except UnknownKey:
+                pass
+        await source.seek(newer=keys is not None)
+        keys = source.keys(trusted.max_stale)
+        if keys is None or source.failing:
+            raise KeysUnavailable
+        return tokens.find_key(token, keys)
+
+    def _source(self, trusted: Trusted) -> KeySource:
+        """Where this issuer's keys are kept; a new one when it moved."""
+        issuer = trusted.terms.issuer
+        with self._lock:  # the thread beside the calls looks for it as well
+            source = self._sources.get(issuer)
+            if source is None or source.place != trusted.place:
+                source = self._sources[issuer] = KeySource(trusted.place)
+            return source
+
+    async def _asked(self, credential: str, snapshot: Snapshot, now: float) -> Entry:
+        """An opaque token: its issuer says."""
+        trusted = _introspecting(snapshot)
+        if trusted is None:
+            raise UnknownIssuer("unknown_issuer")
+        vouched = await self._in_thread(lambda: introspect(credential, trusted, now))
+        entry = Entry(trusted, vouched, min(vouched.expires_at, now + FRESH))
+        if self._vouching.settled(trusted, vouched, snapshot) is None:
+            await self._introduced(entry)
+        return entry
+
+    async def _introduced(self, entry: Entry) -> Entry:
+        """The store learns of a person, or of changed groups."""
+        introduce = self._vouching.introduce
+        entry.settle(*await self._in_thread(lambda: introduce(entry.trusted, entry.vouched)))
+        return entry
+
+    async def _in_thread(self, work: Callable[[], Found]) -> Found:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    async def _once(self, key: bytes, work: Callable[[], Coroutine[Any, Any, Found]]) -> Found:
+        """However many calls bring the same token at once, it is asked about once."""
+        flight = self._flights.get(key)
+        if flight is None:
+            if len(self._flights) >= WAITING:
+                raise KeysUnavailable
+            flight = self._flights[key] = asyncio.create_task(work())
+            flight.add_done_callback(lambda task: self._landed(key, task))
+        found: Found = await asyncio.shield(flight)
+        return found
+
+    def _landed(self, key: bytes, flight: asyncio.Task[Any]) -> None:
+        del self._flights[key]
+        if not flight.cancelled():
+            flight.exception()  # whoever waited has it; nobody may be waiting any more
+
+    # --- beside the calls --------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        """Once a second: keys that are due, and words that the store has not heard."""
+        try:
+            self._vouching.tell()
+            snapshot = self._snapshots.latest
+            for trusted in list(snapshot.issuers.values()) if snapshot else ():
+                source = self._source(trusted)
+                if source.due:
+                    source.refresh()
+        except Exception as error:  # whatever it is, the next second may be better
+            log.error("issuers could not be followed: %s", type(error).__name__)
+
+
+def _may_be_token(credential: str, head: RequestHead, snapshot: Snapshot) -> bool:
+    if credential.startswith("pst_") or not snapshot.issuers or b"authorization" not in head.headers:
+        return False
+    return "." in credential or _introspecting(snapshot) is not None
+
+
+def _introspecting(snapshot: Snapshot) -> Trusted | None:
+    """The issuer that opaque tokens are of. Were there two, one would be shown the tokens of the other."""
+    found = [each for each in snapshot.issuers.values() if each.introspection is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("identity_unavailable", "Your token cannot be checked now. Try again shortly.")

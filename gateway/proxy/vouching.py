@@ -1,0 +1,180 @@
+"""Takes over what a verified token says of its holder: once, in a thread, and only what is new.
+
+The one thing that the data path writes beside the record. A word that changes nothing is not written; that it
+was heard is told to the store within a second, so that an older one cannot undo it elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from typing import Final, NamedTuple
+
+from django.db import connection
+from django.db.utils import Error as DatabaseError
+
+from gateway.identity import overage
+from gateway.identity.discovery import ProviderDown
+from gateway.identity.mapping import TooManyGroups, claim_values, groups_given
+from gateway.identity.people import NotVouched, is_latest_word, person_vouched, words_heard
+from gateway.identity.tokens import GroupsRefused, Vouched
+from gateway.identity.trust import Trusted
+from gateway.models import Issuer, Source
+from gateway.proxy import snapshot as store
+from gateway.proxy.errors import Forbidden
+from gateway.proxy.known import now, one
+from gateway.proxy.routes import Known, Snapshot
+
+log = logging.getLogger(__name__)
+
+REMEMBERED: Final = 10_000
+
+
+class _Word(NamedTuple):
+    """The latest word about somebody, and the groups that they have after it."""
+
+    given: frozenset[int]
+    name: str
+    held: frozenset[int]
+
+
+class Vouching:
+    """One per process."""
+
+    def __init__(self) -> None:
+        self._last: OrderedDict[tuple[str, str], _Word] = OrderedDict()
+        self._heard: dict[tuple[str, str], float] = {}
+        self._lock = threading.Lock()
+
+    def settled(self, trusted: Trusted, vouched: Vouched, snapshot: Snapshot) -> Known | None:
+        """Whoever the snapshot has under this name, if the token says nothing new; None: introduce them.
+
+        Raises `Forbidden` for a program that nobody here set up, and `GroupsRefused`.
+        """
+        known = snapshot.known.get((vouched.issuer, vouched.subject))
+        if known is None or known.caller.kind != "service":
+            _check_person(vouched)
+        if known is None:
+            return None
+        if known.caller.refusal or known.caller.kind == "service":
+            return known
+        given = _given(trusted, vouched)
+        if given is None or not self._says_more(known, vouched, given):
+            self._note(vouched)
+            return known
+        return None
+
+    def introduce(self, trusted: Trusted, vouched: Vouched) -> tuple[Known | None, int]:
+        """Write it; who they are now, and since which revision. For threads."""
+        values = _values(trusted, vouched)
+        try:
+            row = Issuer.objects.get(issuer=vouched.issuer, enabled=True)
+            person_vouched(
+                issuer=row,
+                subject=vouched.subject,
+                name=vouched.name,
+                username=_username(vouched),
+                values=values,
+                source=Source.TOKEN,
+                issued_at=vouched.issued_at,
+            )
+            revision = store.revision()
+            known = one(vouched.issuer, vouched.subject, store.locks_at(now()))
+            latest = is_latest_word(vouched.issuer, vouched.subject, vouched.issued_at)
+        except NotVouched as error:
+            raise locked_out() if error.code == "inactive" else unknown_caller() from None
+        except (DatabaseError, Issuer.DoesNotExist) as error:
+            raise ProviderDown(type(error).__name__) from None
+        finally:
+            connection.close()
+        if known is not None and values is not None and latest:
+            given, held = groups_given(values, trusted.rules, trusted.named), known.caller.group_ids
+            if given <= held:  # what is held beside them was given by hand, or by a directory
+                self._remember(vouched, _Word(given, vouched.name, held))
+        return known, revision
+
+    def tell(self) -> None:
+        """Tell the store which words were heard. For a thread; a store that is down is no matter."""
+        with self._lock:
+            heard, self._heard = self._heard, {}
+        try:
+            words_heard(heard)
+        except DatabaseError as error:
+            log.warning("words of issuers could not be noted: %s", type(error).__name__)
+
+    def _says_more(self, known: Known, vouched: Vouched, given: frozenset[int]) -> bool:
+        held = known.caller.group_ids
+        renamed = bool(vouched.name) and vouched.name != known.name
+        if given == held and not renamed:
+            return False
+        return self._last.get((vouched.issuer, vouched.subject)) != _Word(given, vouched.name, held)
+
+    def _note(self, vouched: Vouched) -> None:
+        key = vouched.issuer, vouched.subject
+        with self._lock:
+            if vouched.issued_at > self._heard.get(key, 0.0) and len(self._heard) < REMEMBERED:
+                self._heard[key] = vouched.issued_at
+
+    def _remember(self, vouched: Vouched, word: _Word) -> None:
+        key = vouched.issuer, vouched.subject
+        with self._lock:
+            self._last[key] = word
+            self._last.move_to_end(key)
+            if len(self._last) > REMEMBERED:
+                self._last.popitem(last=False)
+
+
+def _given(trusted: Trusted, vouched: Vouched) -> frozenset[int] | None:
+    """The groups that the token gives by itself; None where it says nothing of groups."""
+    if not trusted.groups_claim:
+        return None
+    if overage.is_overage(vouched.claims, trusted.groups_claim):
+        return frozenset({-1})  # unlike any that are held: somebody has to be asked
+    return groups_given(_claimed(trusted, vouched), trusted.rules, trusted.named)
+
+
+def _values(trusted: Trusted, vouched: Vouched) -> list[str] | None:
+    """The values of the groups claim, wherever they are. May ask a lookup."""
+    if not trusted.groups_claim:
+        return None
+    if not overage.is_overage(vouched.claims, trusted.groups_claim):
+        return _claimed(trusted, vouched)
+    lookup = overage.find(trusted.lookup) if trusted.lookup else None
+    if lookup is None:
+        raise GroupsRefused("overage")
+    try:
+        return list(lookup(vouched))
+    except overage.LookupFailed:
+        raise ProviderDown("overage_lookup") from None
+
+
+def _claimed(trusted: Trusted, vouched: Vouched) -> list[str]:
+    try:
+        return claim_values(vouched.claims, trusted.groups_claim)
+    except TooManyGroups:
+        raise GroupsRefused("too_many_groups") from None
+
+
+def _username(vouched: Vouched) -> str:
+    """What to call a new person. It links nobody."""
+    for name in ("preferred_username", "username", "email", "upn"):
+        value = vouched.claims.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def _check_person(vouched: Vouched) -> None:
+    if vouched.is_program:
+        raise unknown_caller()
+
+
+def unknown_caller() -> Forbidden:
+    return Forbidden(
+        "unknown_caller", "Your token is good, but nobody here has set you up. Ask an administrator."
+    )
+
+
+def locked_out() -> Forbidden:
+    return Forbidden("caller_locked", "This caller may not make calls now. Ask an administrator.")
