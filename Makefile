@@ -53,6 +53,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.test
 	$(BIN)/python -m bench $(if $(JSON),--json '$(JSON)')
+	$(BIN)/python -m bench.tokens
 
 hammer: $(VENV)/.test
 	$(BIN)/python -m tests.server.hammer --rounds $(or $(ROUNDS),200) $(if $(SEED),--seed $(SEED))

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from audit import ids, replay
-from audit.judgement import Judgement, answered, judgement
+from audit.judgement import Judgement, Vouched, answered, judgement, vouched
 from audit.listing import found_of
 from audit.models import Call
 from audit.reader import CallRecord, Part
@@ -39,6 +39,7 @@ def evidence(record: CallRecord) -> dict[str, Any]:
         "found_response": response.legend if response else found_of(call.response_counts),
         "response_missing": _response_missing(record),
         "judged": next((judgement(p.meta) for p in record.parts if p.kind == "admission"), Judgement()),
+        "vouched": next((vouched(p.meta) for p in record.parts if p.kind == "admission"), Vouched()),
         "answered": answered(call.extra),
         "entries": [_entry(part) for part in record.parts],
         "chain_ok": record.chain_ok,

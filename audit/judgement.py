@@ -52,6 +52,28 @@ class Answered:
     spared: tuple[Found, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vouched:
+    """Who said who the caller was, where that was not a key of ours."""
+
+    issuer: str = ""
+    subject: str = ""  # the caller's name there
+    actors: tuple[str, ...] = ()  # who acted for the caller, nearest first
+
+
+def vouched(meta: Mapping[str, Any]) -> Vouched:
+    """Of an admission entry's metadata."""
+    who = meta.get("who")
+    if not isinstance(who, dict):
+        return Vouched()
+    issuer, subject, actors = who.get("issuer"), who.get("issued_subject"), who.get("actor")
+    return Vouched(
+        issuer=issuer if isinstance(issuer, str) else "",
+        subject=subject if isinstance(subject, str) else "",
+        actors=tuple(str(each) for each in actors) if isinstance(actors, list) else (),
+    )
+
+
 def answered(extra: object) -> Answered:
     """Of a close's further facts."""
     if not isinstance(extra, dict):

@@ -18,7 +18,7 @@ def build() -> Front:
     django = get_asgi_application()
     from django.conf import settings
 
-    from gateway.front import Front
+    from gateway.front import Behind, Front
     from gateway.proxy import configure, snapshot
     from gateway.static import StaticFiles
 
@@ -28,9 +28,8 @@ def build() -> Front:
         """The record can be written, and the configuration is not stale."""
         return proxy.recorder.healthy and proxy.snapshots.age <= snapshot.MAX_AGE
 
-    return Front(
-        proxy=proxy, ready=ready, static=StaticFiles(), django=django, proxies=settings.TRUSTED_PROXIES
-    )
+    pages = django if settings.TRUSTED_PROXIES is None else Behind(django, settings.TRUSTED_PROXIES)
+    return Front(proxy=proxy, ready=ready, static=StaticFiles(), django=pages)
 
 
 application = build()

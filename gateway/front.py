@@ -36,7 +36,6 @@ class Front:
     ready: Callable[[], bool]
     static: Application
     django: Application
-    proxies: TrustedProxies | None = None
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -55,20 +54,8 @@ class Front:
             await self.static(scope, receive, send)
         elif path in ("/livez", "/readyz"):
             await Health(self.ready)(scope, receive, send)
-        elif self.proxies is None:
-            await self.django(scope, receive, send)
         else:
-            await self._forwarded(self.proxies, scope, receive, send)
-
-    async def _forwarded(self, proxies: TrustedProxies, scope: Any, receive: Receive, send: Send) -> None:
-        """Django takes the peer's address from the scope, so that is where the client's is put."""
-        peer, port = scope.get("client") or ("", 0)
-        try:
-            address = proxies.address_of(peer, scope["headers"])
-        except ForwardedInvalid as problem:
-            await respond(send, 400, [("Content-Type", "text/plain")], f"{problem}.\n".encode())
-            return
-        await self.django({**scope, "client": (address, port)}, receive, send)
+            await self.django(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         """Start the proxy before the first request, stop it after the last. A failed start is a refusal."""
@@ -90,3 +77,20 @@ class Front:
             logger.exception("The proxy could not start")
             return f"The proxy could not start: {type(problem).__name__}."
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """Puts the client's address where the peer's was, for an application that takes it from the scope."""
+
+    application: Application
+    proxies: TrustedProxies
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        peer, port = scope.get("client") or ("", 0)
+        try:
+            address = self.proxies.address_of(peer, scope["headers"])
+        except ForwardedInvalid as problem:
+            await respond(send, 400, [("Content-Type", "text/plain")], f"{problem}.\n".encode())
+            return
+        await self.application({**scope, "client": (address, port)}, receive, send)

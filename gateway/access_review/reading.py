@@ -21,8 +21,10 @@ from gateway.identity.reach import Reach
 from gateway.models import AccessRule, ApiKey, Endpoint, Lock, MembershipChange, ServiceAccount, Source, User
 from gateway.models.lock import lock_in_force
 
-SEES: Final = ("gateway.view_accessrule", "gateway.view_user")
-"""Both are needed where the endpoint lies: a review names people and their keys."""
+SEES: Final = ("gateway.view_accessrule", "gateway.view_serviceaccount")
+"""Both are needed where the endpoint lies. Who sees rules alone, a client developer, is not to see who else
+holds a key; people lie in no area, so a right about them could not say where.
+"""
 
 PAGE: Final = 50
 LIMITS: Final = (
@@ -42,12 +44,12 @@ class Asker(Protocol):
 
 def reach_of(asker: Asker) -> Reach:
     """The areas whose endpoints this person or program may review."""
-    rules, people = (asker.areas_with(perm) for perm in SEES)
+    rules, callers = (asker.areas_with(perm) for perm in SEES)
     if rules.everywhere:
-        return people
-    if people.everywhere:
+        return callers
+    if callers.everywhere:
         return rules
-    return Reach(False, rules.ids & people.ids, rules.slugs & people.slugs)
+    return Reach(False, rules.ids & callers.ids, rules.slugs & callers.slugs)
 
 
 def endpoints_in(reach: Reach) -> QuerySet[Endpoint]:
@@ -103,6 +105,15 @@ def reached_by(caller: Caller, reach: Reach, now: datetime | None = None) -> lis
     ordered = sorted(endpoints.values(), key=lambda endpoint: endpoint.slug)
     found = _Facts([caller], ordered, rules, now)
     return [found.reached(caller, endpoint) for endpoint in ordered]
+
+
+def may_see(caller: Caller, reach: Reach) -> bool:
+    """People lie in no area. A program shows where it lies, and where it reaches something."""
+    if isinstance(caller, User) or reach.covers(caller.area_id):
+        return True
+    groups = caller.groups.values_list("pk", flat=True)
+    rules = active_rules(timezone.now()).filter(group__in=groups)
+    return rules.filter(reach.q("endpoint__area")).exists()
 
 
 def locks_on(endpoint: Endpoint, now: datetime) -> list[Lock]:

@@ -13,7 +13,7 @@ from gateway.admin.person import person
 from gateway.admin.proposing import ProposingAdmin, ReasonForm
 from gateway.deployment import FLAGS, TARGET, deployment_now, deployment_save
 from gateway.models import Deployment
-from policies.admin.base import actor
+from policies.admin.base import actor, require
 
 
 class DeploymentForm(ReasonForm[Deployment]):
@@ -54,6 +54,7 @@ class DeploymentAdmin(ProposingAdmin[Deployment]):
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """There is one row only, so the list is its form."""
+        require(self.has_view_permission(request))
         return redirect(reverse("admin:gateway_deployment_change", args=[1]))
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:

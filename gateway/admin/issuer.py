@@ -169,7 +169,11 @@ class IssuerAdmin(SamlTool, ProposingAdmin[Issuer], ToolsAdmin[Issuer]):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name in ("audiences", "authorized_parties"):
-            return words_field(db_field)
+            field = words_field(db_field)
+            field.widget.attrs["class"] = "vTextField"
+            return field
+        if db_field.name == "required_claims":
+            kwargs["widget"] = forms.Textarea(attrs={"rows": 3, "class": "vLargeTextField"})
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Issuer]:

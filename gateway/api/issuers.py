@@ -37,7 +37,7 @@ from policies.content import changed
 from policies.proposals import propose
 
 
-class RuleShape(serializers.Serializer[GroupMapping]):
+class MappingShape(serializers.Serializer[GroupMapping]):
     match = serializers.ChoiceField(Match.choices)
     value = serializers.CharField(max_length=300, trim_whitespace=False)
     group = serializers.CharField(
@@ -59,7 +59,7 @@ class Reasoned(serializers.Serializer[Any]):
 
 
 class IssuerShape(Reasoned, serializers.ModelSerializer[Issuer]):
-    mappings = RuleShape(many=True, required=False)
+    mappings = MappingShape(many=True, required=False)
     warnings = serializers.SerializerMethodField(help_text="What may be a mistake, or a door.")
 
     class Meta:

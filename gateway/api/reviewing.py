@@ -8,12 +8,20 @@ from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied, ValidationError
+from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gateway.access_review.marks import marks_of, review_mark
-from gateway.access_review.reading import SEES, Caller, callers_of, endpoints_in, reach_of, reached_by
+from gateway.access_review.reading import (
+    SEES,
+    Caller,
+    callers_of,
+    endpoints_in,
+    may_see,
+    reach_of,
+    reached_by,
+)
 from gateway.access_review.values import plain
 from gateway.api.base import ApiView
 from gateway.api.callers import changing, person_of
@@ -100,6 +108,8 @@ class _CallerReview(Reviewing):
     def get(self, request: Request, pk: Any) -> Response:
         reach = self.reach(request)
         caller: Any = get_object_or_404(self.model._default_manager, pk=pk)
+        if not may_see(caller, reach):
+            raise NotFound
         rows = reached_by(caller, reach)
         facts = {"caller": str(caller), "format": "api", "endpoints": len(rows)}
         note(action="access.exported", by=person_of(request), target=caller, facts=facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -22,6 +22,7 @@ from gateway.access_review.reading import (
     callers_of,
     endpoints_in,
     locks_on,
+    may_see,
     people_in,
     reach_of,
     reached_by,
@@ -33,8 +34,9 @@ from gateway.identity.reach import Reach
 from gateway.models import ApiKey, Endpoint, ServiceAccount, User
 from policies.store import scrubbers
 
-PAGE = 100
-HOLDERS: dict[str, type[Caller]] = {"people": User, "services": ServiceAccount}
+PAGE: Final = 100
+NO_SUCH: Final = "There is no such API key, service account or person."  # as `caller_named` says it
+HOLDERS: Final[dict[str, type[Caller]]] = {"people": User, "services": ServiceAccount}
 
 
 @require_safe
@@ -44,7 +46,7 @@ def index(request: HttpRequest) -> HttpResponse:
     reach, problem = _reach(request), ""
     if named := request.GET.get("caller", "").strip()[:300]:
         try:
-            return _to(caller_named(named))
+            return _to(caller_named(named), reach)
         except NotFound as error:
             problem = str(error)
     after = request.GET.get("after", "")
@@ -87,7 +89,7 @@ def endpoint_page(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
 @never_cache
 def caller_page(request: HttpRequest, kind: str, caller_id: UUID) -> HttpResponse:
     reach = _reach(request)
-    caller = _caller(kind, caller_id)
+    caller = _caller(kind, caller_id, reach)
     context = {
         "caller": caller,
         "kind": kind,
@@ -124,7 +126,7 @@ def endpoint_file(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
 @never_cache
 def caller_file(request: HttpRequest, kind: str, caller_id: UUID) -> HttpResponse:
     reach, form = _reach(request), _format(request)
-    caller = _caller(kind, caller_id)
+    caller = _caller(kind, caller_id, reach)
     data = caller_export(caller=caller, reach=reach, form=form, by=_person(request))
     return _file(data, form, f"access-of-{caller.pk}")
 
@@ -150,17 +152,19 @@ def _endpoint(request: HttpRequest, endpoint_id: UUID) -> Endpoint:
     return get_object_or_404(endpoints_in(_reach(request)), pk=endpoint_id)
 
 
-def _caller(kind: str, caller_id: UUID) -> Caller:
+def _caller(kind: str, caller_id: UUID, reach: Reach) -> Caller:
     model = HOLDERS.get(kind)
     found: Any = model and model._default_manager.filter(pk=caller_id).first()
-    if not isinstance(found, User | ServiceAccount):
+    if not isinstance(found, User | ServiceAccount) or not may_see(found, reach):
         raise Http404
     return found
 
 
-def _to(found: ApiKey | Caller) -> HttpResponse:
-    """The page of a caller; a key leads to its holder."""
+def _to(found: ApiKey | Caller, reach: Reach) -> HttpResponse:
+    """The page of a caller; a key leads to its holder. One behind a wall is not there."""
     holder: Any = (found.user or found.service_account) if isinstance(found, ApiKey) else found
+    if not may_see(holder, reach):
+        raise NotFound("caller", NO_SUCH)
     return redirect("access_review_caller", "people" if isinstance(holder, User) else "services", holder.pk)
 
 

@@ -20,6 +20,7 @@ from gateway.identity.tokens import Terms
 from gateway.models import GroupMapping, Issuer, IssuerKind, Overage
 from gateway.models.issuer import ALGORITHMS
 from policies.engine import jsontext
+from policies.engine.errors import EngineError
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +56,17 @@ def trusted_issuers() -> dict[str, Trusted]:
     """By what tokens carry as `iss`. Reads the store."""
     rows = Issuer.objects.filter(enabled=True, accepts_tokens=True, kind=IssuerKind.OIDC)
     rules: dict[object, list[MappingRule]] = {}
-    for row in GroupMapping.objects.filter(issuer__in=rows).order_by("match", "value", "id"):
-        rules.setdefault(row.issuer_id, []).append(MappingRule(row.match, row.value, row.group_id))
+    for rule in GroupMapping.objects.filter(issuer__in=rows).order_by("match", "value", "id"):
+        rules.setdefault(rule.issuer_id, []).append(MappingRule(rule.match, rule.value, rule.group_id))
     named = groups_named()
-    found = [
-        _trusted(row, tuple(rules.get(row.pk, ())), named)
-        for row in rows.select_related("introspection_credential")
-    ]
-    return {each.terms.issuer: _same(each) for each in found}
+    found: dict[str, Trusted] = {}
+    for row in rows.select_related("introspection_credential"):
+        try:
+            found[row.issuer] = _same(_trusted(row, tuple(rules.get(row.pk, ())), named))
+        except (TypeError, ValueError, AttributeError, EngineError) as error:
+            # Settings that are no lists or objects: its tokens are refused, everybody else is served.
+            log.error("issuer %s cannot be used: %s", row.name, type(error).__name__)
+    return found
 
 
 def _same(now: Trusted) -> Trusted:
@@ -93,15 +97,22 @@ def terms_of(row: Issuer) -> Terms:
     required = {name: jsontext.loads(jsontext.dumps(value)) for name, value in row.required_claims.items()}
     return Terms(
         issuer=row.issuer,
-        audiences=frozenset(row.audiences),
-        authorized_parties=frozenset(row.authorized_parties),
-        algorithms=frozenset(row.algorithms) & frozenset(ALGORITHMS),
+        audiences=_texts(row.audiences),
+        authorized_parties=_texts(row.authorized_parties),
+        algorithms=_texts(row.algorithms) & frozenset(ALGORITHMS),
         accepts_id_tokens=row.accepts_id_tokens,
         required_claims=required,
         leeway=row.leeway,
         subject_claim=row.subject_claim,
         name_claim=row.name_claim,
     )
+
+
+def _texts(value: object) -> frozenset[str]:
+    """A list of texts. One text alone would be taken for its letters."""
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise TypeError
+    return frozenset(value)
 
 
 def _introspection(row: Issuer) -> Introspection | None:

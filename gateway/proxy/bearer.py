@@ -10,15 +10,12 @@ gives back nothing that a newer one took, and a removal by a directory cuts whil
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from gateway.identity import tokens
 from gateway.identity.discovery import ProviderError
@@ -31,6 +28,7 @@ from gateway.identity.trust import Trusted
 from gateway.proxy import admission
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.beside import Beside
+from gateway.proxy.desk import Desk
 from gateway.proxy.errors import TokenRefused, Unavailable
 from gateway.proxy.routes import Caller, Known, Snapshot
 from gateway.proxy.snapshot import Snapshots
@@ -41,11 +39,9 @@ log = logging.getLogger(__name__)
 CACHED: Final = 10_000
 """Tokens that are remembered, the latest used."""
 
-THREADS: Final = 8
-WAITING: Final = 256
-"""Tokens whose issuer, or the store, may be asked at one time. More are told to try again."""
-
-Found = TypeVar("Found")
+ASKING: Final = 8
+WRITING: Final = 2
+"""Threads that ask issuers about opaque tokens, which anybody can make up, and threads that write people."""
 
 
 class Entry:
@@ -87,18 +83,19 @@ class Entry:
         if known is None:
             return None
         if known.caller is not self._base:
-            self._base, self._caller = known.caller, _derived(known.caller, vouched)
+            self._base, self._caller = known.caller, _derived(known.caller, vouched, self._revision)
         assert self._caller is not None  # noqa: S101  made with its base
         return self._caller
 
 
-def _derived(base: Caller, vouched: Vouched) -> Caller:
+def _derived(base: Caller, vouched: Vouched, since: int) -> Caller:
     return replace(
         base,
         issuer=vouched.issuer,
         issued_subject=vouched.subject,
         actor=tuple([actor.shown(vouched.issuer) for actor in vouched.actors]),
         expires_at=vouched.expires_at,
+        since=since,
         _seen={},
     )
 
@@ -109,10 +106,10 @@ class Bearer:
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
         self._cache: OrderedDict[bytes, Entry] = OrderedDict()
-        self._flights: dict[bytes, asyncio.Task[Any]] = {}
         self._sources: dict[str, KeySource] = {}
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="postern-tokens")
+        self._asking = Desk(ASKING, "postern-introspection")
+        self._writing = Desk(WRITING, "postern-people")
         self._vouching = Vouching()
         self._beside = Beside("postern-issuers", 1.0, self._step)
 
@@ -121,7 +118,8 @@ class Bearer:
 
     def stop(self) -> None:
         self._beside.stop()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._asking.close()
+        self._writing.close()
 
     async def caller(self, head: RequestHead) -> Caller:
         """The verified caller, or a refusal that does not say which part was wrong.
@@ -136,7 +134,7 @@ class Bearer:
             return await self._caller(credential, snapshot, time.time())
         except TokenError as error:
             log.info("token refused: %s", error.code)
-            raise TokenRefused(error.code) from None
+            raise TokenRefused("invalid_token", "The bearer token is not accepted.", error.code) from None
         except KeysUnavailable:
             raise _unavailable() from None
         except ProviderError as error:
@@ -151,6 +149,8 @@ class Bearer:
         else:
             entry = await self._judged(key, credential, snapshot, now)
             snapshot = self._snapshots.current()  # the judging may have taken its time
+            if snapshot.issuers.get(entry.vouched.issuer) is not entry.trusted:
+                raise KeysUnavailable  # judged by settings that were changed meanwhile
             if (caller := entry.caller(snapshot)) is None:
                 raise ClaimsRefused("unknown_subject")
             self._keep(key, entry)
@@ -164,6 +164,7 @@ class Bearer:
         return any(known.caller.refusal for known in found if known is not None)
 
     def _keep(self, key: bytes, entry: Entry) -> None:
+        entry.vouched = replace(entry.vouched, claims={})  # they were looked at, and are large
         self._cache[key] = entry
         self._cache.move_to_end(key)
         if len(self._cache) > CACHED:
@@ -172,13 +173,13 @@ class Bearer:
     # --- a token that is not known yet, or no longer ---------------------------------------------------
 
     async def _judged(self, key: bytes, credential: str, snapshot: Snapshot, now: float) -> Entry:
-        if "." not in credential:
-            return await self._once(key, lambda: self._asked(credential, snapshot, now))
+        if _is_opaque(credential, snapshot):
+            return await self._asking.once(key, lambda: self._asked(credential, snapshot, now))
         entry = await self._verified(credential, snapshot, now)
         known = self._vouching.settled(entry.trusted, entry.vouched, snapshot)
         if known is not None:
             return entry
-        return await self._once(key, lambda: self._introduced(entry))
+        return await self._writing.once(key, lambda: self._introduced(entry))
 
     async def _verified(self, credential: str, snapshot: Snapshot, now: float) -> Entry:
         """A signed token: everything but an unknown key is decided here and now."""
@@ -222,7 +223,7 @@ class Bearer:
         trusted = _introspecting(snapshot)
         if trusted is None:
             raise UnknownIssuer("unknown_issuer")
-        vouched = await self._in_thread(lambda: introspect(credential, trusted, now))
+        vouched = await self._asking.done(lambda: introspect(credential, trusted, now))
         entry = Entry(trusted, vouched, min(vouched.expires_at, now + FRESH))
         if self._vouching.settled(trusted, vouched, snapshot) is None:
             await self._introduced(entry)
@@ -231,27 +232,8 @@ class Bearer:
     async def _introduced(self, entry: Entry) -> Entry:
         """The store learns of a person, or of changed groups."""
         introduce = self._vouching.introduce
-        entry.settle(*await self._in_thread(lambda: introduce(entry.trusted, entry.vouched)))
+        entry.settle(*await self._writing.done(lambda: introduce(entry.trusted, entry.vouched)))
         return entry
-
-    async def _in_thread(self, work: Callable[[], Found]) -> Found:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-
-    async def _once(self, key: bytes, work: Callable[[], Coroutine[Any, Any, Found]]) -> Found:
-        """However many calls bring the same token at once, it is asked about once."""
-        flight = self._flights.get(key)
-        if flight is None:
-            if len(self._flights) >= WAITING:
-                raise KeysUnavailable
-            flight = self._flights[key] = asyncio.create_task(work())
-            flight.add_done_callback(lambda task: self._landed(key, task))
-        found: Found = await asyncio.shield(flight)
-        return found
-
-    def _landed(self, key: bytes, flight: asyncio.Task[Any]) -> None:
-        del self._flights[key]
-        if not flight.cancelled():
-            flight.exception()  # whoever waited has it; nobody may be waiting any more
 
     # --- beside the calls --------------------------------------------------------------------------------
 
@@ -272,6 +254,11 @@ def _may_be_token(credential: str, head: RequestHead, snapshot: Snapshot) -> boo
     if credential.startswith("pst_") or not snapshot.issuers or b"authorization" not in head.headers:
         return False
     return "." in credential or _introspecting(snapshot) is not None
+
+
+def _is_opaque(credential: str, snapshot: Snapshot) -> bool:
+    """No signed token, and there is somebody to ask. What is signed is shown to nobody."""
+    return credential.count(".") != 2 and _introspecting(snapshot) is not None
 
 
 def _introspecting(snapshot: Snapshot) -> Trusted | None:

@@ -70,9 +70,8 @@ class Unauthenticated(Refused):
 class TokenRefused(Unauthenticated):
     """A bearer token that is not believed. A client is told nothing else, the record why."""
 
-    def __init__(self, reason: str) -> None:
-        challenge = 'Bearer error="invalid_token"'
-        super().__init__("invalid_token", "The bearer token is not accepted.", www_authenticate=challenge)
+    def __init__(self, code: str, message: str, reason: str) -> None:
+        super().__init__(code, message, www_authenticate='Bearer error="invalid_token"')
         self.reason = reason
 
 

@@ -6,7 +6,7 @@ No I/O here: `snapshot.py` builds it from the database and keeps it current.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -22,6 +22,7 @@ from gateway.proxy.errors import (
     Forbidden,
     MethodNotAllowed,
     NotFound,
+    TokenRefused,
     Unauthenticated,
     Unavailable,
 )
@@ -69,6 +70,7 @@ class Caller:
     issuer: str = ""  # who vouches for it, where it came with a token
     issued_subject: str = ""  # its name there
     actor: tuple[str, ...] = ()  # who acts for it, nearest first
+    since: int = 0  # the revision by which the snapshot knows it
     _seen: dict[str, Who] = field(default_factory=dict, compare=False, repr=False)
 
     def who(self, network: str) -> Who:
@@ -90,6 +92,18 @@ class Caller:
             issuer=self.issuer,
             issued_subject=self.issued_subject,
             actor=self.actor,
+        )
+
+    def vouched_for(self, caller: Caller) -> Caller:
+        """The same call's caller, who came with a token, as the store has them now."""
+        return replace(
+            self,
+            issuer=caller.issuer,
+            issued_subject=caller.issued_subject,
+            actor=caller.actor,
+            expires_at=caller.expires_at,
+            since=caller.since,
+            _seen={},
         )
 
 
@@ -204,6 +218,20 @@ class Snapshot:
         if caller.refusal:
             raise Forbidden("caller_locked", "This caller may not make calls now. Ask an administrator.")
         return caller
+
+    def vouched(self, caller: Caller) -> Caller:
+        """A caller who came with a token as they are in this snapshot, or the refusal of their next call.
+
+        That the token has expired meanwhile is no reason: it let the call in, and nobody took it back.
+        """
+        if self.revision < caller.since:
+            return caller
+        known = self.known.get((caller.issuer, caller.issued_subject))
+        if known is None or caller.issuer not in self.issuers:
+            raise TokenRefused("invalid_token", "The bearer token is not accepted.", "taken_back")
+        if known.caller.refusal:
+            raise Forbidden("caller_locked", "This caller may not make calls now. Ask an administrator.")
+        return known.caller.vouched_for(caller)
 
     def target(self, path: str) -> tuple[Target, str]:
         """The endpoint and the API's own path of `/proxy/<endpoint>/<path>`."""

@@ -29,6 +29,12 @@ from gateway.proxy.routes import Known, Snapshot
 log = logging.getLogger(__name__)
 
 REMEMBERED: Final = 10_000
+INLINE: Final = 5_000
+INLINE_REGEX: Final = 50
+"""Values times rules that are tried on the event loop: a millisecond at most."""
+
+IN_A_THREAD: Final = frozenset({-1})
+"""Stands for groups that are not known yet: it is unlike any that are held."""
 
 
 class _Word(NamedTuple):
@@ -130,8 +136,12 @@ def _given(trusted: Trusted, vouched: Vouched) -> frozenset[int] | None:
     if not trusted.groups_claim:
         return None
     if overage.is_overage(vouched.claims, trusted.groups_claim):
-        return frozenset({-1})  # unlike any that are held: somebody has to be asked
-    return groups_given(_claimed(trusted, vouched), trusted.rules, trusted.named)
+        return IN_A_THREAD
+    values = _claimed(trusted, vouched)
+    most = INLINE if all(rule.match != "regex" for rule in trusted.rules) else INLINE_REGEX
+    if len(values) * len(trusted.rules) > most:
+        return IN_A_THREAD
+    return groups_given(values, trusted.rules, trusted.named)
 
 
 def _values(trusted: Trusted, vouched: Vouched) -> list[str] | None:

@@ -129,6 +129,7 @@ def test_the_deployments_rules(api: APIClient) -> None:
         "key_max_days": 366,
         "personal_key_hours": 12,
     }
+    bob = two.official("bob")
     said = {"two_person_roles": True, "key_max_days": 90}
     assert api.patch(DEPLOYMENT, said, format="json").json()["key_max_days"] == 90
     looser = {"two_person_roles": False, "key_max_days": 30}
@@ -137,7 +138,7 @@ def test_the_deployments_rules(api: APIClient) -> None:
     proposed = api.patch(DEPLOYMENT, {**looser, "reason": "slow"}, format="json")
     assert proposed.status_code == 202
     assert (deployment_now().two_person_roles, deployment_now().key_max_days) == (True, 30)
-    two.confirm(Proposal.objects.get(), two.official("bob"))
+    two.confirm(Proposal.objects.get(), bob)
     assert not deployment_now().two_person_roles
     world.problem(api.patch(DEPLOYMENT, {"key_max_days": 400}, format="json"), 422, "refused")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from audit import replay
-from audit.judgement import Answered, Judgement, Points, answered, judgement
+from audit.judgement import Answered, Judgement, Points, Vouched, answered, judgement, vouched
 from audit.listing import Found
 from audit.records import NOT_KEPT
 
@@ -82,3 +82,12 @@ def test_text_that_is_not_kept_is_a_state_of_its_own_with_its_findings() -> None
         assert [mark.path for mark in shown.elsewhere] == ["note"]
         assert not (shown.lines or shown.messages or shown.text or shown.events)
     assert replay.request(b"{}", b"[]").kept
+
+
+def test_who_vouched_for_a_caller_is_told_and_nonsense_is_not() -> None:
+    who = {"issuer": "https://login.example", "issued_subject": "00u1", "actor": ["agent", "svc"]}
+    assert vouched({"who": who}) == Vouched(
+        issuer="https://login.example", subject="00u1", actors=("agent", "svc")
+    )
+    for meta in ({}, {"who": 3}, {"who": {"issuer": 1, "issued_subject": [], "actor": "x"}}):
+        assert vouched(meta) == Vouched()

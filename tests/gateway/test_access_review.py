@@ -281,8 +281,25 @@ def test_nobody_reviews_across_a_wall(endpoint: Endpoint, policy: Policy) -> Non
     assert [row["endpoint"] for row in exported["endpoints"]] == ["chat"]
 
 
+def test_a_program_behind_a_wall_is_not_there_unless_it_reaches_across(endpoint: Endpoint) -> None:
+    dave = browser(auditor("dave", endpoint.area))
+    owner = User.objects.get(username="alice")
+    spy = ServiceAccount.objects.create(area=world.area("walled"), name="spy", owner=owner)
+    mine, theirs = reverse("access_review"), reverse("access_review_caller", args=["services", spy.pk])
+    for _ in range(2):
+        assert dave.get(theirs).status_code == 404
+        told = dave.get(mine, {"caller": "service:spy"})
+        unknown = dave.get(mine, {"caller": "service:nobody"})
+        assert told.status_code == unknown.status_code == 422
+        assert told.context["problem"] == unknown.context["problem"]
+        joins(spy, "elsewhere")
+    joins(spy)
+    assert dave.get(theirs).status_code == 200
+    assert dave.get(mine, {"caller": "service:spy"})["Location"] == theirs
+
+
 @pytest.mark.parametrize("role", ["client_developer", "reviewer", "policy_editor", "publisher", ""])
-def test_who_may_not_see_people_and_rules_reviews_nothing(endpoint: Endpoint, role: str) -> None:
+def test_who_may_not_see_callers_and_rules_reviews_nothing(endpoint: Endpoint, role: str) -> None:
     person = auditor("eve", None, role) if role else world.person("eve")
     client = browser(person)
     assert client.get(reverse("access_review")).status_code == 403
@@ -293,7 +310,7 @@ def test_who_may_not_see_people_and_rules_reviews_nothing(endpoint: Endpoint, ro
     assert reverse("access_review") not in client.get("/").content.decode()
 
 
-def test_rules_in_one_area_and_people_in_another_are_no_review(endpoint: Endpoint) -> None:
+def test_rules_in_one_area_and_callers_in_another_are_no_review(endpoint: Endpoint) -> None:
     """A review needs both where the endpoint lies."""
     person = auditor("eve", endpoint.area, "client_developer")
     role_grant(group=Group.objects.get(name="eves"), role="auditor", area=world.area("walled"), by=None)

@@ -209,7 +209,11 @@ def test_an_administrator_of_one_area_sees_and_changes_no_issuer() -> None:
     browser = Client()
     browser.force_login(warden)
     pages = [url("changelist"), url("add"), url("change", made.pk), url("delete", made.pk)]
-    pages += [url("change", 1, model="deployment"), reverse("issuers_try")]
+    pages += [
+        url("changelist", model="deployment"),
+        url("change", 1, model="deployment"),
+        reverse("issuers_try"),
+    ]
     assert [browser.get(page).status_code for page in pages] == [403] * len(pages)
     assert browser.post(url("discovery", made.pk)).status_code == 403
 

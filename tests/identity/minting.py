@@ -38,7 +38,7 @@ def private(name: str) -> Any:
 def public_jwk(name: str, **more: Any) -> dict[str, Any]:
     """The key as an issuer publishes it, under its own name as `kid`."""
     key = private(name).public_key()
-    kind = {"r": RSAAlgorithm, "s": RSAAlgorithm, "e": OKPAlgorithm}.get(name[0], ECAlgorithm)
+    kind: Any = {"r": RSAAlgorithm, "s": RSAAlgorithm, "e": OKPAlgorithm}.get(name[0], ECAlgorithm)
     made: dict[str, Any] = kind.to_jwk(key, as_dict=True)
     made.pop("key_ops", None)
     return {name: value for name, value in ({**made, "kid": name, "use": "sig"} | more).items() if value}

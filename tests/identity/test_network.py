@@ -8,7 +8,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from gateway.environment import Environment, proxies
-from gateway.front import Front
+from gateway.front import Behind, Front
 from gateway.identity import network
 from gateway.identity.network import ForwardedInvalid, TrustedProxies, trusted_proxies
 from gateway.proxy import admission
@@ -198,7 +198,7 @@ async def network_answer(send: Any, text: str) -> None:
 
 def front(trusted: TrustedProxies | None) -> Front:
     told: Any = Told()
-    return Front(told, lambda: True, told, told, trusted)
+    return Front(told, lambda: True, told, told if trusted is None else Behind(told, trusted))
 
 
 @pytest.mark.parametrize(

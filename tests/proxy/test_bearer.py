@@ -176,6 +176,27 @@ def test_whoever_is_locked_or_left_is_refused_though_the_token_lives(world: Worl
     assert world.refused(world.token(jti="2"), Forbidden) == "caller_locked"
 
 
+def test_a_call_under_way_is_asked_again_by_what_is_known_now(world: World) -> None:
+    caller = world.call(world.token())
+    assert world.snapshots.current().vouched(caller) is caller  # it has not seen them yet
+    world.snapshots.refresh()
+    again = world.snapshots.current().vouched(caller)
+    assert again == caller and again.issuer == world.provider.issuer
+    alice = User.objects.get(pk=caller.person_id)
+    membership_set(member=alice, groups=[], by=None)
+    world.snapshots.refresh()
+    assert world.snapshots.current().vouched(caller).groups == ()
+    lock = Lock.objects.create(user=alice, reason="now")
+    world.snapshots.refresh()
+    with pytest.raises(Forbidden):
+        world.snapshots.current().vouched(caller)
+    lock.delete()
+    world.change(enabled=False)
+    world.snapshots.refresh()
+    with pytest.raises(TokenRefused):
+        world.snapshots.current().vouched(caller)
+
+
 def test_an_actor_who_is_locked_may_not_act(world: World) -> None:
     agent = person("agent")
     Identity.objects.create(user=agent, issuer=world.provider.issuer, subject="agent")
@@ -274,6 +295,25 @@ def test_the_same_new_token_in_a_hundred_calls_at_once_makes_one_person(world: W
     callers = asyncio.run(burst())
     assert len({caller.person_id for caller in callers}) == 1
     assert User.objects.count() == 1 and world.provider.asked["/keys"] == 1
+
+
+def test_an_issuer_whose_settings_make_no_sense_is_left_out_alone(world: World) -> None:
+    for number, wrong in enumerate([{"audiences": "text"}, {"required_claims": []}, {"algorithms": 5}]):
+        Issuer.objects.create(name=f"Odd {number}", issuer=f"https://odd{number}.example", **wrong)
+    assert world.call(world.token())
+    assert set(world.snapshots.current().issuers) == {world.provider.issuer}
+
+
+def test_what_is_kept_of_a_token_is_not_its_claims(world: World) -> None:
+    world.call(world.token(secret="pssst"))
+    (entry,) = world.bearer._cache.values()
+    assert entry.vouched.claims == {}
+
+
+def test_many_groups_and_rules_are_matched_off_the_loop(world: World) -> None:
+    GroupMapping.objects.create(issuer=world.issuer, match="regex", value="team-(.*)")
+    many = [f"team-{number}" for number in range(100)]
+    assert world.call(world.token(groups=[*many, "staff"])).groups == ("staff",)
 
 
 # --- which header, which kind ---------------------------------------------------------------------------

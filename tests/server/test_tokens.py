@@ -46,6 +46,13 @@ entry = Entry.objects.filter(call_id=call.pk, kind="admission").first()
 print(json.dumps([call.subject, call.name, call.groups, json.loads(bytes(entry.meta))["who"]]))
 """
 
+REFUSED = """
+import json, django
+django.setup()
+from audit.models import Call
+print(json.dumps(list(Call.objects.filter(code="invalid_token").values_list("reasons", flat=True))))
+"""
+
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[OidcProvider]:
@@ -111,6 +118,15 @@ def test_a_stranger_s_token_is_refused_in_one_way(house: House, provider: OidcPr
         assert refused.headers["www-authenticate"] == 'Bearer error="invalid_token"'
         assert refused.headers["x-should-retry"] == "false"
         assert bad not in refused.text
+    deadline = time.monotonic() + 10
+    while not {"signature", "algorithm"} <= (seen := _reasons(house)):
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.3)
+
+
+def _reasons(house: House) -> set[str]:
+    """What the record says of refused tokens; a client is told none of it."""
+    return {str(each) for reasons in json.loads(house.python("-c", REFUSED)) for each in reasons}
 
 
 def test_an_opaque_token_is_asked_about_and_ends_within_five_seconds(
@@ -125,6 +141,31 @@ def test_an_opaque_token_is_asked_about_and_ends_within_five_seconds(
     while (last := ask(house, token)).status_code == 200 and time.monotonic() < deadline:
         time.sleep(0.2)
     assert (last.status_code, last.json()["error"]["code"]) == (401, "invalid_token")
+
+
+LEAVES = """
+import django
+django.setup()
+from gateway.models import Identity
+person = Identity.objects.get(subject="u-ivan").user
+person.is_active = False
+person.save()
+"""
+
+
+def test_whoever_leaves_is_cut_within_five_seconds_at_two_gateways_though_the_token_lives(
+    house: House, provider: OidcProvider
+) -> None:
+    provider.person("u-ivan", name="Ivan", groups=["support"])
+    token = provider.token("u-ivan")
+    with second_gateway(house) as other:
+        ports = (house.port, other)
+        assert [ask(house, token, port).status_code for port in ports] == [200, 200]
+        house.python("-c", LEAVES)
+        left = time.monotonic()
+        while {ask(house, token, port).status_code for port in ports} != {403}:
+            assert time.monotonic() - left < 5
+            time.sleep(0.1)
 
 
 def test_keys_rotate_under_load_at_two_gateways_and_no_call_fails(
