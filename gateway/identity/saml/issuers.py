@@ -63,7 +63,7 @@ def saml_shown(provider: Provider, now: datetime) -> list[ShownCertificate]:
     return [
         ShownCertificate(
             subject=each.subject,
-            fingerprint=":".join(each.fingerprint[i : i + 2] for i in range(0, 64, 2)).upper(),
+            fingerprint=" ".join(each.fingerprint[i : i + 4] for i in range(0, 64, 4)),
             not_after=each.not_after,
             state=each.state(now),
         )
