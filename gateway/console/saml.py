@@ -74,8 +74,8 @@ def metadata(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_GET
 def begin(request: HttpRequest, issuer_id: UUID) -> HttpResponse:
-    """`next`: a path of ours. `fresh=1`: the provider is to ask again who this is."""
-    fresh = request.GET.get("fresh") == "1"
+    """`next`: a path of ours. `again`: whoever is signed in is to prove once more who they are."""
+    fresh = "again" in request.GET and request.user.is_authenticated
     try:
         pending, url = saml_begin(
             issuer_id=issuer_id, here=here(request), onward=_onward(request), fresh=fresh

@@ -60,6 +60,7 @@ REASONS: Final[dict[str, str]] = {
     "inactive": "Your account here is switched off.",
     "locked": "Your account here is locked. Ask a platform admin.",
     "not_a_person": "This name belongs to a program.",
+    "other_person": "You confirmed as somebody else than you are signed in as. Nothing was done.",
     "may_not": "You may not come in. Ask a platform admin.",
     # --- the second reader
     "second_reader": "The provider's answer is not valid SAML.",

@@ -120,8 +120,9 @@ def _signed_in(
     request: HttpRequest, user: User, issuer: Issuer, person: About, said: Said, pending: Pending
 ) -> SignIn:
     held = sign_in_of(request)
-    same = held is not None and (held.issuer, held.subject) == (issuer.issuer, person.subject)
-    if pending.fresh and held is not None and same and held.user_id == user.pk:
+    if pending.fresh and held is not None:
+        if held.user_id != user.pk or (held.issuer, held.subject) != (issuer.issuer, person.subject):
+            raise SamlRefused("other_person")
         sign_in_renew(request=request, sign_in=held, acr=said.context, authenticated_at=said.authenticated_at)
         return held
     begun = sign_in_begin(

@@ -82,6 +82,7 @@ def test_the_table_is_long_and_uses_most_reasons() -> None:
             "locked",
             "not_a_person",
             "may_not",
+            "other_person",
         ),
     }
     assert {code for code, _ in ATTACKS.values()} == REASONS.keys() - elsewhere

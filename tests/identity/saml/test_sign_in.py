@@ -264,11 +264,11 @@ def test_a_fresh_proof_renews_the_sign_in(browser: Client, okta: SamlProvider, i
     signed_in(browser, okta, issuer)
     before = SignIn.objects.get()
     okta.change = lambda answer: replace(answer, proven=timedelta(hours=-2))
-    request = begun(browser, issuer, fresh="1")
+    request = begun(browser, issuer, again="1")
     assert request.get("ForceAuthn") == "true"
     assert code_of(answered(browser, okta.answer(request, "P-00u1"))) == "too_old"
     okta.change = lambda answer: replace(answer, proven=timedelta(0))
-    answer = okta.answer(begun(browser, issuer, fresh="1", next="/account/"), "P-00u1")
+    answer = okta.answer(begun(browser, issuer, again="1", next="/account/"), "P-00u1")
     assert answered(browser, answer)["Location"] == "/account/"
     after = SignIn.objects.get()
     assert after.pk == before.pk and after.authenticated_at > before.authenticated_at
@@ -403,3 +403,17 @@ def test_of_many_at_once_one_is_first() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(first, range(16))) == 1
+
+
+def test_somebody_else_s_proof_renews_nothing(browser: Client, okta: SamlProvider, issuer: Issuer) -> None:
+    okta.people["P-bob"] = {"name": ["Bob"]}
+    signed_in(browser, okta, issuer)
+    before = SignIn.objects.get()
+    request = begun(browser, issuer, again="1")
+    assert code_of(answered(browser, okta.answer(request, "P-bob"))) == "other_person"
+    assert SignIn.objects.get().authenticated_at == before.authenticated_at
+    assert browser.get("/account/").status_code == 200, "still signed in as before"
+
+
+def test_nobody_proves_again_who_is_not_signed_in(browser: Client, issuer: Issuer) -> None:
+    assert begun(browser, issuer, again="1").get("ForceAuthn") is None
