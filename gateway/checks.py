@@ -60,6 +60,19 @@ def exposure_is_deliberate(app_configs: Sequence[AppConfig] | None, **kwargs: An
 
 
 @register(TAG, deploy=True)
+def saml_works(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Looks into the store, so only where that was asked for: `check --deploy --database default`."""
+    if not databases:
+        return []
+    from gateway.identity.saml.issuers import saml_trouble
+
+    hint = "Edit the issuer in the admin; docs/saml.md says how."
+    return [Warning(words, hint=hint, id="gateway.W022") for words in saml_trouble()]
+
+
+@register(TAG, deploy=True)
 def proxies_are_known(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Who may say whose address a request came from."""
     trusted: TrustedProxies | None = settings.TRUSTED_PROXIES

@@ -62,6 +62,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "gateway.identity.signed_in.SignedIn",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -123,6 +124,8 @@ AUTHENTICATION_BACKENDS = [ROLE_BACKEND]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
+OIDC_ISSUER = env.text("OIDC_ISSUER")
+LOCAL_SIGN_IN = env.flag("LOCAL_SIGN_IN", default=not OIDC_ISSUER)
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -162,6 +165,7 @@ CSRF_COOKIE_NAME = "csrftoken" if PLAIN_HTTP else "__Host-csrftoken"
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = env.integer("SESSION_HOURS", 10, least=1) * 3600
+SESSION_IDLE_SECONDS = env.integer("SESSION_IDLE_MINUTES", 60) * 60  # 0: a sign-in may be left alone
 FILE_UPLOAD_HANDLERS = ["policies.uploads.BoundedUpload"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024  # the console's forms; calls to models have their own limit
 

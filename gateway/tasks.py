@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from django.core.management import call_command
+from django.utils import timezone
 
 from gateway.celery import app
 from gateway.console import previewing
+from gateway.identity.seen import seen_sweep
+from gateway.identity.sessions import sign_ins_sweep
 
 
 @app.task
 def forget_expired_logins() -> None:
-    """Sessions of browsers that will not come back."""
+    """Sessions of browsers that will not come back, sign-ins that ran out, messages that were used."""
+    now = timezone.now()
+    sign_ins_sweep(now=now)
+    seen_sweep(now=now)
     call_command("clearsessions")
 
 

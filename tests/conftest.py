@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.test import Client
+from django.utils import timezone
 
 STORED = {"db", "transactional_db", "django_db_setup", "world"}
 
@@ -45,3 +49,29 @@ def throwaway_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     settings.MASTER_KEYS = {"test": secrets.token_bytes(32)}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def test_clients_sign_in(throwaway_keys: None) -> Iterator[None]:
+    """`client.force_login` makes a session past our services; a session without a sign-in is nobody's."""
+    django_login = Client._login  # type: ignore[attr-defined]
+
+    def login(client: Any, user: Any, backend: Any = None) -> None:
+        from gateway.identity.sessions import HELD, SEEN
+        from gateway.models import SignIn, SignInMethod
+
+        django_login(client, user, backend)
+        session, now = client.session, timezone.now()
+        row = SignIn.objects.create(
+            user=user,
+            method=SignInMethod.LOCAL,
+            session_key=session.session_key,
+            authenticated_at=now,
+            expires_at=now + timedelta(hours=1),
+        )
+        session[HELD], session[SEEN] = str(row.pk), int(now.timestamp())
+        session.save()
+
+    Client._login = login  # type: ignore[attr-defined]
+    yield
+    Client._login = django_login  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
+from gateway.admin.issuer_saml import SamlTool
 from gateway.admin.person import person
 from gateway.admin.proposing import ProposingAdmin, ReasonForm, Wanted
 from gateway.identity import issuer_checks, provider
@@ -123,9 +124,9 @@ class RulesInline(TabularInline[GroupMapping, Issuer]):
 
 
 @admin.register(Issuer)
-class IssuerAdmin(ProposingAdmin[Issuer], ToolsAdmin[Issuer]):
+class IssuerAdmin(SamlTool, ProposingAdmin[Issuer], ToolsAdmin[Issuer]):
     form = IssuerForm
-    tools = ("discovery",)
+    tools = ("discovery", "saml")
     inlines = (RulesInline,)
     noted_by_services: ClassVar = frozenset({"added", "changed", "deleted"})
     list_display = ("name", "issuer", "kind", "rule_count", "use", "state_badge")
@@ -257,6 +258,7 @@ class IssuerAdmin(ProposingAdmin[Issuer], ToolsAdmin[Issuer]):
         issuer: Issuer | None = kwargs.get("obj")
         if issuer is not None:
             context["may_propose_delete"] = self._may(request, "delete") and issuers_need_two()
+            context["may_see_saml"] = issuer.kind == IssuerKind.SAML and self.has_view_permission(request)
             context["may_discover"] = issuer.kind == IssuerKind.OIDC and self.has_view_permission(request)
         return super().render_change_form(request, context, *args, **kwargs)
 

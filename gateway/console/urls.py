@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
 from gateway.console import (
+    account,
     device,
     drift,
     explain,
@@ -15,6 +15,8 @@ from gateway.console import (
     preview,
     proposing,
     reviewing,
+    saml,
+    signing_in,
     timeline,
     trying,
     views,
@@ -48,8 +50,15 @@ urlpatterns = [
     path("live/lock/", live.lock, name="live-lock"),
     path("live/locks/<uuid:lock_id>/lift/", live.lift, name="live-lift"),
     path("live/<uuid:call_id>/cut/", live.cut, name="live-cut"),
-    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
+    path("login/", signing_in.SignInView.as_view(), name="login"),
+    path("logout/", signing_in.sign_out, name="logout"),
+    path("account/", account.account, name="account"),
+    path("account/sign-ins/end/", account.end_all, name="account_end_all"),
+    path("account/sign-ins/<uuid:sign_in_id>/end/", account.end_one, name="account_end"),
+    path("saml/metadata", saml.metadata, name="saml_metadata"),
+    path("saml/login/<uuid:issuer_id>", saml.begin, name="saml_login"),
+    path("saml/acs", saml.acs, name="saml_acs"),
+    path("saml/finish", saml.finish, name="saml_finish"),
     path("explain/", explain.page, name="explain"),
     path("access-review/", reviewing.index, name="access_review"),
     path(

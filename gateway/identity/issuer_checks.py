@@ -13,13 +13,13 @@ from django.db.models import Q
 
 from gateway.identity import overage
 from gateway.identity.expressions import expression_problem
+from gateway.identity.saml.issuers import saml_problems, saml_warnings
 from gateway.models import GroupMapping, Issuer, IssuerKind, Match, Overage
 from gateway.models.issuer import ALGORITHMS
 
 LONGEST_WORD: Final = 300
 MOST_WORDS: Final = 50
 MOST_RULES: Final = 500
-MOST_METADATA: Final = 512 * 1024
 CHECKED_ANYWAY: Final = frozenset(("iss", "aud", "exp", "nbf", "iat"))
 
 Problems = dict[str, list[str]]
@@ -66,6 +66,8 @@ def warnings(issuer: Issuer, mappings: Sequence[GroupMapping]) -> list[str]:
         found.append("The lookup is not installed: a token whose groups did not fit is refused.")
     if issuer.creates_people and not mappings:
         found.append("Whoever it vouches for gets an account, in no group.")
+    if issuer.kind == IssuerKind.SAML:
+        found += saml_warnings(issuer)
     return found + [f"Rule {number}: {text}" for number, text in _rule_warnings(mappings)]
 
 
@@ -126,8 +128,7 @@ def _problems(issuer: Issuer, stored: Issuer | None) -> Iterator[tuple[str, str]
 def _saml(issuer: Issuer) -> Iterator[tuple[str, str]]:
     if any(ord(character) <= 32 for character in issuer.issuer):
         yield "issuer", "An entity id has no spaces."
-    if len(issuer.metadata.encode()) > MOST_METADATA:
-        yield "metadata", f"This is larger than {MOST_METADATA // 1024} KB."
+    yield from saml_problems(issuer)
 
 
 def _oidc(issuer: Issuer) -> Iterator[tuple[str, str]]:

@@ -77,6 +77,7 @@ def topbar(context: template.Context) -> dict[str, Any]:
         "environment": environment(),
         "home_url": _url("home") or "/",
         "logout_url": _url("logout") or _url("admin:logout"),
+        "account_url": _url("account"),
         "password_url": _password_url(user) if signed_in else "",
         "csrf_token": context.get("csrf_token"),
     }

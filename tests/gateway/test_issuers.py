@@ -29,6 +29,7 @@ from policies.grants import NeedsSecondPerson
 from policies.history import history_of
 from policies.models import Proposal, ProposalState
 from tests.gateway import two, world
+from tests.identity.saml.test_attacks import ENTITY, provider
 
 pytestmark = pytest.mark.django_db
 URL = "https://login.example.com/tenant"
@@ -132,6 +133,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("max_stale", 5, "60"),
     ("metadata", "<x/>", "Only SAML"),
     ("kind", "ldap", "not a valid choice"),
+    ("kind", "saml", "Paste the provider's metadata"),
 ]
 
 
@@ -170,7 +172,7 @@ def test_without_tls_only_this_machine_and_only_where_plain_http_is_set(
         {"groups_claim": ""},
         {"accepts_tokens": False, "audiences": []},
         {"required_claims": {"tenant": "acme", "email_verified": True, "level": 2}},
-        {"kind": IssuerKind.SAML, "issuer": "urn:acme:idp", "audiences": [], "metadata": "<x/>"},
+        {"kind": IssuerKind.SAML, "issuer": ENTITY, "audiences": [], "metadata": provider().metadata()},
     ],
 )
 def test_what_is_fine_is_stored(fields: dict[str, Any]) -> None:

@@ -1,0 +1,57 @@
+"""A person's own sign-ins: where they are signed in, and how to end that."""
+
+from __future__ import annotations
+
+from typing import cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from gateway.identity.sessions import sign_in_end, sign_in_end_all, sign_in_of
+from gateway.models import SignIn, User
+
+MOST = 100
+
+
+@require_safe
+def account(request: HttpRequest) -> HttpResponse:
+    user = cast(User, request.user)
+    rows = _open(user).order_by("-started_at")[:MOST]
+    here = sign_in_of(request)
+    context = {
+        "sign_ins": [(row, here is not None and row.pk == here.pk) for row in rows],
+        "identities": user.identities.all(),
+    }
+    return render(request, "console/account.html", context)
+
+
+@require_POST
+def end_one(request: HttpRequest, sign_in_id: UUID) -> HttpResponse:
+    user, here = cast(User, request.user), sign_in_of(request)
+    row = get_object_or_404(_open(user), pk=sign_in_id)
+    sign_in_end(sign_in=row, because="ended by its owner", by=user)
+    if here is not None and here.pk == row.pk:
+        logout(request)
+        return redirect("login")
+    messages.success(request, "That sign-in is over.")
+    return redirect("account")
+
+
+@require_POST
+def end_all(request: HttpRequest) -> HttpResponse:
+    """Everywhere, this browser included: whoever fears a stranger wants to be sure."""
+    user = cast(User, request.user)
+    sign_in_end_all(user=user, because="signed out everywhere", by=user)
+    logout(request)
+    return redirect("login")
+
+
+def _open(user: User) -> QuerySet[SignIn]:
+    now = timezone.now()
+    return SignIn.objects.filter(user=user, ended_at=None, expires_at__gt=now).select_related("user")
