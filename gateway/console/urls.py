@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from gateway.console import account, drift, explain, preview, proposing, signing_in, timeline, views
+from gateway.console import account, drift, explain, oidc, preview, proposing, signing_in, timeline, views
 from gateway.console.playground import playground
 
 urlpatterns = [
@@ -20,6 +20,10 @@ urlpatterns = [
     path("drift/<uuid:field_id>/restore/", drift.restore, name="drift-restore"),
     path("login/", signing_in.SignInView.as_view(), name="login"),
     path("logout/", signing_in.sign_out, name="logout"),
+    path("step-up/", signing_in.step_up, name="step_up"),
+    path("oidc/start/", oidc.start, name="oidc_start"),
+    path("oidc/callback/", oidc.callback, name="oidc_callback"),
+    path("oidc/backchannel-logout", oidc.backchannel_logout, name="oidc_backchannel_logout"),
     path("account/", account.account, name="account"),
     path("account/sign-ins/end/", account.end_all, name="account_end_all"),
     path("account/sign-ins/<uuid:sign_in_id>/end/", account.end_one, name="account_end"),

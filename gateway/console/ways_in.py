@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.urls import reverse
 
-from gateway.models import Issuer
+from gateway.models import Issuer, SignInMethod
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """`url` begins a sign-in; it takes `next`."""
+    """`url` begins a sign-in; it takes `next`, and `again` where somebody is to prove themself once more."""
 
+    method: str
     label: str
     url: str
 
@@ -22,5 +23,10 @@ def ways_in() -> list[Way]:
     ways = []
     if settings.OIDC_ISSUER:
         name = Issuer.objects.filter(issuer=settings.OIDC_ISSUER).values_list("name", flat=True).first()
-        ways.append(Way(name or "single sign-on", reverse("oidc_start")))
+        ways.append(Way(SignInMethod.OIDC, name or "single sign-on", reverse("oidc_start")))
     return ways
+
+
+def way_of(method: str) -> Way | None:
+    """The provider that vouched by this method."""
+    return next((way for way in ways_in() if way.method == method), None)
