@@ -61,6 +61,16 @@ class Environment:
         """A comma-separated list."""
         return [item for part in self.text(name).split(",") if (item := part.strip())] or list(default)
 
+    def pairs(self, name: str) -> dict[str, str]:
+        """A comma-separated list of `name=value`."""
+        found: dict[str, str] = {}
+        for item in self.names(name):
+            key, separator, value = item.partition("=")
+            if not separator or not key.strip() or not value.strip() or key.strip() in found:
+                raise ImproperlyConfigured(f"{name} must be a list of name=value, each name once.")
+            found[key.strip()] = value.strip()
+        return found
+
     def secret(self, name: str) -> str:
         """The secret itself, or the content of the file that `NAME_FILE` names; "" when neither is set."""
         path = self.text(f"{name}_FILE")

@@ -13,6 +13,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
+from gateway.credentials.secret import Secret
 from gateway.environment import Environment, database, proxies
 
 env = Environment(os.environ)
@@ -64,6 +65,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "gateway.identity.signed_in.SignedIn",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "gateway.identity.step_up.StepUp",
     "simple_history.middleware.HistoryRequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -125,7 +127,13 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
 OIDC_ISSUER = env.text("OIDC_ISSUER")
+OIDC_CLIENT_ID = env.text("OIDC_CLIENT_ID")
+OIDC_CLIENT_SECRET = Secret(env.secret("OIDC_CLIENT_SECRET"))
+OIDC_SCOPES = env.text("OIDC_SCOPES", "openid profile email")
+OIDC_REQUIRED_CLAIMS = env.pairs("OIDC_REQUIRED_CLAIMS")
 LOCAL_SIGN_IN = env.flag("LOCAL_SIGN_IN", default=not OIDC_ISSUER)
+STEP_UP_SECONDS = env.integer("STEP_UP_SECONDS", 0)
+STEP_UP_ACR = env.text("STEP_UP_ACR")
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.contrib.auth.decorators import login_not_required
 from django.urls import include, path
 
 from gateway.console.signing_in import admin_login, sign_out
 
 urlpatterns = [
-    path("admin/login/", login_not_required(admin_login)),  # ahead of the admin's own, which know no sign-ins
+    path("admin/login/", admin_login),  # ahead of the admin's own, which know no sign-ins
     path("admin/logout/", sign_out),
     path("admin/", admin.site.urls),
     path("api/v1/", include("gateway.api.urls")),

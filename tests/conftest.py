@@ -62,6 +62,7 @@ def test_clients_sign_in(throwaway_keys: None) -> Iterator[None]:
 
         django_login(client, user, backend)
         session, now = client.session, timezone.now()
+        SignIn.objects.filter(session_key=session.session_key).delete()
         row = SignIn.objects.create(
             user=user,
             method=SignInMethod.LOCAL,

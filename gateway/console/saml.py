@@ -13,7 +13,6 @@ which no other site can send along or make (`gateway.identity.saml.pending`).
 from __future__ import annotations
 
 import logging
-import time
 from typing import Final
 from uuid import UUID
 
@@ -27,37 +26,19 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
-from audit.events import event
+from gateway.identity.failures import sign_in_failed
 from gateway.identity.saml.here import Here
 from gateway.identity.saml.metadata import saml_installed
 from gateway.identity.saml.pending import LONGEST_ONWARD, Pending, pending_keep, pending_of
 from gateway.identity.saml.reasons import SamlRefused
 from gateway.identity.saml.service import saml_begin, saml_finish
+from gateway.identity.sessions import network_of
+from gateway.models import SignInMethod
 
 LARGEST_FIELD: Final = 400 * 1024
 """Characters that are sent on: more than the largest answer has in base64."""
 
-EVENTS_A_MINUTE: Final = 60
-"""Failed sign-ins that are put on record per process and minute. Anybody can fail; the log has them all."""
-
 log = logging.getLogger(__name__)
-
-
-class _Few:
-    """At most so many a minute."""
-
-    def __init__(self, most: int) -> None:
-        self.most, self.minute, self.count = most, 0, 0
-
-    def one_more(self) -> bool:
-        minute = int(time.monotonic() // 60)
-        if minute != self.minute:
-            self.minute, self.count = minute, 0
-        self.count += 1
-        return self.count <= self.most
-
-
-_events = _Few(EVENTS_A_MINUTE)
 
 
 @login_not_required
@@ -111,7 +92,7 @@ def finish(request: HttpRequest) -> HttpResponse:
         response: HttpResponse = HttpResponseRedirect(answered.onward)
     except SamlRefused as refused:
         response = _refused(request, refused)
-        _noted(refused, answered)
+        _noted(request, refused, answered)
     pending_keep(response, [each for each in waiting if each != answered])
     return response
 
@@ -155,7 +136,8 @@ def _refused(request: HttpRequest, refused: SamlRefused) -> HttpResponse:
     return render(request, "console/saml_refused.html", context, status=403)
 
 
-def _noted(refused: SamlRefused, answered: Pending | None) -> None:
-    if _events.one_more():
-        about = f"gateway.issuer {answered.issuer_id}" if answered else ""
-        event("signin.failed", about=about, detail={"method": "saml", "code": refused.code})
+def _noted(request: HttpRequest, refused: SamlRefused, answered: Pending | None) -> None:
+    about = f"gateway.issuer {answered.issuer_id}" if answered else ""
+    sign_in_failed(
+        method=SignInMethod.SAML.value, code=refused.code, network=network_of(request), about=about
+    )

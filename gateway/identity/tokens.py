@@ -150,8 +150,11 @@ class Vouched:
     claims: Mapping[str, Json] = field(repr=False)
 
 
-def read(token: str) -> Unverified:
-    """Take a compact JWS apart. Raises `Malformed` and `HeaderRefused` before any cryptography."""
+def read(token: str, *, needs_key_id: bool = True) -> Unverified:
+    """Take a compact JWS apart. Raises `Malformed` and `HeaderRefused` before any cryptography.
+
+    A provider with one key may leave its name out of ID tokens: `kid` is empty then.
+    """
     if len(token) > MAX_TOKEN:
         raise Malformed("too_large")
     parts = token.split(".")
@@ -160,10 +163,10 @@ def read(token: str) -> Unverified:
     header = _object(_decoded(parts[0]))
     claims = _object(_decoded(parts[1]))
     signature = _decoded(parts[2])
-    algorithm, kid = header.get("alg"), header.get("kid")
+    algorithm, kid = header.get("alg"), header.get("kid", "" if not needs_key_id else None)
     if not isinstance(algorithm, str):
         raise HeaderRefused("algorithm")
-    if not isinstance(kid, str) or not kid:
+    if not isinstance(kid, str) or (needs_key_id and not kid):
         raise HeaderRefused("no_key_id")
     message = token[: len(parts[0]) + 1 + len(parts[1])].encode("ascii")
     return Unverified(algorithm, kid, header, claims, message, signature)

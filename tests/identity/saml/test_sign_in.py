@@ -21,6 +21,7 @@ from django.utils import timezone
 from lxml import etree
 
 from audit.models import Entry
+from gateway.identity import failures
 from gateway.identity.saml import metadata as metadata_module
 from gateway.identity.saml.pending import cookie_name
 from gateway.identity.seen import seen_first, seen_sweep
@@ -326,7 +327,7 @@ def test_a_refusal_says_why_and_keeps_nothing_of_the_document(
     assert code_of(response) == "wrong_audience"
     assert b"meant for somebody else" in response.content
     (failed,) = events("signin.failed")
-    assert failed["detail"] == {"method": "saml", "code": "wrong_audience"}
+    assert (failed["detail"]["method"], failed["detail"]["code"]) == ("saml", "wrong_audience")
     assert failed["about"] == f"gateway.issuer {issuer.pk}"
     for said in ("kumquat", "P-00u1", "alice", "Assertion"):
         assert said not in caplog.text and said not in json.dumps(failed)
@@ -334,9 +335,8 @@ def test_a_refusal_says_why_and_keeps_nothing_of_the_document(
 
 
 def test_failures_are_few_on_record(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gateway.console import saml
-
-    monkeypatch.setattr(saml, "_events", saml._Few(3))
+    monkeypatch.setattr(failures, "MOST", 3)
+    monkeypatch.setattr(failures, "_noted", failures._Noted())
     for _ in range(5):
         assert browser.post("/saml/finish", {"SAMLResponse": "x"}).status_code == 403
     assert len(events("signin.failed")) == 3
