@@ -58,6 +58,7 @@ ROOMS = {
             "gateway.server",
             "gateway.settings",
             "gateway.shape",
+            "gateway.site",
             "gateway.static",
             "gateway.supervisor",
             "gateway.tasks",

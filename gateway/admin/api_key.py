@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from gateway.admin.person import person
 from gateway.identity.keys import KeyRefused, api_key_create, api_key_revoke, check_expiry
 from gateway.models import ApiKey
-from policies.admin.base import ModelForm, ToolsAdmin, actor, badge, require
+from policies.admin.base import ModelForm, ToolsAdmin, badge, require
 
 DEFAULT_AGE = timedelta(days=90)
 
@@ -41,6 +41,7 @@ class ApiKeyAdmin(ToolsAdmin[ApiKey]):
     form = ApiKeyForm
     tools = ("revoke",)
     actions = ("revoke_selected",)
+    action_perms: ClassVar = {"revoke": "gateway.change_apikey"}
     list_display = ("prefix", "name", "owner_name", "state_badge", "expires_at", "created_at")
     list_select_related = ("user", "service_account")
     search_fields = ("prefix", "name", "user__username", "service_account__name")
@@ -73,8 +74,8 @@ class ApiKeyAdmin(ToolsAdmin[ApiKey]):
     def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return False
 
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
-        return actor(request).has_perm("gateway.change_apikey")
+    def has_revoke_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
+        return self.may(request, "change", obj)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         row, key = api_key_create(
@@ -106,11 +107,11 @@ class ApiKeyAdmin(ToolsAdmin[ApiKey]):
     ) -> HttpResponse:
         key: ApiKey | None = kwargs.get("obj")
         if key is not None:
-            context["may_revoke"] = key.revoked_at is None and self.has_revoke_permission(request)
+            context["may_revoke"] = key.revoked_at is None and self.has_revoke_permission(request, key)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def tool_revoke(self, request: HttpRequest, key: ApiKey) -> HttpResponse:
-        require(self.has_revoke_permission(request))
+        require(self.has_revoke_permission(request, key))
         self.revoke_selected(request, ApiKey.objects.filter(pk=key.pk))
         return self.response_post_save_change(request, key)
 

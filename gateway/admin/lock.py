@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from gateway.admin.person import person
 from gateway.models import Lock
 from gateway.services import lock_lift, lock_set
-from policies.admin.base import ToolsAdmin, actor, badge, require
+from policies.admin.base import ToolsAdmin, badge, require
 from policies.store import scrubbers
 
 
@@ -44,8 +44,8 @@ class LockAdmin(ToolsAdmin[Lock]):
     def has_delete_permission(self, request: HttpRequest, obj: Lock | None = None) -> bool:
         return False
 
-    def may_lift(self, request: HttpRequest) -> bool:
-        return actor(request).has_perm("gateway.change_lock")
+    def may_lift(self, request: HttpRequest, lock: Lock) -> bool:
+        return self.may(request, "change", lock)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Compiles what scrubs the reason before the transaction: inside, it would hold up the recorder."""
@@ -70,11 +70,11 @@ class LockAdmin(ToolsAdmin[Lock]):
     ) -> HttpResponse:
         lock: Lock | None = kwargs.get("obj")
         if lock is not None:
-            context["may_lift"] = lock.is_active_at(timezone.now()) and self.may_lift(request)
+            context["may_lift"] = lock.is_active_at(timezone.now()) and self.may_lift(request, lock)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def tool_lift(self, request: HttpRequest, lock: Lock) -> HttpResponse:
-        require(self.may_lift(request))
+        require(self.may_lift(request, lock))
         if lock_lift(lock=lock, by=person(request)):
             messages.success(request, f"{lock.target_name} is free again.")
         return self.response_post_save_change(request, lock)

@@ -78,27 +78,30 @@ ROLES: Mapping[str, Role] = {
             ("audit", VIEW, ()),
             ("approvals", VIEW, ()),
             ("policies", VIEW, ()),
+            ("gateway", VIEW, ()),
+            ("auth", VIEW, ("group",)),
+        ),
+    ),
+    "operator": Role(
+        "Operator",
+        (
             (
                 "gateway",
                 VIEW,
                 (
                     "area",
                     "endpoint",
+                    "credential",
                     "accessrule",
-                    "lock",
                     "user",
                     "serviceaccount",
-                    "membershipchange",
-                    "structuredfield",
+                    "issuer",
+                    "deployment",
+                    "signin",
                 ),
             ),
-        ),
-    ),
-    "operator": Role(
-        "Operator",
-        (
-            ("gateway", VIEW, ("area", "endpoint", "credential", "accessrule", "user", "serviceaccount")),
             ("gateway", ("view", "add", "change"), ("lock",)),
+            ("gateway", ("view", "change"), ("apikey",)),  # to revoke one that leaked
             ("gateway", ("cut",), ("cut",)),
         ),
     ),
