@@ -113,7 +113,7 @@ class Reach:
         return found
 
     def q_choices(self, model: type[Model]) -> Q:
-        """The rows that may be named where this may be done. What lies in no area is there for all to name."""
+        """The rows that may be named where this may be done. What lies in no area all may name."""
         return Q() if not self.lies_in_areas(model) else self.q_of(model)
 
     def lies_in_areas(self, model: type[Model]) -> bool:

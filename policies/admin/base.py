@@ -22,7 +22,7 @@ from policies.admin.scoped import M, P, ScopedAdmin, ScopedInline
 from policies.grants import NeedsSecondPerson
 from policies.journal import note
 
-__all__ = ["M", "P", "BaseInlineFormSet", "ModelAdmin", "ModelForm", "NotedAdmin", "TabularInline", "Tool"]
+__all__ = ["BaseInlineFormSet", "M", "ModelAdmin", "ModelForm", "NotedAdmin", "P", "TabularInline", "Tool"]
 
 ModelAdmin = ScopedAdmin
 """Every admin of ours keeps the walls between areas."""
