@@ -119,7 +119,7 @@ def propose(
         raise CannotApply([f"There are no proposals of the kind {kind!r}."])
     person = _present(by)
     words = _scrubbed(reason, "Say why: whoever confirms it reads this.")
-    _checked(known, target_id, payload)
+    _checked(known, target_id, payload, person)
     with transaction.atomic():
         sight = known.look(target_id, payload, False)
         _require_one(person, known.propose, sight)
@@ -335,10 +335,16 @@ def _require_sides(proposal: Proposal, by: AbstractUser, known: Kind, sight: Sig
         raise NotAllowed(text) from refusal
 
 
-def _checked(known: Kind, target_id: UUID | None, payload: Payload) -> None:
-    """Whatever the payload holds: a value of the wrong shape is a refusal in words."""
+def _checked(
+    known: Kind, target_id: UUID | None, payload: Payload, proposer: AbstractUser | None = None
+) -> None:
+    """Whatever the payload holds: a value of the wrong shape is a refusal in words. Who may not propose it is
+    told nothing about it.
+    """
     try:
-        known.look(target_id, payload, False)
+        sight = known.look(target_id, payload, False)
+        if proposer is not None:
+            _require_one(proposer, known.propose, sight)
         known.check(target_id, payload)
     except ValidationError as refusal:
         raise CannotApply(refusal.messages) from refusal

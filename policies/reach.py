@@ -6,10 +6,12 @@ Roles are held per area. `person.has_perm(perm, row)` asks about one row, `reach
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID
 
 from django.db.models import Model, Q, QuerySet
+
+M = TypeVar("M", bound=Model)
 
 
 class Reach(Protocol):
@@ -41,7 +43,7 @@ def reach(person: Any, perm: str) -> Reach:
     return cast(Reach, person.areas_with(perm))
 
 
-def seen(person: Any, rows: QuerySet[Any], perms: Iterable[str]) -> QuerySet[Any]:
+def seen(person: Any, rows: QuerySet[M], perms: Iterable[str]) -> QuerySet[M]:
     """Of these rows those that lie where the person may do any of these things."""
     found = Q(pk__in=[])
     for perm in perms:

@@ -108,6 +108,11 @@ def _locked(account: ServiceAccount) -> bool:
     return Lock.objects.filter(on, lock_in_force(timezone.now())).exists()
 
 
+def asker(request: Request) -> User | Program:
+    """Who asks, with what they may do."""
+    return cast("User | Program", request.user)
+
+
 def person_of(request: Request) -> User:
     """Who answers for the request: the person, or the owner of the service account."""
     who: Any = request.user

@@ -14,6 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from audit.models import Call
+from audit.walls import Areas, within
 from policies.engine.types import Level
 from policies.models import DataClass, State
 
@@ -77,11 +78,11 @@ class Today:
         return self.blocked + self.held + self.refused
 
 
-def rows_since(now: datetime) -> list[Row]:
+def rows_since(now: datetime, areas: Areas) -> list[Row]:
     """The newest calls of the last 24 hours. The id bound lets an index on ids do the work."""
     since = _hour(now) - timedelta(hours=HOURS - 1)
     floor = UUID(int=int(since.timestamp() * 1000) << 80)
-    calls = Call.objects.filter(started_at__gte=since, id__gte=floor).order_by("-id")
+    calls = within(Call.objects.filter(started_at__gte=since, id__gte=floor), areas).order_by("-id")
     columns = ("started_at", "action", "counts", "response_counts", "complete", "timings")
     return list(calls.values(*columns)[:LIMIT])
 

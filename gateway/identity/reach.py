@@ -112,6 +112,12 @@ class Reach:
             found |= self.q(path)
         return found
 
+    def q_history(self, model: type[Model]) -> Q:
+        """The same of history rows: what an area's own row once said is found by that row's key."""
+        label, key = model._meta.label_lower, str(model._meta.pk and model._meta.pk.name)
+        own = PLACES.get(label) == ""
+        return Q(**{f"{key}__in": self.ids}) if own and not self.everywhere else self.q_of(model)
+
     def q_choices(self, model: type[Model]) -> Q:
         """The rows that may be named where this may be done. What lies in no area all may name."""
         return Q() if not self.lies_in_areas(model) else self.q_of(model)
