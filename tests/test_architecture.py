@@ -34,6 +34,7 @@ ROOMS = {
     "gateway.areas": "base",
     "gateway.callers": "base",
     "gateway.kinds": "base",
+    "gateway.role_kinds": "base",
     "gateway.identity": "base",
     "gateway.credentials": "base",
     "gateway.proxy.wire": "wire",

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, cast
 
 from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from gateway.admin.person import person
+from gateway.identity.beyond import beyond
 from gateway.identity.keys import KeyRefused, api_key_create, api_key_revoke, check_expiry
 from gateway.models import ApiKey
 from policies.admin.base import ModelForm, ToolsAdmin, badge, require
@@ -76,6 +77,14 @@ class ApiKeyAdmin(ToolsAdmin[ApiKey]):
 
     def has_revoke_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
         return self.may(request, "change", obj)
+
+    def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
+        """A key for a program is all that its groups open: also what lies outside of one's areas."""
+        key: ApiKey = super().save_form(request, form, change)
+        account = key.service_account
+        if account and beyond(account.groups.all(), person(request).areas_with("gateway.add_apikey")):
+            raise PermissionDenied
+        return key
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         row, key = api_key_create(

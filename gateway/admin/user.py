@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
@@ -20,10 +22,29 @@ from policies.admin.base import NotedAdmin, TabularInline, actor, badge
 
 if TYPE_CHECKING:
     UserBase = DjangoUserAdmin[User]
+    UserForm = UserChangeForm[User]
 else:
-    UserBase = DjangoUserAdmin
+    UserBase, UserForm = DjangoUserAdmin, UserChangeForm
 
 ESCALATION = ("is_superuser", "user_permissions")
+GROUPS_OPEN = "Groups carry everything: the endpoints that access rules open, and the roles that they hold."
+
+
+class PersonForm(UserForm):
+    """Nobody puts themselves into a group that holds a role."""
+
+    asker: ClassVar[User | None] = None
+
+    def clean_groups(self) -> Any:
+        groups, asker = self.cleaned_data["groups"], self.asker
+        if asker is None or asker.is_superuser or asker.pk != self.instance.pk:
+            return groups
+        joined = groups.exclude(user=asker)
+        if names := sorted(set(joined.filter(role_grants__isnull=False).values_list("name", flat=True))):
+            raise ValidationError(
+                f"Somebody else has to put you into {', '.join(names)}: roles come with it."
+            )
+        return groups
 
 
 class IdentitiesInline(TabularInline[Identity, User]):
@@ -35,7 +56,14 @@ class IdentitiesInline(TabularInline[Identity, User]):
 @admin.register(User)
 class UserAdmin(NotedAdmin[User], UserBase):
     list_display = ("username", "full_name", "group_names", "active_badge", "last_login")
-    list_filter = ("groups", "is_active", "is_staff")
+    list_filter = ("groups", "is_active")
+    form = PersonForm
+    fieldsets: ClassVar = (
+        (None, {"fields": ("username", "password")}),
+        ("Who they are", {"fields": ("first_name", "last_name", "email")}),
+        ("What they may do", {"fields": ("is_active", "groups"), "description": GROUPS_OPEN}),
+        ("Dates", {"fields": ("last_login", "date_joined"), "classes": ("collapse",)}),
+    )
     inlines = (IdentitiesInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
@@ -53,12 +81,24 @@ class UserAdmin(NotedAdmin[User], UserBase):
     def active_badge(self, user: User) -> SafeString:
         return badge("active", "Active") if user.is_active else badge("revoked", "Inactive")
 
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Roles come with groups. What goes past them is a superuser's business and shown to nobody else."""
+        shown = list(super().get_fieldsets(request, obj))
+        if obj is not None and actor(request).is_superuser:
+            shown.append(("Past the roles", {"fields": ESCALATION, "classes": ("collapse",)}))
+        return shown
+
+    def get_form(
+        self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        return type(form.__name__, (form,), {"asker": person(request)})
+
     def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
         return self.inlines if obj else ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        locked = () if actor(request).is_superuser else ESCALATION
-        return ("last_login", "date_joined", *locked)
+        return ("last_login", "date_joined")
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Whoever may edit people may not thereby become, or take over, a superuser."""
@@ -85,12 +125,12 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class GroupAdmin(NotedAdmin[Group], DjangoGroupAdmin):
-    """Groups carry permissions as well: only a superuser changes those."""
+    """What a group opens is said by roles and access rules; permissions past them only by a superuser."""
 
     noted_by_services: ClassVar = frozenset({"deleted"})
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
-        return () if actor(request).is_superuser else ("permissions",)
+    def get_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
+        return ("name", "permissions") if actor(request).is_superuser else ("name",)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         given = form.cleaned_data.pop("permissions", None)

@@ -287,6 +287,7 @@ ADMIN: Final[Mapping[str, Needs]] = {
     "admin:gateway_apikey_delete": page(NEVER, post=NEVER, row="gateway.apikey"),
     "admin:gateway_lock_change": page("gateway.view_lock", post=NEVER, row="gateway.lock"),
     "admin:gateway_lock_delete": page(NEVER, post=NEVER, row="gateway.lock"),
+    "admin:gateway_rolegrant_change": page("gateway.view_rolegrant", post=NEVER, row="gateway.rolegrant"),
     "admin:gateway_user_delete": page(NEVER, post=NEVER, row="gateway.user"),
     "admin:approvals_approval_add": _CLOSED_FORM,
     "admin:approvals_approval_change": page("approvals.view_approval", post=NEVER, row="approvals.approval"),
