@@ -38,6 +38,10 @@ POLICY_MODELS = (
 )
 
 
+INTERNAL = frozenset({"revision", "running", "sketch", "usage"})
+"""Rows that the data path keeps for itself: nobody is given them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """`grants` are (app, verbs, models); no models means every model of the app."""
@@ -190,7 +194,7 @@ def role_permissions(role: str) -> frozenset[str]:
         f"{app}.{codename}"
         for app, verbs, models in ROLES[role].grants
         for model in apps.get_app_config(app).get_models()
-        if not models or model._meta.model_name in models
+        if (model._meta.model_name in models if models else model._meta.model_name not in INTERNAL)
         for codename in _codenames(model._meta)
         if codename.startswith(tuple(f"{verb}_" for verb in verbs))
     )

@@ -92,6 +92,7 @@ def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     items.append(("Explain", "explain", user.has_perm("gateway.view_accessrule")))
     items.append(("Proposals", "proposals", user.has_perm("policies.view_proposal")))
     items.append(("History", "history", user.has_perm("gateway.view_history")))
+    items.append(("Roles", "roles", user.has_perm("gateway.view_rolegrant")))
     items.append(("Admin", "admin:index", may_enter(user)))
     return [_item(label, url, path) for label, name, shown in items if shown and (url := _url(name))]
 

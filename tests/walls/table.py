@@ -163,6 +163,7 @@ PAGES: Final[Mapping[str, Needs]] = {
     "drift-restore": acts("gateway.change_structuredfield", row="gateway.structuredfield"),
     "explain": page("gateway.view_accessrule", post="gateway.view_accessrule"),
     "history": page("gateway.view_history"),
+    "roles": page(OPEN),
     "proposals": page("policies.view_proposal"),
     "proposal": page("policies.view_proposal", row="policies.proposal"),
     "proposal_confirm": acts("policies.view_proposal", row="policies.proposal"),
