@@ -81,7 +81,8 @@ class RoleGrantAdmin(ProposingAdmin[RoleGrant]):
             everywhere = person(request).areas_with(ADDS).everywhere
             form.base_fields["area"].required = not everywhere
             form.base_fields["area"].empty_label = EMPTY if everywhere else "Choose one"
-        return type(form.__name__, (form,), {"asker": person(request)})
+        form.asker = person(request)  # a class of this request alone
+        return form
 
     def has_change_permission(self, request: HttpRequest, obj: RoleGrant | None = None) -> bool:
         return False

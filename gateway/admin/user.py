@@ -92,7 +92,8 @@ class UserAdmin(NotedAdmin[User], UserBase):
         self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any
     ) -> Any:
         form: Any = super().get_form(request, obj, change, **kwargs)
-        return type(form.__name__, (form,), {"asker": person(request)})
+        form.asker = person(request)  # a class of this request alone
+        return form
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
         return self.inlines if obj else ()
