@@ -38,7 +38,7 @@ def home(request: HttpRequest) -> HttpResponse:
         areas = audited_by(user)
         recorder = recorder_state(now)
         rows = rows_since(now, areas) if audits else None
-        today = today_of(rows, now) if rows is not None else None
+        today = today_of(rows, now, areas) if rows is not None else None
         context |= {"recorder": recorder, "today": today, "needs": needs_of(user, now, today, recorder)}
         if rows is not None:
             context |= {"hours": hours_of(rows, now), "recent": call_rows(_recent(areas))}
