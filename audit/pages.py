@@ -14,6 +14,7 @@ from uuid import UUID
 
 from audit.listing import Action, CallRow, Found, call_rows, found_of
 from audit.models import Call, Session
+from audit.walls import Areas, within
 
 PAGE: Final = 50
 MAX_SUMMED: Final = 5_000
@@ -73,33 +74,33 @@ class Page(Generic[Row]):
     older: UUID | None
 
 
-def sessions_page(before: UUID | None) -> Page[SessionRow]:
-    sessions = Session.objects.order_by("-id")
+def sessions_page(before: UUID | None, areas: Areas) -> Page[SessionRow]:
+    sessions = within(Session.objects.order_by("-id"), areas)
     if before is not None:
         sessions = sessions.filter(id__lt=before)
     found, older = _cut(list(sessions[: PAGE + 1]))
-    sums, whole = _sums([session.id for session in found])
+    sums, whole = _sums([session.id for session in found], areas)
     return Page([_session_row(session, sums[session.id], whole=whole) for session in found], older)
 
 
-def session_row(session: Session) -> SessionRow:
-    sums, whole = _sums([session.id])
+def session_row(session: Session, areas: Areas) -> SessionRow:
+    sums, whole = _sums([session.id], areas)
     return _session_row(session, sums[session.id], whole=whole)
 
 
-def calls_of_session(session: Session, after: UUID | None) -> Page[CallRow]:
+def calls_of_session(session: Session, after: UUID | None, areas: Areas) -> Page[CallRow]:
     """Oldest first, as they were made; `older` is then the id to continue after."""
     since = session.started_at - SLACK
-    calls = Call.objects.filter(session_id=session.id, started_at__gte=since)
+    calls = within(Call.objects.filter(session_id=session.id, started_at__gte=since), areas)
     if after is not None:
         calls = calls.filter(id__gt=after)
     found, more = _cut(list(calls.order_by("started_at", "id")[: PAGE + 1]))
     return Page(call_rows(found), more)
 
 
-def calls_page(before: UUID | None, action: str, now: datetime) -> Page[CallRow]:
+def calls_page(before: UUID | None, action: str, now: datetime, areas: Areas) -> Page[CallRow]:
     """All calls, also those of callers whom nobody knows; `action` narrows the last day to one outcome."""
-    calls = Call.objects.order_by("-id")
+    calls = within(Call.objects.order_by("-id"), areas)
     if action:
         since = now - RECENT
         floor = UUID(int=int(since.timestamp() * 1000) << 80)
@@ -110,11 +111,11 @@ def calls_page(before: UUID | None, action: str, now: datetime) -> Page[CallRow]
     return Page(call_rows(found), older)
 
 
-def neighbours(call: Call) -> tuple[UUID | None, UUID | None]:
+def neighbours(call: Call, areas: Areas) -> tuple[UUID | None, UUID | None]:
     """The calls before and after this one in its session."""
     if call.session_id is None:
         return None, None
-    same = Call.objects.filter(session_id=call.session_id)
+    same = within(Call.objects.filter(session_id=call.session_id), areas)
     before = same.filter(started_at__lte=call.started_at, id__lt=call.id).order_by("-id")
     after = same.filter(started_at__gte=call.started_at, id__gt=call.id).order_by("id")
     return before.values_list("id", flat=True).first(), after.values_list("id", flat=True).first()
@@ -125,10 +126,10 @@ def _cut(found: list[Model]) -> tuple[list[Model], UUID | None]:
     return (found[:PAGE], found[PAGE - 1].id) if len(found) > PAGE else (found, None)
 
 
-def _sums(sessions: Iterable[UUID]) -> tuple[Mapping[UUID, _Sum], bool]:
+def _sums(sessions: Iterable[UUID], areas: Areas) -> tuple[Mapping[UUID, _Sum], bool]:
     columns = ("session_id", "model", "action", "counts", "response_counts", "started_at")
-    calls = Call.objects.filter(session_id__in=list(sessions)).order_by("-id").values(*columns)
-    rows = list(calls[:MAX_SUMMED])
+    calls = within(Call.objects.filter(session_id__in=list(sessions)), areas).order_by("-id")
+    rows = list(calls.values(*columns)[:MAX_SUMMED])
     sums: defaultdict[UUID, _Sum] = defaultdict(_Sum)
     for row in rows:
         sums[row["session_id"]].take(row)

@@ -20,6 +20,7 @@ from audit.events import event, link
 from audit.keys import KeyDirectory, KeyMissing
 from audit.models import Call, CallKey, Entry, Payload
 from audit.records import Recordable, Who
+from audit.walls import Areas, within
 
 
 @final
@@ -62,12 +63,12 @@ class CallRecord:
         return tuple(f"{part.kind} {part.sequence}: {part.problem}" for part in self.parts if part.problem)
 
 
-def call_open(*, call_id: UUID, by: Who, why: Recordable | None = None) -> CallRecord:
+def call_open(*, call_id: UUID, by: Who, areas: Areas, why: Recordable | None = None) -> CallRecord:
     """Read one call's record for `by`. That it was opened is durable before anything is returned.
 
-    Raises Call.DoesNotExist.
+    Raises Call.DoesNotExist, also for a call that lies outside of `areas`.
     """
-    call = Call.objects.get(id=call_id, started_at=ids.time_of(call_id))
+    call = within(Call.objects.all(), areas).get(id=call_id, started_at=ids.time_of(call_id))
     with transaction.atomic(durable=True):
         event("call.opened", by=by, area=call.area, about=f"call {call_id}", call_id=call_id, note=why)
     return call_read(call)

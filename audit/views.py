@@ -20,8 +20,9 @@ from audit.listing import took, waterfall
 from audit.models import Call, Session
 from audit.reader import call_open
 from audit.records import Who
+from audit.walls import PERMISSION, audited_by, within
 
-may_view = permission_required("audit.view_call", raise_exception=True)
+may_view = permission_required(PERMISSION, raise_exception=True)
 
 
 @require_safe
@@ -29,7 +30,7 @@ may_view = permission_required("audit.view_call", raise_exception=True)
 @may_view
 def sessions(request: HttpRequest) -> HttpResponse:
     before = _id(request, "before")
-    context = {"page": pages.sessions_page(before), "older_than": before}
+    context = {"page": pages.sessions_page(before, audited_by(request.user)), "older_than": before}
     return render(request, "audit/sessions.html", context | _site(request))
 
 
@@ -37,11 +38,12 @@ def sessions(request: HttpRequest) -> HttpResponse:
 @never_cache
 @may_view
 def session(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    found = get_object_or_404(Session, pk=session_id)
+    areas = audited_by(request.user)
+    found = get_object_or_404(within(Session.objects.all(), areas), pk=session_id)
     after = _id(request, "after")
     context = {
-        "session": pages.session_row(found),
-        "page": pages.calls_of_session(found, after),
+        "session": pages.session_row(found, areas),
+        "page": pages.calls_of_session(found, after, areas),
         "after": after,
     }
     return render(request, "audit/session.html", context)
@@ -55,7 +57,7 @@ def calls(request: HttpRequest) -> HttpResponse:
     if action and action not in pages.ACTIONS:
         raise BadRequest("no such action")
     context = {
-        "page": pages.calls_page(before, action, timezone.now()),
+        "page": pages.calls_page(before, action, timezone.now(), audited_by(request.user)),
         "older_than": before,
         "action": action,
         "actions": pages.ACTIONS,
@@ -67,12 +69,13 @@ def calls(request: HttpRequest) -> HttpResponse:
 @never_cache
 @may_view
 def call(request: HttpRequest, call_id: UUID) -> HttpResponse:
+    areas = audited_by(request.user)
     try:
-        record = call_open(call_id=call_id, by=_reader(request))
+        record = call_open(call_id=call_id, by=_reader(request), areas=areas)
     except (Call.DoesNotExist, ValueError, OverflowError):  # the latter two: an id that holds no time
         raise Http404 from None
     found = record.call
-    previous, following = pages.neighbours(found)
+    previous, following = pages.neighbours(found, areas)
     context = {
         "call": found,
         "took": took(found.timings),

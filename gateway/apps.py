@@ -8,8 +8,12 @@ class GatewayConfig(AppConfig):
     verbose_name = "Gateway"
 
     def ready(self) -> None:
-        from gateway import celery, checks, kinds  # noqa: F401  registered by being imported
+        from gateway import celery, checks, kinds, role_kinds  # noqa: F401  registered by being imported
         from gateway.identity import kinds as identity_kinds
+        from gateway.identity.reach import slug_of
+        from policies.journal import place_by
 
         kinds.register_all()
         identity_kinds.register_all()
+        role_kinds.register_all()
+        place_by(slug_of)

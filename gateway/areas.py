@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from gateway.models import Area, User
@@ -11,6 +12,7 @@ from policies.history import attributed
 from policies.journal import note
 
 FLAGS = ("two_person_publish", "two_person_access", "two_person_origin")
+FOR_GOOD = "An area keeps its short name for good: the record and people's roles in it go by that."
 TWO_TO_LET_GO = "Asking for one person only, where it took two, takes two people."
 
 
@@ -20,6 +22,8 @@ def area_save(*, area: Area, by: User | None, grant: Grant | None = None) -> Are
     area.full_clean()
     with transaction.atomic():
         stored = Area.objects.select_for_update().filter(pk=area.pk).first()
+        if stored is not None and stored.slug != area.slug:
+            raise ValidationError({"slug": FOR_GOOD})
         needed = bool(stored and lets_go(stored, area))
         require(grant, kind="area.two_person", target_id=area.pk, needed=needed, why=TWO_TO_LET_GO)
         fields = changed(stored, area)

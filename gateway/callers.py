@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.identity.keys import has_shape
+from gateway.identity.reach import EVERYWHERE, Reach
 from gateway.models import ApiKey, Endpoint, ServiceAccount, User
 
 Subject = ApiKey | ServiceAccount | User
@@ -24,14 +25,18 @@ class NotFound(LookupError):
         self.field = field
 
 
-def caller_named(text: str) -> Subject:
-    """`key:pst_…`, `service:name` or `user:name`; without the kind where only one has that name."""
+def caller_named(text: str, among: Reach = EVERYWHERE) -> Subject:
+    """`key:pst_…`, `service:name` or `user:name`; without the kind where only one has that name.
+
+    `among`: keys and service accounts elsewhere are not there. People lie in no area: all may name them.
+    """
     kind, colon, name = text.strip().partition(":")
     if not colon or kind not in _KINDS:
         kind, name = "", text.strip()
     name = without_secret(name)
     finds = [find for each, find in _KINDS.items() if kind in ("", each)] if name.isprintable() else []
-    found = [row for find in finds if (row := find(name)) is not None]
+    rows = [row for find in finds if (row := find(name)) is not None]
+    found = [row for row in rows if isinstance(row, User) or among.covers_row(row)]
     if len(found) > 1:
         raise NotFound("caller", "A person and a service account have this name: write user:… or service:….")
     if not found:
@@ -44,8 +49,8 @@ def without_secret(name: str) -> str:
     return name[:PREFIX_LENGTH] if has_shape(name) else name
 
 
-def endpoint_named(slug: str) -> Endpoint:
-    rows = Endpoint.objects.select_related("area", "credential")
+def endpoint_named(slug: str, among: Reach = EVERYWHERE) -> Endpoint:
+    rows = Endpoint.objects.filter(among.q_of(Endpoint)).select_related("area", "credential")
     found = (
         rows.filter(slug=slug.strip()).first() if slug.isprintable() else None
     )  # NUL is no text to PostgreSQL

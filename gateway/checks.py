@@ -12,7 +12,8 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register, run_checks
+from django.core.checks import CheckMessage, Error, Tags, Warning, register, run_checks
+from django.db import DatabaseError
 
 from gateway.identity.network import TrustedProxies
 
@@ -57,6 +58,23 @@ def exposure_is_deliberate(app_configs: Sequence[AppConfig] | None, **kwargs: An
         hint = "Set TRUST_X_FORWARDED_PROTO=1 once the front proxy always sets that header itself."
         found.append(Warning("The console cannot tell that it is behind TLS.", hint=hint, id="gateway.W001"))
     return found
+
+
+@register(Tags.database, deploy=True)
+def duties_are_apart(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Asks the database, so only `check --deploy --database default` and `manage.py roles check` run it."""
+    if not kwargs.get("databases"):
+        return []
+    from gateway.identity.separation import overlaps, superusers  # once the models are loaded
+
+    try:
+        met, beyond_rules = overlaps(), superusers()
+    except DatabaseError:  # no tables yet
+        return []
+    hint = "Give one of the roles to somebody else: `/roles/` lists who holds what."
+    found: list[CheckMessage] = [Warning(str(each), hint=hint, id="gateway.W010") for each in met]
+    hint = "Give the account a role and take the superuser flag away."
+    return found + [Warning(f"{name} is a superuser.", hint=hint, id="gateway.W011") for name in beyond_rules]
 
 
 @register(TAG, deploy=True)

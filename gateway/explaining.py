@@ -15,6 +15,7 @@ from typing import Final
 
 from gateway.callers import Subject, any_key, caller_named, endpoint_named, has_key
 from gateway.explanation import Considered, Explanation, Limit, Values
+from gateway.identity.reach import EVERYWHERE, Reach
 from gateway.identity.scope import groups_carried
 from gateway.models import AccessRule, ApiKey, Endpoint, EndpointKind
 from gateway.proxy import routes, used
@@ -39,14 +40,16 @@ def explain(
     path: str = "",
     address: str = "",
     now: datetime | None = None,
+    among: Reach = EVERYWHERE,
 ) -> Explanation:
-    """What a call of this caller to this endpoint would get. Names are looked up; raises `NotFound`.
+    """What a call of this caller to this endpoint would get. Names are looked up `among` what the asker may
+    see; raises `NotFound`.
 
     `path`: below the endpoint; empty: the one path of an API that has one, else none in particular.
     `now` moves what depends on the rules' own times, not the versions: those are in force or not.
     """
-    subject = caller_named(caller) if isinstance(caller, str) else caller
-    endpoint = endpoint_named(endpoint) if isinstance(endpoint, str) else endpoint
+    subject = caller_named(caller, among) if isinstance(caller, str) else caller
+    endpoint = endpoint_named(endpoint, among) if isinstance(endpoint, str) else endpoint
     at = now or datetime.now(UTC)
     asked = _Asked(subject, endpoint, model.strip(), _path(endpoint, path.strip()), address.strip(), at)
     return asked.explanation()

@@ -95,7 +95,9 @@ def _look_rule(target_id: UUID | None, payload: Payload, lock: bool) -> Sight:
     unpack(rule, payload, RULE_FIELDS)
     rows = changes(texts(stored, RULE_FIELDS), texts(rule, RULE_FIELDS))
     state = [packed(stored, RULE_FIELDS), _beside(stored), _beside(rule)]
-    return Sight(area_id=stored.endpoint.area_id, name=str(stored), rows=rows, state=state)
+    area, other = stored.endpoint.area_id, rule.endpoint.area_id
+    also = (other,) if other != area else ()
+    return Sight(area_id=area, name=str(stored), rows=rows, state=state, also=also)
 
 
 def _look_rule_gone(target_id: UUID | None, payload: Payload, lock: bool) -> Sight:

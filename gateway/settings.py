@@ -48,7 +48,7 @@ INSTALLED_APPS = [
     "policies",
     "approvals",
     "audit",
-    "django.contrib.admin",
+    "gateway.site.Admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

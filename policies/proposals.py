@@ -3,17 +3,7 @@
 `KINDS` says for each kind how to look at its target, how to apply it and which permissions it takes. Apps
 above `policies` register theirs when they start. The state machine is the one of `Proposal`; each step is a
 compare-and-set update with the row count checked, in one transaction with what it applies and its event.
-
-PolicyServiceError
-├── NeedsSecondPerson   the service was called directly where two people are needed
-└── ProposalError
-    ├── NotAllowed      the permission is missing, the account is inactive, or it is the same person
-    ├── NotAsSeen       what was displayed is not what is proposed
-    ├── AlreadyDecided  somebody was faster
-    ├── AlreadyProposed there is an open proposal for the same change of the same thing
-    ├── Gone            there is nothing (left) to change
-    ├── Stale           the target changed since, or time ran out; it is closed and nothing was applied
-    └── CannotApply     the change itself is refused; the proposal stays open. `problems` lists why
+What they refuse is in `policies.proposal_errors`.
 """
 
 from __future__ import annotations
@@ -39,7 +29,15 @@ from policies.grants import Grant, NeedsSecondPerson
 from policies.history import acting
 from policies.journal import note
 from policies.models import Proposal, ProposalState
-from policies.publishing import PolicyServiceError
+from policies.proposal_errors import AlreadyDecided as AlreadyDecided
+from policies.proposal_errors import AlreadyProposed as AlreadyProposed
+from policies.proposal_errors import CannotApply as CannotApply
+from policies.proposal_errors import Gone as Gone
+from policies.proposal_errors import NotAllowed as NotAllowed
+from policies.proposal_errors import NotAsSeen as NotAsSeen
+from policies.proposal_errors import ProposalError as ProposalError
+from policies.proposal_errors import Stale as Stale
+from policies.reach import reach
 from policies.services import scrub
 
 Payload = Mapping[str, Any]
@@ -54,51 +52,23 @@ MOVED = "It changed after this was proposed."
 RAN_OUT = f"It was open for {VALID.days} days and ran out."
 
 
-class ProposalError(PolicyServiceError):
-    """Root of what these services refuse, in words for the person who asked."""
-
-
-class NotAllowed(ProposalError):
-    pass
-
-
-class NotAsSeen(ProposalError):
-    pass
-
-
-class AlreadyDecided(ProposalError):
-    pass
-
-
-class AlreadyProposed(ProposalError):
-    pass
-
-
-class Gone(ProposalError):
-    pass
-
-
-class Stale(ProposalError):
-    pass
-
-
-class CannotApply(ProposalError):
-    def __init__(self, problems: Iterable[str]) -> None:
-        self.problems = tuple(problems)
-        super().__init__(" ".join(self.problems))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
     """The target as it stands, and what the change would make of it.
 
     `state` is everything the proposer relied on, as plain JSON values: if it moves, the proposal is stale.
+    `area_id` None: it lies in no area, and takes roles that are held everywhere.
     """
 
     area_id: UUID | None
     name: str
     rows: tuple[Row, ...]
     state: object
+    also: tuple[UUID, ...] = ()  # areas that it reaches into as well: it moves there
+
+    @property
+    def areas(self) -> tuple[UUID | None, ...]:
+        return (self.area_id, *self.also)
 
 
 Look = Callable[[UUID | None, Payload, bool], Sight]
@@ -147,11 +117,12 @@ def propose(
     known = KINDS.get(kind)
     if known is None:
         raise CannotApply([f"There are no proposals of the kind {kind!r}."])
-    _require_one(_present(by), known.propose)
+    person = _present(by)
     words = _scrubbed(reason, "Say why: whoever confirms it reads this.")
-    _checked(known, target_id, payload)
+    _checked(known, target_id, payload, person)
     with transaction.atomic():
         sight = known.look(target_id, payload, False)
+        _require_one(person, known.propose, sight)
         if not sight.rows:
             raise CannotApply(["This changes nothing."])
         proposal = Proposal(
@@ -241,9 +212,12 @@ def hindrance(proposal: Proposal, person: AbstractUser) -> str:
 
 def waiting_for(person: AbstractUser) -> Q:
     """Open proposals that this person could confirm."""
-    kinds = [kind.name for kind in KINDS.values() if person.has_perm(kind.confirm)]
+    mine = Q(pk__in=[])
+    for kind in KINDS.values():
+        if found := reach(person, kind.confirm):
+            mine |= Q(kind=kind.name) & found.q_of(Proposal)
     recent = Q(proposed_at__gt=timezone.now() - VALID)
-    return Q(state=ProposalState.OPEN, kind__in=kinds) & recent & ~Q(proposed_by_id=person.pk)
+    return Q(state=ProposalState.OPEN) & mine & recent & ~Q(proposed_by_id=person.pk)
 
 
 def confirmers(proposal: Proposal) -> list[AbstractUser]:
@@ -259,17 +233,17 @@ def _confirm(
     """Inside the transaction: whoever holds the row decides, and everybody else finds it decided."""
     current = _locked(proposal)
     _require_other(current, by, known)
-    _require_proposer(current, known)
     if seen != current.basis:
         raise NotAsSeen("This is not what you were shown. Look at it again.")
     if has_run_out(current):
         return _decide(current, ProposalState.STALE, by, why=RAN_OUT)
     try:
-        moved = _basis_now(known, current, lock=True) != current.basis
+        sight = known.look(current.target_id, current.payload, True)
     except Gone:
-        moved = True
-    if moved:
+        sight = None
+    if sight is None or basis(known, current.target_id, current.payload, sight) != current.basis:
         return _decide(current, ProposalState.STALE, by, why=MOVED)
+    _require_sides(current, by, known, sight)
     decided = _decide(current, ProposalState.CONFIRMED, by, words=words)
     grant = Grant(proposal_id=current.pk, kind=current.kind, target_id=current.target_id)
     with acting(by, f"Proposed by {current.proposed_by}: {current.reason}"):
@@ -317,16 +291,12 @@ def _open(proposal: Proposal) -> None:
         raise AlreadyProposed("There is an open proposal for this already.") from raced
 
 
-def _basis_now(known: Kind, proposal: Proposal, *, lock: bool) -> str:
-    sight = known.look(proposal.target_id, proposal.payload, lock)
-    return basis(known, proposal.target_id, proposal.payload, sight)
-
-
 def _moved(known: Kind, proposal: Proposal) -> bool:
     try:
-        return _basis_now(known, proposal, lock=False) != proposal.basis
+        sight = known.look(proposal.target_id, proposal.payload, False)
     except Gone:
         return True
+    return basis(known, proposal.target_id, proposal.payload, sight) != proposal.basis
 
 
 def _present(person: AbstractUser) -> AbstractUser:
@@ -337,8 +307,10 @@ def _present(person: AbstractUser) -> AbstractUser:
     return found
 
 
-def _require_one(person: AbstractUser, permissions: Iterable[str]) -> None:
-    if not any(person.has_perm(each) for each in permissions):
+def _require_one(person: AbstractUser, permissions: Iterable[str], sight: Sight) -> None:
+    """One of these permissions wherever the change reaches."""
+    held = [reach(person, each) for each in permissions]
+    if not all(any(each.covers(area) for each in held) for area in sight.areas):
         raise NotAllowed("You may not propose this.")
 
 
@@ -347,23 +319,32 @@ def _require_other(proposal: Proposal, by: AbstractUser, known: Kind) -> None:
     person = _present(by)
     if person.pk == proposal.proposed_by_id:
         raise NotAllowed("You proposed this yourself. Somebody else has to decide.")
-    if not person.has_perm(known.confirm):
+    if not person.has_perm(known.confirm, proposal):
         raise NotAllowed("You may not decide about this.")
 
 
-def _require_proposer(proposal: Proposal, known: Kind) -> None:
-    """Two people want it now, not one now and another once."""
+def _require_sides(proposal: Proposal, by: AbstractUser, known: Kind, sight: Sight) -> None:
+    """Wherever the change reaches, two people want it now, not one now and another once."""
+    confirming = reach(_present(by), known.confirm)
+    if not all(confirming.covers(area) for area in sight.areas):
+        raise NotAllowed("It reaches into an area where you may not decide.")
     try:
-        _require_one(_present(proposal.proposed_by), known.propose)
+        _require_one(_present(proposal.proposed_by), known.propose, sight)
     except NotAllowed as refusal:
         text = "Whoever proposed this may not propose it any more. Reject it and propose it anew."
         raise NotAllowed(text) from refusal
 
 
-def _checked(known: Kind, target_id: UUID | None, payload: Payload) -> None:
-    """Whatever the payload holds: a value of the wrong shape is a refusal in words."""
+def _checked(
+    known: Kind, target_id: UUID | None, payload: Payload, proposer: AbstractUser | None = None
+) -> None:
+    """Whatever the payload holds: a value of the wrong shape is a refusal in words. Who may not propose it is
+    told nothing about it.
+    """
     try:
-        known.look(target_id, payload, False)
+        sight = known.look(target_id, payload, False)
+        if proposer is not None:
+            _require_one(proposer, known.propose, sight)
         known.check(target_id, payload)
     except ValidationError as refusal:
         raise CannotApply(refusal.messages) from refusal

@@ -10,6 +10,7 @@ from gateway.admin import (
     endpoint,
     issuer,
     lock,
+    role_grant,
     service_account,
     user,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "endpoint",
     "issuer",
     "lock",
+    "role_grant",
     "service_account",
     "user",
 ]

@@ -30,7 +30,7 @@ from gateway.identity.keys import (
 from gateway.identity.rotation import api_key_rotate
 from gateway.identity.scope import KeyRefused, KeyScope, groups_carried, scope_checked
 from gateway.models import ApiKey, Endpoint, User
-from policies.admin.base import ModelForm, ToolsAdmin, actor, badge, require, words_field
+from policies.admin.base import ModelForm, ToolsAdmin, badge, require, words_field
 
 DEFAULT_AGE = timedelta(days=90)
 OVERLAPS = ((0, "at once"), (1, "in an hour"), (24, "in a day"), (168, "in a week"))
@@ -111,6 +111,7 @@ class ApiKeyAdmin(ToolsAdmin[ApiKey]):
     form = ApiKeyForm
     tools = ("revoke", "rotate")
     actions = ("revoke_selected",)
+    action_perms: ClassVar = {"revoke": "gateway.change_apikey"}
     list_display = ("prefix", "name", "owner_name", "state_badge", "expires_at", "last_used_at")
     list_filter = ("kind",)
     list_select_related = ("user", "service_account")
@@ -182,7 +183,7 @@ class ApiKeyAdmin(ToolsAdmin[ApiKey]):
         return False
 
     def has_revoke_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        return actor(request).has_perm("gateway.change_apikey", obj)
+        return self.may(request, "change", obj)
 
     def has_rotate_permission(self, request: HttpRequest, key: ApiKey) -> bool:
         """Whoever rotates a key sees the new one: it takes what making it takes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -12,7 +13,9 @@ from django.utils.safestring import SafeString
 from gateway.admin.kept import KeepingForm
 from gateway.admin.person import person
 from gateway.identity.accounts import groups_beyond, owner_handed_over
+from gateway.identity.beyond import beyond
 from gateway.identity.membership import membership_set
+from gateway.identity.reach import Reach
 from gateway.models import ServiceAccount, User
 from policies.admin.base import NotedAdmin, badge
 
@@ -65,9 +68,24 @@ class ServiceAccountAdmin(NotedAdmin[ServiceAccount]):
         super().save_model(request, obj, form, change)
         owner_handed_over(account=obj, before=before, by=person(request))
 
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Only groups that open nothing outside of the areas where this person may write."""
+        outside = beyond(Group.objects.all(), self._writes(request))
+        kwargs["queryset"] = Group.objects.exclude(pk__in=[group.pk for group in outside])
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> Any:
+        """Who may not browse people chooses among their names."""
+        return self.autocomplete_fields if person(request).has_perm("gateway.view_user") else ()
+
+    def _writes(self, request: HttpRequest) -> Reach:
+        return person(request).areas_with("gateway.change_serviceaccount")
+
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Groups go through the service that notes who came and went, and why."""
         groups = form.cleaned_data.pop("groups", None)
         super().save_related(request, form, formsets, change)
         if groups is not None:
+            kept = beyond(form.instance.groups.all(), self._writes(request))  # not offered, so not taken away
+            groups = {*groups, *kept}
             membership_set(member=form.instance, groups=groups, by=person(request))

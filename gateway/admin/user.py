@@ -9,6 +9,7 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -44,10 +45,24 @@ else:
 ESCALATION = ("is_superuser", "user_permissions")
 KEPT = ("username", "first_name", "last_name", "email", "is_active")
 """What the directory says of a person whom it keeps. To stop somebody now, lock them."""
+GROUPS_OPEN = "Groups carry everything: the endpoints that access rules open, and the roles that they hold."
 
 
 class PersonForm(KeepingForm, ChangeBase):
-    """Django's form, but a directory's groups stay as they are."""
+    """A directory's groups stay as they are, and nobody puts themselves into a group that holds a role."""
+
+    asker: ClassVar[User | None] = None
+
+    def clean_groups(self) -> Any:
+        groups, asker = super().clean_groups(), self.asker
+        if asker is None or asker.is_superuser or asker.pk != self.instance.pk:
+            return groups
+        joined = groups.exclude(user=asker)
+        if names := sorted(set(joined.filter(role_grants__isnull=False).values_list("name", flat=True))):
+            raise ValidationError(
+                f"Somebody else has to put you into {', '.join(names)}: roles come with it."
+            )
+        return groups
 
 
 class IdentitiesInline(TabularInline[Identity, User]):
@@ -58,10 +73,16 @@ class IdentitiesInline(TabularInline[Identity, User]):
 
 @admin.register(User)
 class UserAdmin(NotedAdmin[User], UserBase):
-    form = PersonForm
     list_display = ("username", "full_name", "group_names", "kept_by", "active_badge", "last_login")
-    list_filter = ("groups", "is_active", "is_staff")
+    list_filter = ("groups", "is_active")
     list_select_related = ("directory__directory",)
+    form = PersonForm
+    fieldsets: ClassVar = (
+        (None, {"fields": ("username", "password")}),
+        ("Who they are", {"fields": ("first_name", "last_name", "email")}),
+        ("What they may do", {"fields": ("is_active", "groups"), "description": GROUPS_OPEN}),
+        ("Dates", {"fields": ("last_login", "date_joined"), "classes": ("collapse",)}),
+    )
     inlines = (IdentitiesInline,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
@@ -84,16 +105,28 @@ class UserAdmin(NotedAdmin[User], UserBase):
         return keeper_badge(user)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        shown = super().get_fieldsets(request, obj)
-        return [*shown, ("Directory", {"fields": ("kept_by",)})] if obj else shown
+        """Roles come with groups. What goes past them is a superuser's business and shown to nobody else."""
+        shown = list(super().get_fieldsets(request, obj))
+        if obj is None:
+            return shown
+        shown.append(("Directory", {"fields": ("kept_by",)}))
+        if actor(request).is_superuser:
+            shown.append(("Past the roles", {"fields": ESCALATION, "classes": ("collapse",)}))
+        return shown
+
+    def get_form(
+        self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        form.asker = person(request)  # a class of this request alone
+        return form
 
     def get_inlines(self, request: HttpRequest, obj: User | None) -> Any:
         return self.inlines if obj else ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
-        locked = () if actor(request).is_superuser else ESCALATION
         kept = KEPT if obj is not None and hasattr(obj, "directory") else ()
-        return ("last_login", "date_joined", "kept_by", *locked, *kept)
+        return ("last_login", "date_joined", "kept_by", *kept)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Whoever may edit people may not thereby become, or take over, a superuser."""
@@ -129,8 +162,11 @@ admin.site.unregister(Group)
 
 @admin.register(Group)
 class GroupAdmin(NotedAdmin[Group], DjangoGroupAdmin):
-    """Groups carry permissions as well: only a superuser changes those. A group may be there before anybody
-    is in it, so that access rules and roles wait for whoever signs in or is pushed."""
+    """What a group opens is said by roles and access rules; permissions past them only by a superuser.
+
+    A group may be there before anybody is in it, so that access rules and roles wait for whoever signs in or
+    is pushed.
+    """
 
     noted_by_services: ClassVar = frozenset({"deleted"})
     list_display = ("name", "kept_by", "people", "rules", "roles")
@@ -179,12 +215,11 @@ class GroupAdmin(NotedAdmin[Group], DjangoGroupAdmin):
         return [*shown, ("Who is in it, and what for", {"fields": self.hanging})] if obj else shown
 
     def get_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
-        return ("name", "permissions")
+        return ("name", "permissions") if actor(request).is_superuser else ("name",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Group | None = None) -> Any:
-        locked = () if actor(request).is_superuser else ("permissions",)
         kept = ("name",) if obj is not None and hasattr(obj, "directory") else ()
-        return (*self.hanging, *locked, *kept)
+        return (*self.hanging, *kept)
 
     def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
         """A directory's group goes with its directory, or after it was taken back."""

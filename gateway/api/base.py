@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar, TypeVar
 
+from django.db.models import Model, QuerySet
 from rest_framework.exceptions import ParseError, PermissionDenied
 from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import BaseParser
@@ -18,6 +20,9 @@ from rest_framework.views import APIView
 from gateway.api.callers import Key, Session
 from gateway.api.problems import TooLarge
 from gateway.code.document import LARGEST, DocumentError, Mapped, parse_json, read, read_json, write
+from policies.reach import reach
+
+M = TypeVar("M", bound=Model)
 
 SMALL = 64 * 1024
 LARGEST_YAML = 1024 * 1024
@@ -25,7 +30,10 @@ LARGEST_YAML = 1024 * 1024
 
 
 class Permitted(BasePermission):
-    """The view's `permissions`, all of them. A view without any is open to everybody who is known."""
+    """The view's `permissions`, all of them, somewhere. A view without any is open to everybody who is known.
+
+    Which rows that reaches is the view's business: see `mine`.
+    """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         if not request.user or not request.user.is_authenticated:
@@ -115,6 +123,13 @@ class YamlRenderer(BaseRenderer):
             problem: bytes = JSONRenderer().render(data)
             return problem
         return write(data).encode()
+
+
+def mine(request: Request, rows: QuerySet[M], perms: Iterable[str]) -> QuerySet[M]:
+    """Of these rows those that lie where the asker may do all of these things; the others are not there."""
+    for perm in perms:
+        rows = rows.filter(reach(request.user, perm).q_of(rows.model))
+    return rows
 
 
 class ApiView(APIView):

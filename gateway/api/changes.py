@@ -14,19 +14,32 @@ from rest_framework.response import Response
 
 from gateway.api import shapes
 from gateway.api.base import ApiView, JsonDocumentParser, YamlDocumentParser, YamlRenderer
-from gateway.api.callers import changing
+from gateway.api.callers import asker, changing
 from gateway.code import state
 from gateway.code.apply import apply
 from gateway.code.document import as_document
-from gateway.code.permissions import SEE, missing
+from gateway.code.permissions import SEE, missing, sees
 from gateway.code.plan import Plan, plan
 from gateway.models import Area
 from policies import services
 from policies.models import PolicyVersion, SchemaVersion, State
 from policies.publishing import NotADraft, PolicyServiceError
+from policies.reach import seen
 
 REFUSED: Any = OpenApiResponse(shapes.ProblemShape, description="A problem (RFC 9457)")
 DOCUMENT: Any = {"application/json": {"type": "object"}, "application/yaml": {"type": "object"}}
+
+
+def _found(request: Request, model: Any, pk: Any, perms: tuple[str, ...]) -> Any:
+    """404 for what the asker does not see, 403 for what they see and may not do this to."""
+    rows = seen(
+        request.user, model._default_manager.all(), (f"policies.view_{model._meta.model_name}", *perms)
+    )
+    version = get_object_or_404(rows, pk=pk)
+    for perm in perms:
+        if not request.user.has_perm(perm, version):
+            raise PermissionDenied(f"The permission {perm} is missing in this area.")
+    return version
 
 
 class _Publish(ApiView):
@@ -37,7 +50,7 @@ class _Publish(ApiView):
     def post(self, request: Request, pk: Any) -> Response:
         asked = shapes.PublishAsked(data=request.data)
         asked.is_valid(raise_exception=True)
-        version = get_object_or_404(self.model, pk=pk)
+        version = _found(request, self.model, pk, self.permissions)
         if not version.is_draft:
             raise NotADraft(f"{version} is {version.get_state_display().lower()}. Only a draft is published.")
         with changing(request) as person:
@@ -52,7 +65,7 @@ class _RollBack(ApiView):
     roll_back: ClassVar[Callable[..., Any]]
 
     def post(self, request: Request, pk: Any) -> Response:
-        version = get_object_or_404(self.model, pk=pk)
+        version = _found(request, self.model, pk, self.permissions)
         if version.state != State.RETIRED:
             raise PolicyServiceError(f"{version} is not retired: there is nothing to go back to.")
         with changing(request) as person:
@@ -117,7 +130,10 @@ class _WithDocument(ApiView):
     parser_classes = (JsonDocumentParser, YamlDocumentParser)
 
     def planned(self, request: Request, prune: bool) -> Plan:
-        return plan(as_document(request.data), prune=prune)
+        made = plan(as_document(request.data), prune=prune)
+        if not sees(made.area["slug"], asker(request)):
+            raise NotFound("There is no such area where you may see everything.")
+        return made
 
 
 @extend_schema(
@@ -148,7 +164,7 @@ class PolicyApply(_WithDocument):
         asked = shapes.ApplyAsked(data=request.query_params)
         asked.is_valid(raise_exception=True)
         made = self.planned(request, asked.validated_data["prune"])
-        if refused := missing(made, request.user.has_perm):
+        if refused := missing(made, asker(request)):
             raise PermissionDenied(" ".join(refused))
         with changing(request) as person:
             apply(plan=made, by=person, expect=asked.validated_data["expect"])
@@ -170,7 +186,10 @@ class PolicyExport(ApiView):
         asked = shapes.ExportAsked(data=request.query_params)
         asked.is_valid(raise_exception=True)
         slug = asked.validated_data["area"]
-        found = list(Area.objects.filter(slug=slug) if slug else Area.objects.all()[:2])
+        areas = Area.objects.all()
+        for perm in SEE:
+            areas = areas.filter(asker(request).areas_with(perm).q(""))
+        found = list(areas.filter(slug=slug) if slug else areas[:2])
         if len(found) != 1:
             raise NotFound("Say which area: ?area= with its slug.")
         return Response(state.document(found[0]))

@@ -13,7 +13,8 @@ from rest_framework.request import Request
 
 from gateway import callers, explaining
 from gateway.api import shapes
-from gateway.api.base import BodyParser, Question
+from gateway.api.base import BodyParser, Question, mine
+from gateway.api.callers import asker
 from gateway.api.changes import REFUSED
 from gateway.api.problems import TooLarge
 from gateway.code.shape import LEVELS
@@ -36,8 +37,9 @@ class Explain(Question):
     http_method_names = ["post", "options"]
 
     def answer(self, asked: dict[str, Any], request: Request) -> Any:
+        among = asker(request).areas_with(self.permissions[0])
         try:
-            return explaining.explain(**asked).as_json()
+            return explaining.explain(**asked, among=among).as_json()
         except callers.NotFound as error:
             raise NotFound(str(error)) from error
 
@@ -72,8 +74,10 @@ class Playground(Question):
 
     def answer(self, asked: dict[str, Any], request: Request) -> Any:
         try:
-            pair = _pair(asked["version"], asked["schema"])
-            against = _pair(asked["against"], asked["against_schema"]) if asked["against"] else None
+            pair = self._pair(request, asked["version"], asked["schema"])
+            against = (
+                self._pair(request, asked["against"], asked["against_schema"]) if asked["against"] else None
+            )
             played = playing.play(
                 version=pair, payload=asked["payload"], setting=_setting(asked), against=against
             )
@@ -83,13 +87,14 @@ class Playground(Question):
             raise ValidationError(refusal.problems) from None
         return played.as_json()
 
-
-def _pair(version_id: Any, schema_id: Any) -> Pair:
-    versions = PolicyVersion.objects.select_related("policy", "schema")
-    version = get_object_or_404(versions, pk=version_id)
-    if schema_id:
-        return version, get_object_or_404(SchemaVersion.objects.select_related("schema"), pk=schema_id)
-    return version, drafts.schema_version_for(version)
+    def _pair(self, request: Request, version_id: Any, schema_id: Any) -> Pair:
+        policy_perm, schema_perm = self.permissions
+        versions = PolicyVersion.objects.select_related("policy", "schema")
+        version = get_object_or_404(mine(request, versions, [policy_perm]), pk=version_id)
+        if schema_id:
+            schemas = SchemaVersion.objects.select_related("schema")
+            return version, get_object_or_404(mine(request, schemas, [schema_perm]), pk=schema_id)
+        return version, drafts.schema_version_for(version)
 
 
 def _setting(asked: dict[str, Any]) -> playing.Setting:

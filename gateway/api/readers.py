@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gateway.api import shapes
-from gateway.api.base import ApiView, Pages
+from gateway.api.base import ApiView, Pages, mine
 from gateway.models import AccessRule, Area, Endpoint
 from policies.models import DataClass, Policy, PolicyVersion, Rule, Schema, SchemaVersion, State
 from policies.versions import LATEST
@@ -24,6 +24,9 @@ class Kind(ApiView, GenericAPIView[M]):
     """One kind of object: who may see it, which rows and which shape."""
 
     pagination_class = Pages
+
+    def get_queryset(self) -> QuerySet[M]:
+        return mine(self.request, super().get_queryset(), self.permissions)
 
 
 class List(ListModelMixin):
@@ -89,8 +92,10 @@ class _Schemas(Kind[Schema]):
     permissions = ("policies.view_schema",)
     serializer_class = shapes.SchemaShape
 
+    queryset = Schema.objects.select_related("area")
+
     def get_queryset(self) -> QuerySet[Schema]:
-        return Schema.objects.select_related("area").annotate(in_force=in_force(SchemaVersion, "schema"))
+        return super().get_queryset().annotate(in_force=in_force(SchemaVersion, "schema"))
 
 
 class SchemaList(List, _Schemas):
@@ -105,8 +110,10 @@ class _Policies(Kind[Policy]):
     permissions = ("policies.view_policy",)
     serializer_class = shapes.PolicyShape
 
+    queryset = Policy.objects.select_related("area")
+
     def get_queryset(self) -> QuerySet[Policy]:
-        return Policy.objects.select_related("area").annotate(in_force=in_force(PolicyVersion, "policy"))
+        return super().get_queryset().annotate(in_force=in_force(PolicyVersion, "policy"))
 
 
 class PolicyList(List, _Policies):

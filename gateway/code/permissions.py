@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
 
 from gateway.code.plan import ADD, CHANGE, KINDS, REMOVE, Plan
+from gateway.identity.reach import Reach
 
 SEE: Final = (
     "gateway.view_area",
@@ -34,15 +35,27 @@ CARRY_OUT: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("access_rules", CHANGE): ("gateway.change_accessrule",),
     ("access_rules", REMOVE): ("gateway.delete_accessrule",),
 }
-Asked = Callable[[str], bool]
 
 
-def missing(plan: Plan, has_perm: Asked) -> list[str]:
-    """What speaks against this person carrying out this plan, one line for each object."""
+class Asker(Protocol):
+    """A person or a program."""
+
+    def areas_with(self, perm: str, /) -> Reach: ...
+
+
+def sees(slug: str, who: Asker) -> bool:
+    """Whether they may see all of this area. What does not exist yet is seen from everywhere only."""
+    reaches = [who.areas_with(perm) for perm in SEE]
+    return all(reach.covers_slug(slug) for reach in reaches)
+
+
+def missing(plan: Plan, who: Asker) -> list[str]:
+    """What speaks against carrying out this plan, one line for each object."""
+    slug = str(plan.area["slug"])
     return [
-        f"{KINDS[kind]} {sign}: the permission {permission} is missing."
+        f"{KINDS[kind]} {sign}: the permission {permission} is missing in this area."
         for kind, sign, permission in dict.fromkeys(_needed(plan))
-        if not has_perm(permission)
+        if not who.areas_with(permission).covers_slug(slug)
     ]
 
 

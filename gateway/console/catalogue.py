@@ -58,6 +58,7 @@ _SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
         {
             "User": "People who log in or call",
             "Group": "Who shares access",
+            "RoleGrant": "Which group holds which role, and where",
             "Identity": "Links to an identity provider",
             "DirectoryToken": "Companies' directories that push people and groups",
             "DirectoryUser": "People whom a directory keeps",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, cast
@@ -11,7 +11,8 @@ from uuid import UUID
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 
-from gateway.models import HolderKind, MemberKind, MembershipChange, PermissionChange, User
+from gateway.identity.authz import ROLES
+from gateway.models import HolderKind, MemberKind, MembershipChange, PermissionChange, RoleGrant, User
 from gateway.models.history import KEPT as GATEWAY
 from policies.content import NOTHING, plain, value_text
 from policies.history import ADDED, CHANGED, DELETED, history_of
@@ -27,12 +28,16 @@ KINDS: Final = {str(model._meta.model_name): model for model in _KEPT}
 EXTRA: Final = {MEMBERSHIP: "Group membership", PERMISSIONS: "Permissions"}
 """What is kept in tables of its own."""
 
-_TITLES: Final = {**EXTRA, "apikey": "API key"}
+_TITLES: Final = {**EXTRA, "apikey": "API key", "rolegrant": "Role of a group"}
 
 _WORDS: Final = {
     ADDED: ("added", "published"),
     CHANGED: ("changed", "draft"),
     DELETED: ("deleted", "revoked"),
+}
+_ROLE_WORDS: Final[Mapping[str, Callable[[RoleGrant], str]]] = {
+    "role": lambda row: ROLES[row.role].title if row.role in ROLES else row.role,
+    "area": lambda row: "" if row.area_id else "Everywhere",
 }
 _UNSHOWN: Final = frozenset({"id", "created_at", "updated_at"})
 
@@ -154,6 +159,8 @@ class _Reader:
     def _text(self, row: models.Model, name: str) -> str:
         """A column for people. What it points at may be gone; then its key has to do."""
         field: Any = row._meta.get_field(name)
+        if isinstance(row, RoleGrant) and name in _ROLE_WORDS:
+            return _ROLE_WORDS[name](row) or plain(str(self._target(field.related_model, row.area_id)))
         if not field.is_relation:
             return value_text(row, name)
         key = getattr(row, field.attname)

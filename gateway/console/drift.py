@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -21,12 +21,12 @@ from gateway.models import Endpoint, StructuredField, User
 from policies.engine.fields import MORE
 from policies.engine.types import Level
 from policies.publishing import PolicyServiceError
+from policies.reach import seen
 
 PROPOSE = ("policies.add_dataclass", "policies.add_detector", "policies.change_schemaversion")
 IGNORE = "gateway.change_structuredfield"
-may_view = permission_required("gateway.view_structuredfield", raise_exception=True)
-may_propose = permission_required(PROPOSE, raise_exception=True)
-may_ignore = permission_required(IGNORE, raise_exception=True)
+VIEW = "gateway.view_structuredfield"
+may_view = permission_required(VIEW, raise_exception=True)
 
 
 @require_safe
@@ -36,25 +36,26 @@ def page(request: HttpRequest) -> HttpResponse:
     endpoint, show = request.GET.get("endpoint", ""), request.GET.get("show", "")
     if show not in ("", "ignored"):
         raise BadRequest("show what?")
-    endpoints = Endpoint.objects.filter(fields__isnull=False).distinct().order_by("slug")
     user = cast(User, request.user)  # the permission was checked
+    among = user.areas_with(VIEW)
+    endpoints = Endpoint.objects.filter(among.q_of(Endpoint), fields__isnull=False).distinct()
+    found = drift(endpoint=endpoint, ignored=show == "ignored", among=among)
     context: dict[str, Any] = {
-        "drift": drift(endpoint=endpoint, ignored=show == "ignored"),
-        "endpoints": endpoints,
+        "drift": found,
+        "endpoints": endpoints.order_by("slug"),
         "endpoint": endpoint,
         "show": show,
         "levels": [(level.name.lower(), level.name.capitalize()) for level in reversed(Level)],
-        "may_propose": user.has_perms(PROPOSE),
-        "may_ignore": user.has_perm(IGNORE),
+        "may_propose": {each.id for each in found.fields if user.has_perms(PROPOSE, each.endpoint)},
+        "may_ignore": {each.id for each in found.fields if user.has_perm(IGNORE, each.endpoint)},
     }
     return render(request, "console/drift.html", context)
 
 
 @require_POST
 @may_view
-@may_propose
 def propose(request: HttpRequest, field_id: UUID) -> HttpResponse:
-    field = _field(field_id)
+    field = _field(request, field_id, *PROPOSE)
     try:
         level = Level[request.POST.get("level", "confidential").upper()]
     except KeyError:
@@ -75,9 +76,8 @@ def propose(request: HttpRequest, field_id: UUID) -> HttpResponse:
 
 @require_POST
 @may_view
-@may_ignore
 def ignore(request: HttpRequest, field_id: UUID) -> HttpResponse:
-    field = _field(field_id)
+    field = _field(request, field_id, IGNORE)
     field_ignore(field=field, by=cast(User, request.user))
     messages.success(request, f"“{field.path}” is ignored. “Ignored” lists it and takes it back.")
     return _back(request)
@@ -85,17 +85,21 @@ def ignore(request: HttpRequest, field_id: UUID) -> HttpResponse:
 
 @require_POST
 @may_view
-@may_ignore
 def restore(request: HttpRequest, field_id: UUID) -> HttpResponse:
-    field = _field(field_id)
+    field = _field(request, field_id, IGNORE)
     field_restore(field=field, by=cast(User, request.user))
     messages.success(request, f"“{field.path}” is back on the list.")
     return _back(request)
 
 
-def _field(field_id: UUID) -> StructuredField:
+def _field(request: HttpRequest, field_id: UUID, *perms: str) -> StructuredField:
+    """404 for what this person does not see, 403 for what they see and may not do."""
+    user = cast(User, request.user)
     fields = StructuredField.objects.select_related("endpoint").exclude(path=MORE.path)
-    return get_object_or_404(fields, pk=field_id)
+    found = get_object_or_404(seen(user, fields, [VIEW]), pk=field_id)
+    if not user.has_perms(perms, found):
+        raise PermissionDenied
+    return found
 
 
 def _back(request: HttpRequest) -> HttpResponse:

@@ -7,7 +7,7 @@ keeps a whole API key that somebody types out of addresses and logs: the answer'
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import permission_required
@@ -18,10 +18,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
-from gateway.callers import NotFound, caller_named, endpoint_named, reference, without_secret
+from gateway.callers import NotFound, caller_named, reference, without_secret
 from gateway.explaining import explain
 from gateway.explanation import Explanation
+from gateway.identity.reach import NOWHERE, Reach
 from gateway.models import Endpoint, ServiceAccount, User
+from gateway.site import may_enter
 
 SUGGESTED: Final = 100
 """Service accounts, and people, that the page suggests; every other can be typed."""
@@ -29,7 +31,8 @@ SUGGESTED: Final = 100
 LONGEST: Final = 300
 FIELDS: Final = ("caller", "endpoint", "model", "path", "address")
 
-may_explain = permission_required("gateway.view_accessrule", raise_exception=True)
+MAY_EXPLAIN: Final = "gateway.view_accessrule"
+may_explain = permission_required(MAY_EXPLAIN, raise_exception=True)
 
 
 @dataclass(slots=True)
@@ -42,6 +45,7 @@ class Question:
     path: str = ""
     address: str = ""
     errors: dict[str, str] = field(default_factory=dict)
+    among: Reach = NOWHERE  # where the asker may see access rules
     answer: Explanation | None = None
 
     def settle(self) -> None:
@@ -62,7 +66,7 @@ class Question:
             self.errors["caller"] = "Name a caller."
             return
         try:
-            self.caller = reference(caller_named(self.caller))
+            self.caller = reference(caller_named(self.caller, self.among))
         except NotFound as error:
             self.errors[error.field] = str(error)
             self.caller = without_secret(self.caller)
@@ -72,11 +76,12 @@ class Question:
             return
         try:
             self.answer = explain(
-                caller=caller_named(self.caller),
-                endpoint=endpoint_named(self.endpoint),
+                caller=self.caller,
+                endpoint=self.endpoint,
                 model=self.model,
                 path=self.path,
                 address=self.address,
+                among=self.among,
             )
         except NotFound as error:
             self.errors[error.field] = str(error)
@@ -93,7 +98,8 @@ class Question:
 @may_explain
 def page(request: HttpRequest) -> HttpResponse:
     given = request.POST if request.method == "POST" else request.GET
-    question = Question(**{name: given.get(name, "").strip() for name in FIELDS})  # type: ignore[arg-type]
+    among = cast(User, request.user).areas_with(MAY_EXPLAIN)
+    question = Question(among=among, **{name: given.get(name, "").strip() for name in FIELDS})  # type: ignore[arg-type]
     asked = request.method == "POST" or bool(question.caller and question.endpoint)
     if asked:
         question.settle()
@@ -103,15 +109,18 @@ def page(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "question": question,
         "answer": question.answer,
-        "endpoints": Endpoint.objects.order_by("name").values_list("slug", "name"),
-        "suggested": _suggested(),
+        "endpoints": Endpoint.objects.filter(among.q_of(Endpoint))
+        .order_by("name")
+        .values_list("slug", "name"),
+        "suggested": _suggested(among),
+        "may_open": may_enter(request.user),
     }
     return render(request, "console/explain.html", context, status=422 if question.errors else 200)
 
 
-def _suggested() -> list[tuple[str, str]]:
+def _suggested(among: Reach) -> list[tuple[str, str]]:
     """(reference, name) of callers to pick from."""
-    services = ServiceAccount.objects.filter(is_active=True)[:SUGGESTED]
+    services = ServiceAccount.objects.filter(among.q_of(ServiceAccount), is_active=True)[:SUGGESTED]
     people = User.objects.filter(is_active=True)[:SUGGESTED]
     return [
         *[(reference(each), each.description) for each in services],

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
+from gateway.identity.reach import EVERYWHERE, Reach
 from gateway.models import AccessRule, Endpoint, EndpointKind, FieldState, StructuredField
 from policies import compiler, versions
 from policies.engine.claims import Claims, claims_of, key_name
@@ -75,9 +76,9 @@ class Drift:
     seen: bool  # whether any field was ever seen
 
 
-def drift(*, endpoint: str = "", ignored: bool = False) -> Drift:
+def drift(*, endpoint: str = "", ignored: bool = False, among: Reach = EVERYWHERE) -> Drift:
     """The fields that nobody has classified, most frequent first; `ignored`: those put aside."""
-    rows = list(_rows(endpoint))
+    rows = list(_rows(endpoint, among))
     books = books_of({row.endpoint_id for row in rows})
     found = [field for field in _grouped(rows, books) if field.ignored is ignored]
     found.sort(key=lambda field: -field.calls)
@@ -85,9 +86,9 @@ def drift(*, endpoint: str = "", ignored: bool = False) -> Drift:
     return Drift(found[:SHOWN], max(0, len(found) - SHOWN), unkept, bool(rows))
 
 
-def waiting() -> int:
+def waiting(among: Reach = EVERYWHERE) -> int:
     """How many fields wait for somebody to classify or ignore them."""
-    rows = list(_rows(""))
+    rows = list(_rows("", among))
     fields = _grouped(rows, books_of({row.endpoint_id for row in rows}))
     return sum(not field.ignored and field.draft is None for field in fields)
 
@@ -133,8 +134,8 @@ def unclaimed(books: Iterable[Book], path: str) -> list[Book]:
     return [book for book in books if not book.claims.cover(path)]
 
 
-def _rows(endpoint: str) -> Iterable[StructuredField]:
-    rows = StructuredField.objects.select_related("endpoint")
+def _rows(endpoint: str, among: Reach) -> Iterable[StructuredField]:
+    rows = StructuredField.objects.filter(among.q_of(StructuredField)).select_related("endpoint")
     return rows.filter(endpoint__slug=endpoint) if endpoint else rows
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.urls import NoReverseMatch, reverse
 
 from approvals.models import Approval, Status
@@ -19,8 +19,10 @@ from gateway.models import AccessRule, ApiKey, Credential, CredentialState, KeyK
 from gateway.models.lock import lock_in_force
 from policies.models import PolicyVersion, Proposal, SchemaVersion, State
 from policies.proposals import waiting_for
+from policies.reach import seen
 
 SOON: Final = timedelta(days=14)
+M = TypeVar("M", bound=Model)
 SILENT: Final = timedelta(seconds=90)
 _ORDER: Final = {"bad": 0, "hold": 1, "warn": 2, "info": 3}
 
@@ -57,30 +59,33 @@ def needs_of(user: User, now: datetime, today: Today | None, recorder: Recorder)
     """What this person can see and act on."""
     needs = [] if recorder.ok else [_silent(recorder)]
     if today is not None:
-        needs += _stopped(today)
-    if user.has_perm("gateway.view_apikey"):
-        needs += _keys(now)
-    if user.has_perm("gateway.view_accessrule"):
-        needs += _access(now)
-    if user.has_perm("gateway.view_credential"):
-        needs += _credentials()
-    if user.has_perm("gateway.view_lock"):
-        needs += _locks(now)
-    if user.has_perm("policies.view_policyversion"):
-        needs += _drafts()
-    if user.has_perm("gateway.view_structuredfield"):
-        needs += _fields()
+        needs += _stopped(user, today)
+    needs += [
+        *_keys(_seen(user, ApiKey.objects.all()), now),
+        *_access(_seen(user, AccessRule.objects.all()), now),
+        *_credentials(_seen(user, Credential.objects.all())),
+        *_locks(_seen(user, Lock.objects.all()), now),
+        *_drafts(user),
+        *_fields(user),
+    ]
     needs += _proposals(user)
     return sorted(needs, key=lambda need: _ORDER[need.tone])
+
+
+def _seen(user: User, rows: QuerySet[M]) -> QuerySet[M]:
+    """Those that this person may see; none where they may see none."""
+    meta = rows.model._meta
+    return seen(user, rows, [f"{meta.app_label}.view_{meta.model_name}"])
 
 
 def _silent(recorder: Recorder) -> Need:
     return Need("bad", "The recorder is silent.", f"{recorder.text}. Without a record no call is served.")
 
 
-def _stopped(today: Today) -> Iterator[Need]:
+def _stopped(user: User, today: Today) -> Iterator[Need]:
     calls = _url("audit:calls")
-    waiting = Approval.objects.filter(status=Status.PENDING).count()
+    held = user.areas_with("audit.view_call").q_of(Approval)
+    waiting = Approval.objects.filter(held, status=Status.PENDING).count()
     if waiting:
         detail = "A person decides whether they may pass."
         yield Need("hold", f"{_count(waiting, 'call waits', 'calls wait')} for approval.", detail)
@@ -111,8 +116,8 @@ def _proposals(user: User) -> Iterator[Need]:
         )
 
 
-def _keys(now: datetime) -> Iterator[Need]:
-    ending = ApiKey.objects.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=now + SOON)
+def _keys(keys: QuerySet[ApiKey], now: datetime) -> Iterator[Need]:
+    ending = keys.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=now + SOON)
     successors = ApiKey.objects.filter(living(now), rotated_from=OuterRef("pk"))
     soon = ending.filter(~Exists(successors), kind=KeyKind.STANDARD).count()
     if soon:
@@ -121,15 +126,15 @@ def _keys(now: datetime) -> Iterator[Need]:
         yield Need("warn", title, detail, _url("admin:gateway_apikey_changelist"), "API keys")
 
 
-def _access(now: datetime) -> Iterator[Need]:
-    rules = AccessRule.objects.filter(enabled=True, expires_at__gt=now, expires_at__lte=now + SOON).count()
-    if rules:
-        title = f"{_count(rules, 'access rule ends', 'access rules end')} within 14 days."
+def _access(rules: QuerySet[AccessRule], now: datetime) -> Iterator[Need]:
+    ending = rules.filter(enabled=True, expires_at__gt=now, expires_at__lte=now + SOON).count()
+    if ending:
+        title = f"{_count(ending, 'access rule ends', 'access rules end')} within 14 days."
         yield Need("warn", title, "Its group loses the endpoint then.", _admin("accessrule"), "Access rules")
 
 
-def _credentials() -> Iterator[Need]:
-    used = Credential.objects.filter(endpoints__enabled=True).distinct()
+def _credentials(credentials: QuerySet[Credential]) -> Iterator[Need]:
+    used = credentials.filter(endpoints__enabled=True).distinct()
     empty = used.exclude(versions__state=CredentialState.CURRENT)
     for credential in empty[:5]:
         detail = "Its endpoints cannot reach their model."
@@ -137,27 +142,28 @@ def _credentials() -> Iterator[Need]:
         yield Need("bad", title, detail, _admin("credential"), "Credentials")
 
 
-def _locks(now: datetime) -> Iterator[Need]:
-    running = Lock.objects.filter(lock_in_force(now)).count()
+def _locks(locks: QuerySet[Lock], now: datetime) -> Iterator[Need]:
+    running = locks.filter(lock_in_force(now)).count()
     if running:
         title = f"{_count(running, 'lock is', 'locks are')} in force."
         yield Need("info", title, "Calls that they cover are refused.", _admin("lock"), "Locks")
 
 
-def _drafts() -> Iterator[Need]:
+def _drafts(user: User) -> Iterator[Need]:
     for model, name, word in (
         (SchemaVersion, "schemaversion", "schema draft waits"),
         (PolicyVersion, "policyversion", "policy draft waits"),
     ):
-        drafts = model._default_manager.filter(state=State.DRAFT).count()
+        drafts = _seen(user, model._default_manager.filter(state=State.DRAFT)).count()
         if drafts:
             title = f"{_count(drafts, word, word.replace('draft waits', 'drafts wait'))} to be published."
             url = _url(f"admin:policies_{name}_changelist")
             yield Need("info", title, "What is published keeps deciding until then.", url, "Drafts")
 
 
-def _fields() -> Iterator[Need]:
-    if number := waiting():
+def _fields(user: User) -> Iterator[Need]:
+    among = user.areas_with("gateway.view_structuredfield")
+    if among and (number := waiting(among)):
         title = f"{_count(number, 'field is', 'fields are')} unclassified."
         yield Need("warn", title, "Calls carry them; no data class claims them.", _url("drift"), "Classify")
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from audit.models import Call
+from audit.walls import EVERYWHERE, Areas, within
 from policies.engine.types import Level
 from policies.models import DataClass, State
 
@@ -77,16 +78,16 @@ class Today:
         return self.blocked + self.held + self.refused
 
 
-def rows_since(now: datetime) -> list[Row]:
+def rows_since(now: datetime, areas: Areas) -> list[Row]:
     """The newest calls of the last 24 hours. The id bound lets an index on ids do the work."""
     since = _hour(now) - timedelta(hours=HOURS - 1)
     floor = UUID(int=int(since.timestamp() * 1000) << 80)
-    calls = Call.objects.filter(started_at__gte=since, id__gte=floor).order_by("-id")
+    calls = within(Call.objects.filter(started_at__gte=since, id__gte=floor), areas).order_by("-id")
     columns = ("started_at", "action", "counts", "response_counts", "complete", "timings")
     return list(calls.values(*columns)[:LIMIT])
 
 
-def today_of(rows: Sequence[Row], now: datetime) -> Today:
+def today_of(rows: Sequence[Row], now: datetime, areas: Areas = EVERYWHERE) -> Today:
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     current = [row for row in rows if row["started_at"] >= midnight]
     actions = Counter(row["action"] for row in current)
@@ -99,7 +100,7 @@ def today_of(rows: Sequence[Row], now: datetime) -> Today:
         refused=actions["refused"],
         flagged=actions["flagged"],
         incomplete=sum(row["complete"] is False for row in current),
-        classes=_bars(found),
+        classes=_bars(found, areas),
         overhead=_overhead(current),
         capped=LIMIT if len(rows) == LIMIT else 0,
     )
@@ -114,18 +115,20 @@ def found_in(rows: Iterable[Row]) -> Counter[str]:
     return found
 
 
-def _bars(found: Counter[str]) -> tuple[Bar, ...]:
+def _bars(found: Counter[str], areas: Areas) -> tuple[Bar, ...]:
     most = max(found.values(), default=1)
-    levels = _levels() if found else {}
+    levels = _levels(areas) if found else {}
     return tuple(
         Bar(name, levels.get(name, ""), count, max(8, round(1000 * count / most)))
         for name, count in found.most_common(12)
     )
 
 
-def _levels() -> dict[str, str]:
-    """The highest level that a published schema gives each class."""
+def _levels(areas: Areas) -> dict[str, str]:
+    """The highest level that a published schema of these areas gives each class."""
     published = DataClass.objects.filter(version__state=State.PUBLISHED).order_by("level")
+    if areas is not EVERYWHERE:
+        published = published.filter(version__schema__area__slug__in=areas)
     return {slug: Level(level).name.lower() for slug, level in published.values_list("slug", "level")}
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django import forms
 from django.db.models import QuerySet
@@ -22,6 +22,7 @@ from policies import drafts
 from policies.engine.types import Direction, Level
 from policies.models import Policy, PolicyVersion, SchemaVersion
 from policies.models.choices import LEVELS
+from policies.reach import seen
 from policies.versions import policy_version_in_force
 
 FAMILIES: Final = (("openai", "OpenAI chat"), ("json", "Plain JSON"))
@@ -95,16 +96,25 @@ class PlayForm(forms.Form):
         self._label("schema", "Schema version")
         self._label("against", "Compare with policy version", "None")
         self._label("against_schema", "Compare with schema version")
-        self._offer("caller", _keys(), shown=user.has_perm("gateway.view_apikey"))
-        self._offer(
-            "endpoint", Endpoint.objects.order_by("name"), shown=user.has_perm("gateway.view_endpoint")
-        )
+        self._narrow(user)
 
     def _label(self, name: str, label: str, empty: str = "") -> None:
         field = self.fields[name]
         field.label = label
         if empty and isinstance(field, forms.ModelChoiceField):
             field.empty_label = empty
+
+    def _narrow(self, user: User) -> None:
+        """To what lies where this person may see it."""
+        for name in ("version", "against", "schema", "against_schema"):
+            field = self.fields[name]
+            assert isinstance(field, forms.ModelChoiceField)  # noqa: S101  declared above
+            rows = cast("QuerySet[Any]", field.queryset)
+            field.queryset = seen(user, rows, [f"policies.view_{rows.model._meta.model_name}"])
+        endpoints = Endpoint.objects.order_by("name")
+        for name, rows in (("caller", _keys()), ("endpoint", endpoints)):
+            perm = f"gateway.view_{rows.model._meta.model_name}"
+            self._offer(name, seen(user, rows, [perm]), shown=user.has_perm(perm))
 
     def _offer(self, name: str, rows: QuerySet[Any], *, shown: bool) -> None:
         """Choices for those who may see them; for the others the question is not asked."""

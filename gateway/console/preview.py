@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 from uuid import UUID
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -30,9 +31,14 @@ from gateway.console.previewing import (
 )
 from gateway.models import User
 from policies.models import PolicyVersion, SchemaVersion
+from policies.reach import may_any, seen
 
 LISTED: Final = 10  # earlier previews of a version
 SECONDS: Final = 2  # between two looks at one that is running
+VERBS: Final = ("change", "publish")
+"""Whoever may do one of these to a version may try it out on recorded calls."""
+
+V = TypeVar("V", PolicyVersion, SchemaVersion)
 
 
 class PreviewForm(forms.Form):
@@ -70,28 +76,25 @@ class PreviewForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def policy(request: HttpRequest, version_id: UUID) -> HttpResponse:
     rows = PolicyVersion.objects.select_related("policy", "schema")
-    _require(request, "policyversion", "change", "publish")
-    return _ask(request, get_object_or_404(rows, pk=version_id))
+    return _ask(request, _version(request, rows, version_id))
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def schema(request: HttpRequest, version_id: UUID) -> HttpResponse:
-    _require(request, "schemaversion", "change", "publish")
-    return _ask(request, get_object_or_404(SchemaVersion.objects.select_related("schema"), pk=version_id))
+    return _ask(request, _version(request, SchemaVersion.objects.select_related("schema"), version_id))
 
 
 @never_cache
 @require_safe
 def result(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    job = _job(job_id)
-    _require(request, f"{job.options['of']}version", "view")
+    job, version = _job(request, job_id)
     context: dict[str, Any] = {
         "job": job,
         "view": outlook.outlook(job),
         "again": reverse(f"preview_{job.options['of']}", args=[job.options["version"]]),
-        "may_see_calls": _user(request).has_perm("audit.view_call"),
-        "may_cancel": _may(request, f"{job.options['of']}version", "change", "publish"),
+        "may_see_calls": _user(request).has_perm("audit.view_call", version),
+        "may_cancel": _may_preview(request, version),
     }
     response = render(request, "console/preview.html", context)
     if job.finished_at is None:
@@ -101,8 +104,9 @@ def result(request: HttpRequest, job_id: UUID) -> HttpResponse:
 
 @require_POST
 def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    job = _job(job_id)
-    _require(request, f"{job.options['of']}version", "change", "publish")
+    job, version = _job(request, job_id)
+    if not _may_preview(request, version):
+        raise PermissionDenied
     if not preview_cancel(job=job, by=_user(request)):
         messages.info(request, "It had ended already.")
     return redirect("preview", job_id=job.pk)
@@ -133,18 +137,33 @@ def _ask(request: HttpRequest, version: Version) -> HttpResponse:
     return render(request, "console/preview_ask.html", context, status=422 if form.errors else 200)
 
 
-def _job(job_id: UUID) -> Job:
-    return get_object_or_404(Job, pk=job_id, kind=KIND)
+def _version(request: HttpRequest, rows: QuerySet[V], version_id: UUID) -> V:
+    """404 for a version that this person does not see, 403 for one they see and may not try out."""
+    name = rows.model._meta.model_name
+    perms = [f"policies.{verb}_{name}" for verb in ("view", *VERBS)]
+    if not any(_user(request).has_perm(perm) for perm in perms):
+        raise PermissionDenied
+    version: V = get_object_or_404(seen(_user(request), rows, perms), pk=version_id)
+    if not _may_preview(request, version):
+        raise PermissionDenied
+    return version
+
+
+def _job(request: HttpRequest, job_id: UUID) -> tuple[Job, Version]:
+    """A preview and the version that it is of, if this person may see that."""
+    job = get_object_or_404(Job, pk=job_id, kind=KIND)
+    model: type[Version] = PolicyVersion if job.options["of"] == "policy" else SchemaVersion
+    perm = f"policies.view_{model._meta.model_name}"
+    if not _user(request).has_perm(perm):
+        raise PermissionDenied
+    rows = seen(_user(request), model._default_manager.all(), [perm])
+    return job, cast(Version, get_object_or_404(rows, pk=job.options["version"]))
 
 
 def _user(request: HttpRequest) -> User:
     return cast(User, request.user)  # LoginRequiredMiddleware lets nobody else in
 
 
-def _may(request: HttpRequest, model: str, *verbs: str) -> bool:
-    return any(_user(request).has_perm(f"policies.{verb}_{model}") for verb in verbs)
-
-
-def _require(request: HttpRequest, model: str, *verbs: str) -> None:
-    if not _may(request, model, *verbs):
-        raise PermissionDenied
+def _may_preview(request: HttpRequest, version: Version) -> bool:
+    perms = [f"policies.{verb}_{version._meta.model_name}" for verb in VERBS]
+    return may_any(_user(request), perms, version)

@@ -10,6 +10,8 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.dateparse import parse_datetime
@@ -20,6 +22,7 @@ from gateway.models import User
 from policies import proposals
 from policies.models import Proposal, ProposalState
 from policies.publishing import PolicyServiceError
+from policies.reach import seen
 from policies.store import scrubbers
 
 SHOWN: Final = 100
@@ -40,7 +43,8 @@ FROM_HERE: Final = frozenset(
 )
 """What is proposed on a page of ours. Everything else starts in the form that edits it."""
 
-may_view = permission_required("policies.view_proposal", raise_exception=True)
+MAY_VIEW: Final = "policies.view_proposal"
+may_view = permission_required(MAY_VIEW, raise_exception=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,8 @@ class Line:
 @never_cache
 @may_view
 def proposal_list(request: HttpRequest) -> HttpResponse:
-    found = Proposal.objects.select_related("area", "proposed_by", "decided_by")
     person = _person(request)
+    found = _seen(request)
     decidable = set(found.filter(proposals.waiting_for(person)).values_list("pk", flat=True))
     is_open = [_line(each, person, decidable) for each in found.filter(state=ProposalState.OPEN)]
     decided = found.exclude(state=ProposalState.OPEN).order_by("-decided_at")[:SHOWN]
@@ -79,7 +83,7 @@ def proposal_list(request: HttpRequest) -> HttpResponse:
 @never_cache
 @may_view
 def proposal_page(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
-    return _shown(request, _found(proposal_id))
+    return _shown(request, _found(request, proposal_id))
 
 
 @require_POST
@@ -128,7 +132,8 @@ def proposal_new(request: HttpRequest, kind: str, target_id: UUID) -> HttpRespon
     context: dict[str, Any] = {"kind": known, "reason": request.POST.get("reason", ""), "problems": ()}
     try:
         payload = _payload(request, kind)
-        context["sight"] = known.look(target_id, {}, False)
+        context["sight"] = sight = known.look(target_id, {}, False)
+        _require_sight(_person(request), known, sight)
         if request.method == "POST":
             scrubbers()  # compiled before the transaction
             made = proposals.propose(
@@ -145,6 +150,15 @@ def proposal_new(request: HttpRequest, kind: str, target_id: UUID) -> HttpRespon
     except PolicyServiceError as refusal:
         context["problems"] = getattr(refusal, "problems", None) or (str(refusal),)
     return render(request, "console/proposal_new.html", context, status=400 if context["problems"] else 200)
+
+
+def _require_sight(person: User, known: proposals.Kind, sight: proposals.Sight) -> None:
+    """404 behind a wall, 403 where this person sees what it is about and may not propose it."""
+    if any(person.areas_with(perm).covers(sight.area_id) for perm in known.propose):
+        return
+    if person.areas_with(MAY_VIEW).covers(sight.area_id):
+        raise PermissionDenied
+    raise Http404
 
 
 def _payload(request: HttpRequest, kind: str) -> dict[str, Any]:
@@ -171,7 +185,7 @@ def _decided(
     request: HttpRequest, proposal_id: UUID, step: Callable[[Proposal, User], Proposal], done: str
 ) -> HttpResponse:
     """One step of a person who saw the page; a refusal is told there and nothing has happened."""
-    proposal = _found(proposal_id)
+    proposal = _found(request, proposal_id)
     scrubbers()  # compiled before the transaction
     try:
         step(proposal, _person(request))
@@ -227,9 +241,13 @@ def _title(proposal: Proposal) -> str:
     return known.title if known else proposal.kind
 
 
-def _found(proposal_id: UUID) -> Proposal:
+def _seen(request: HttpRequest) -> QuerySet[Proposal]:
     rows = Proposal.objects.select_related("area", "proposed_by", "decided_by")
-    return get_object_or_404(rows, pk=proposal_id)
+    return seen(_person(request), rows, [MAY_VIEW])
+
+
+def _found(request: HttpRequest, proposal_id: UUID) -> Proposal:
+    return get_object_or_404(_seen(request), pk=proposal_id)
 
 
 def _person(request: HttpRequest) -> User:

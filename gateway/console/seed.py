@@ -53,12 +53,11 @@ class NotEmpty(SeedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A person to make. `staff` opens the admin; what it shows depends on the groups' roles."""
+    """A person to make. What the console opens to them depends on the groups' roles."""
 
     name: str
     full_name: tuple[str, str]
     groups: tuple[str, ...] = ()
-    staff: bool = False
     superuser: bool = False
 
 
@@ -66,8 +65,8 @@ PEOPLE = (
     Person(name="alice", full_name=("Alice", "Abara"), groups=("support",)),
     Person(name="bob", full_name=("Bob", "Brandt"), groups=("clinicians", "reviewers")),
     Person(name="carol", full_name=("Carol", "Costa")),
-    Person(name="dave", full_name=("Dave", "Dietrich"), groups=("auditors",), staff=True),
-    Person(name="admin", full_name=("Ada", "Adler"), groups=("admins",), staff=True, superuser=True),
+    Person(name="dave", full_name=("Dave", "Dietrich"), groups=("auditors",)),
+    Person(name="admin", full_name=("Ada", "Adler"), groups=("admins",), superuser=True),
 )
 
 
@@ -164,7 +163,6 @@ def _person(person: Person, groups: Mapping[str, Group]) -> SeededPerson:
         password.reveal(),
         first_name=first,
         last_name=last,
-        is_staff=person.staff,
         is_superuser=person.superuser,
     )
     joined = [groups[name] for name in person.groups]

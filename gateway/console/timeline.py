@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from django.contrib.auth.decorators import permission_required
@@ -22,13 +22,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from gateway.console.changes import EXTRA, KINDS, MEMBERSHIP, PERMISSIONS, Line, lines_of, title
+from gateway.identity.reach import Reach
 from gateway.models import HolderKind, MembershipChange, PermissionChange, User
 from policies.history import COPIED, history_of
 
 PAGE: Final = 50
 _HOLDER: Final = {"group": HolderKind.GROUP, "user": HolderKind.PERSON}
 
-may_view = permission_required("gateway.view_history", raise_exception=True)
+MAY_VIEW: Final = "gateway.view_history"
+may_view = permission_required(MAY_VIEW, raise_exception=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,14 @@ class Filters:
 @may_view
 def history(request: HttpRequest) -> HttpResponse:
     asked = _filters(request)
-    lines = timeline(asked)
+    among = cast(User, request.user).areas_with(MAY_VIEW)
+    lines = timeline(asked, among)
     context = {
         "lines": lines[:PAGE],
         "older": lines[PAGE - 1].id if len(lines) > PAGE else None,
         "asked": asked,
         "kinds": sorted(((name, title(name)) for name in (*KINDS, *EXTRA)), key=lambda pair: pair[1]),
-        "people": User.objects.filter(is_staff=True).order_by("username")[:200],
+        "people": _people() if among.everywhere else (),
         "since": request.GET.get("since", ""),
         "until": request.GET.get("until", ""),
         "narrowed": bool(asked.kind or asked.person or asked.since or asked.until),
@@ -63,19 +66,31 @@ def history(request: HttpRequest) -> HttpResponse:
     return render(request, "console/history.html", context)
 
 
-def timeline(asked: Filters) -> list[Line]:
-    """The newest lines, one more than a page if there are older ones."""
+def _people() -> Iterable[User]:
+    """Who may have changed something: whoever holds a role."""
+    holds = models.Q(groups__role_grants__isnull=False) | models.Q(is_superuser=True)
+    return User.objects.filter(holds).distinct().order_by("username")[:200]
+
+
+def timeline(asked: Filters, among: Reach) -> list[Line]:
+    """The newest lines, one more than a page if there are older ones.
+
+    In an area: what still lies in it. Memberships and permissions lie in none.
+    """
     found: list[tuple[UUID, Any]] = []
     for name, model in KINDS.items():
         if asked.kind in ("", name):
-            found += [(row.history_id, row) for row in _rows(model, asked)]
-    found += [(row.pk, row) for row in (*_memberships(asked), *_permissions(asked))]
+            found += [(row.history_id, row) for row in _rows(model, asked, among)]
+    if among.everywhere:
+        found += [(row.pk, row) for row in (*_memberships(asked), *_permissions(asked))]
     newest = heapq.nlargest(PAGE + 1, found, key=lambda pair: pair[0])
     return lines_of(row for _, row in newest)
 
 
-def _rows(model: type[models.Model], asked: Filters) -> Iterable[Any]:
+def _rows(model: type[models.Model], asked: Filters, among: Reach) -> Iterable[Any]:
     rows = history_of(model).exclude(history_change_reason=COPIED)
+    if not among.everywhere:
+        rows = rows.filter(among.q_history(model))
     if asked.target:
         rows = rows.filter(**{str(model._meta.pk and model._meta.pk.name): asked.target})
     if asked.person:

@@ -11,10 +11,12 @@ from django.views.decorators.http import require_safe
 
 from audit.listing import call_rows
 from audit.models import Call
+from audit.walls import PERMISSION, Areas, audited_by, within
 from gateway.console.doors import Door, doors_of, keys_of
 from gateway.console.needs import needs_of, recorder_state
 from gateway.console.overview import hours_of, rows_since, today_of
 from gateway.models import User
+from gateway.site import may_enter
 
 RECENT = 8
 
@@ -31,13 +33,15 @@ def home(request: HttpRequest) -> HttpResponse:
         "base_url": site,
         "needs": None,
     }
-    if user.is_staff or user.has_perm("audit.view_call"):
+    audits = user.has_perm(PERMISSION)
+    if audits or may_enter(user):
+        areas = audited_by(user)
         recorder = recorder_state(now)
-        rows = rows_since(now) if user.has_perm("audit.view_call") else None
-        today = today_of(rows, now) if rows is not None else None
+        rows = rows_since(now, areas) if audits else None
+        today = today_of(rows, now, areas) if rows is not None else None
         context |= {"recorder": recorder, "today": today, "needs": needs_of(user, now, today, recorder)}
         if rows is not None:
-            context |= {"hours": hours_of(rows, now), "recent": call_rows(_recent())}
+            context |= {"hours": hours_of(rows, now), "recent": call_rows(_recent(areas))}
     return render(request, "console/home.html", context)
 
 
@@ -46,5 +50,5 @@ def _to_try(doors: list[Door]) -> Door | None:
     return min(doors, key=lambda door: not door.base_url.endswith("/v1"), default=None)
 
 
-def _recent() -> list[Call]:
-    return list(Call.objects.order_by("-id")[:RECENT])
+def _recent(areas: Areas) -> list[Call]:
+    return list(within(Call.objects.order_by("-id"), areas)[:RECENT])

@@ -8,9 +8,10 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from gateway.identity.beyond import beyond
 from gateway.identity.membership import membership_set
 from gateway.identity.reach import Reach
-from gateway.models import AccessRule, Area, RoleGrant, ServiceAccount, User
+from gateway.models import Area, ServiceAccount, User
 from policies.history import attributed
 from policies.journal import note
 
@@ -91,12 +92,4 @@ def groups_beyond(groups: Iterable[Group], reach: Reach) -> list[str]:
     Whoever administers one area neither puts a program into these nor makes a key that carries them: it
     would be a way around the wall.
     """
-    return [] if reach.everywhere else sorted(group.name for group in groups if _opens_more(group, reach))
-
-
-def _opens_more(group: Group, reach: Reach) -> bool:
-    return (
-        group.permissions.exists()
-        or RoleGrant.objects.filter(group=group).exclude(area__in=reach.ids).exists()
-        or AccessRule.objects.filter(group=group).exclude(endpoint__area__in=reach.ids).exists()
-    )
+    return sorted(group.name for group in beyond(groups, reach))

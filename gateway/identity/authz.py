@@ -17,10 +17,13 @@ from django.db import transaction
 from django.db.models import Model
 from django.db.models.options import Options
 
-from gateway.models import Area, RoleGrant, User
+from gateway.models import Area, Deployment, RoleGrant, User
+from policies.grants import Grant, require
 from policies.history import attributed
 from policies.journal import note
+from policies.publishing import PolicyServiceError
 
+TWO_FOR_ROLES = "Giving a role takes two people here."
 VIEW = ("view",)
 EDIT = ("view", "add", "change", "delete")
 POLICY_MODELS = (
@@ -33,6 +36,10 @@ POLICY_MODELS = (
     "policyversion",
     "rule",
 )
+
+
+INTERNAL = frozenset({"revision", "running", "sketch", "usage"})
+"""Rows that the data path keeps for itself: nobody is given them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +89,49 @@ ROLES: Mapping[str, Role] = {
                 "gateway",
                 VIEW,
                 (
-                    "area",
-                    "endpoint",
                     "accessrule",
+                    "apikey",
+                    "area",
+                    "deployment",
+                    "directorygroup",
+                    "directorytoken",
+                    "directoryuser",
+                    "endpoint",
+                    "groupmapping",
+                    "identity",
+                    "issuer",
                     "lock",
-                    "user",
-                    "serviceaccount",
                     "membershipchange",
+                    "rolegrant",
+                    "serviceaccount",
+                    "signin",
                     "structuredfield",
+                    "user",
                 ),
             ),
+            ("auth", VIEW, ("group",)),
         ),
     ),
     "operator": Role(
         "Operator",
         (
-            ("gateway", VIEW, ("area", "endpoint", "credential", "accessrule", "user", "serviceaccount")),
+            (
+                "gateway",
+                VIEW,
+                (
+                    "area",
+                    "endpoint",
+                    "credential",
+                    "accessrule",
+                    "user",
+                    "serviceaccount",
+                    "issuer",
+                    "deployment",
+                    "signin",
+                ),
+            ),
             ("gateway", ("view", "add", "change"), ("lock",)),
+            ("gateway", ("view", "change"), ("apikey",)),  # to revoke one that leaked
             ("gateway", ("cut",), ("cut",)),
         ),
     ),
@@ -106,24 +139,46 @@ ROLES: Mapping[str, Role] = {
 }
 
 
+class OwnGroup(PolicyServiceError):
+    """Nobody gives themselves a role."""
+
+
+def roles_need_two() -> bool:
+    """Whether this deployment wants a second person where a role is given."""
+    return Deployment.objects.filter(two_person_roles=True).exists()
+
+
+def check_not_own(group: Group, by: User | None) -> None:
+    """Raises `OwnGroup` for a group that this person is in. A superuser sets up the first roles."""
+    if by is not None and not by.is_superuser and by.groups.filter(pk=group.pk).exists():
+        raise OwnGroup("You are in this group: somebody else has to give it a role.")
+
+
 @attributed
-def role_grant(*, group: Group, role: str, by: User | None, area: Area | None = None) -> RoleGrant:
-    """Give a group a role in an area, or everywhere. One that it has already stays as it is."""
+def role_grant(
+    *, group: Group, role: str, by: User | None, area: Area | None = None, grant: Grant | None = None
+) -> RoleGrant:
+    """Give a group a role in an area, or everywhere. One that it has already stays as it is.
+
+    Raises `OwnGroup`, and `NeedsSecondPerson` where giving a role takes two people.
+    """
     with transaction.atomic():
         found = RoleGrant.objects.filter(group=group, role=role, area=area).first()
         if found is not None:
             return found
-        grant = RoleGrant(group=group, role=role, area=area, created_by=by)
-        grant.save(force_insert=True)
-        note(action="role.granted", by=by, target=group, facts=_facts(grant))
-    return grant
+        check_not_own(group, by)
+        require(grant, kind="role.grant", target_id=None, needed=roles_need_two(), why=TWO_FOR_ROLES)
+        made = RoleGrant(group=group, role=role, area=area, created_by=by)
+        made.save(force_insert=True)
+        note(action="role.granted", by=by, target=made, facts=_facts(made))
+    return made
 
 
 @attributed
 def role_withdraw(*, grant: RoleGrant, by: User | None) -> None:
-    """Take a role from a group again."""
+    """Take a role from a group again. One person is enough, so that nobody keeps what has to go."""
     with transaction.atomic():
-        note(action="role.withdrawn", by=by, target=grant.group, facts=_facts(grant))
+        note(action="role.withdrawn", by=by, target=grant, facts=_facts(grant))
         grant.delete()
 
 
@@ -139,7 +194,7 @@ def role_permissions(role: str) -> frozenset[str]:
         f"{app}.{codename}"
         for app, verbs, models in ROLES[role].grants
         for model in apps.get_app_config(app).get_models()
-        if not models or model._meta.model_name in models
+        if (model._meta.model_name in models if models else model._meta.model_name not in INTERNAL)
         for codename in _codenames(model._meta)
         if codename.startswith(tuple(f"{verb}_" for verb in verbs))
     )

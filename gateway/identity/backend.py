@@ -14,7 +14,7 @@ from django.db.models import Model, Q, QuerySet
 
 from gateway.identity.authz import ROLES, role_permissions
 from gateway.identity.held import Held, grants_of
-from gateway.identity.reach import EVERYWHERE, Reach
+from gateway.identity.reach import EVERYWHERE, Reach, counts_in_areas
 from gateway.models import Area, RoleGrant, User
 
 
@@ -45,7 +45,9 @@ class RoleBackend(ModelBackend):
         """The people who may do it anywhere, or to this row."""
         past_roles = super().with_perm(perm, is_active=bool(is_active), include_superusers=include_superusers)
         grants = RoleGrant.objects.filter(role__in=[role for role in ROLES if perm in role_permissions(role)])
-        if obj is not None:
+        if not counts_in_areas(perm):
+            grants = grants.filter(area=None)
+        elif obj is not None:
             grants = grants.filter(_reaching(obj))
         people = User.objects.filter(is_active=bool(is_active))
         by_role = Q(groups__role_grants__in=grants)

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models import Model, QuerySet
 
 from gateway.identity.authz import role_permissions
-from gateway.identity.reach import EVERYWHERE, Reach
+from gateway.identity.reach import EVERYWHERE, NOWHERE, Reach, counts_in_areas
 from gateway.models import RoleGrant, User
 
 
@@ -22,7 +22,7 @@ class Held:
 
     def everything(self) -> frozenset[str]:
         """What may be done somewhere."""
-        return self.past_roles.union(*[role_permissions(grant.role) for grant in self.grants])
+        return self.past_roles.union(*[_meant(grant) for grant in self.grants])
 
     def reach(self, perm: str) -> Reach:
         """Where it may be done."""
@@ -32,11 +32,21 @@ class Held:
         if None in areas:
             return EVERYWHERE
         inside = [area for area in areas if area is not None]
+        if not counts_in_areas(perm):
+            return NOWHERE
         return Reach(False, frozenset(area.pk for area in inside), frozenset(area.slug for area in inside))
 
     def has(self, perm: str, row: Model | None = None) -> bool:
         """Whether it may be done: anywhere, or to this row."""
         return bool(self.reach(perm)) if row is None else self.reach(perm).covers_row(row)
+
+
+def _meant(grant: RoleGrant) -> frozenset[str]:
+    """In an area a role means nothing for what lies in no area."""
+    permissions = role_permissions(grant.role)
+    if grant.area_id is None:
+        return permissions
+    return frozenset(perm for perm in permissions if counts_in_areas(perm))
 
 
 def held_by_program(groups: Iterable[Group]) -> Held:

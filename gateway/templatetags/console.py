@@ -18,6 +18,7 @@ from django.utils.safestring import SafeString
 from gateway.access_review.reading import SEES
 from gateway.console import catalogue as jobs
 from gateway.console.changes import KINDS
+from gateway.site import may_enter
 
 register = template.Library()
 
@@ -55,7 +56,7 @@ def moment(value: datetime | None) -> SafeString | str:
 @register.simple_tag
 def history_url(row: Model | None, user: Any) -> str:
     """The timeline of one object; empty where this person may not read it or nothing is kept of it."""
-    if row is None or not user.has_perm("gateway.view_history") or row._meta.model_name not in KINDS:
+    if row is None or not user.has_perm("gateway.view_history", row) or row._meta.model_name not in KINDS:
         return ""
     return f"{reverse('history')}?kind={row._meta.model_name}&object={row.pk}"
 
@@ -96,7 +97,8 @@ def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     items.append(("Access review", "access_review", user.has_perms(SEES)))
     items.append(("Proposals", "proposals", user.has_perm("policies.view_proposal")))
     items.append(("History", "history", user.has_perm("gateway.view_history")))
-    items.append(("Admin", "admin:index", user.is_staff))
+    items.append(("Roles", "roles", user.has_perm("gateway.view_rolegrant")))
+    items.append(("Admin", "admin:index", may_enter(user)))
     return [_item(label, url, path) for label, name, shown in items if shown and (url := _url(name))]
 
 
@@ -106,7 +108,7 @@ def _item(label: str, url: str, path: str) -> dict[str, Any]:
 
 
 def _password_url(user: Any) -> str:
-    return _url("admin:password_change") if user.is_staff and user.has_usable_password() else ""
+    return _url("admin:password_change") if may_enter(user) and user.has_usable_password() else ""
 
 
 def _url(name: str) -> str:

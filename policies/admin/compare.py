@@ -7,10 +7,8 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
@@ -51,9 +49,7 @@ class ComparedAdmin(ModelAdmin[V], Generic[V]):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def compare_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        version = get_object_or_404(self.get_queryset(request), pk=object_id)
-        if not self.has_view_permission(request, version):
-            raise PermissionDenied
+        version = self.found(request, object_id)
         others = _siblings(version).exclude(pk=version.pk).order_by("-number")
         other = _other(version, others, request.GET.get("with", ""))
         context = {

@@ -236,7 +236,8 @@ class DataClassAdmin(NotedAdmin[DataClass]):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Only into a draft, which the address names: `?version=`."""
-        return self._draft(request) is not None and super().has_add_permission(request)
+        draft = self._draft(request)
+        return draft is not None and self.may(request, "add", draft)
 
     def has_change_permission(self, request: HttpRequest, obj: DataClass | None = None) -> bool:
         return (obj is None or obj.version.is_draft) and super().has_change_permission(request, obj)

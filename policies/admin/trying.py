@@ -6,9 +6,7 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
@@ -44,9 +42,7 @@ class TriedAdmin(ModelAdmin[SchemaVersion]):
         return change_url(version)
 
     def examples_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        version = get_object_or_404(self.get_queryset(request), pk=object_id)
-        if not self.has_view_permission(request, version):
-            raise PermissionDenied
+        version = self.found(request, object_id)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -17,6 +17,7 @@ from policies.admin.base import P, TabularInline, ToolsAdmin, actor, badge, list
 from policies.models import State, Version
 from policies.proposals import KINDS
 from policies.publishing import PolicyServiceError, PublishRefused
+from policies.reach import may_any
 from policies.services import publishing_needs_two
 
 V = TypeVar("V", bound=Version)
@@ -67,11 +68,11 @@ class VersionAdmin(ToolsAdmin[V]):
     def has_delete_permission(self, request: HttpRequest, obj: V | None = None) -> bool:
         return (obj is None or obj.is_draft) and super().has_delete_permission(request, obj)
 
-    def may_publish(self, request: HttpRequest) -> bool:
-        return actor(request).has_perm(f"policies.publish_{self.opts.model_name}")
+    def may_publish(self, request: HttpRequest, version: V) -> bool:
+        return actor(request).has_perm(f"policies.publish_{self.opts.model_name}", version)
 
-    def may_edit(self, request: HttpRequest) -> bool:
-        return super().has_change_permission(request)
+    def may_edit(self, request: HttpRequest, version: V) -> bool:
+        return self.may(request, "change", version)
 
     def to_propose(self, request: HttpRequest, version: V) -> str:
         """The kind of proposal that this person may make of this version; empty when there is none."""
@@ -79,17 +80,17 @@ class VersionAdmin(ToolsAdmin[V]):
         kind = KINDS.get(f"{self.opts.model_name}".removesuffix("version") + f".{verb}")
         if kind is None or not publishing_needs_two(version):
             return ""
-        return kind.name if any(actor(request).has_perm(each) for each in kind.propose) else ""
+        return kind.name if may_any(actor(request), kind.propose, version) else ""
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         version: V | None = kwargs.get("obj")
         if version is not None:
-            alone = self.may_publish(request) and not publishing_needs_two(version)
+            alone = self.may_publish(request, version) and not publishing_needs_two(version)
             context |= {
                 "may_publish": version.is_draft and alone,
-                "may_clone": not version.is_draft and self.may_edit(request),
+                "may_clone": not version.is_draft and self.may_edit(request, version),
                 "may_roll_back": version.state == State.RETIRED and alone,
                 "propose": self.to_propose(request, version),
                 "tools_base": f"admin:{self.opts.app_label}_{self.opts.model_name}",
@@ -97,15 +98,15 @@ class VersionAdmin(ToolsAdmin[V]):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def tool_publish(self, request: HttpRequest, version: V) -> HttpResponse:
-        require(self.may_publish(request))
+        require(self.may_publish(request, version))
         return self._run(request, version, self.publish, "is published.")
 
     def tool_clone(self, request: HttpRequest, version: V) -> HttpResponse:
-        require(self.may_edit(request))
+        require(self.may_edit(request, version))
         return self._run(request, version, self.clone, "is a draft now: edit and publish it.")
 
     def tool_rollback(self, request: HttpRequest, version: V) -> HttpResponse:
-        require(self.may_publish(request))
+        require(self.may_publish(request, version))
         return self._run(request, version, self.roll_back, "is published with the earlier content.")
 
     def refused_at(self, version: V, refusal: PublishRefused) -> str:

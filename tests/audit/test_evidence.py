@@ -17,6 +17,7 @@ from audit.events import event
 from audit.models import Call, CallKey, Entry, Fingerprint, Payload, Stream, Unindexed
 from audit.recorder import Recorder
 from audit.records import Recordable, Who
+from audit.walls import EVERYWHERE
 
 from .world import ANSWER, DONE, asks, broken, run
 
@@ -95,7 +96,7 @@ def test_a_call_is_closed_whole_or_not_at_all(recorder: Recorder) -> None:
 # --- opening ----------------------------------------------------------------------------------------
 def test_opening_a_call_is_recorded_before_it_is_shown(recorder: Recorder) -> None:
     call = recorded(recorder)
-    record = reader.call_open(call_id=call.id, by=DAVE, why=Recordable(b"complaint 12"))
+    record = reader.call_open(call_id=call.id, by=DAVE, areas=EVERYWHERE, why=Recordable(b"complaint 12"))
     assert record.chain_ok and record.response == (ANSWER,)
     opened = Entry.objects.get(kind="event", call_id=call.id)
     meta = json.loads(bytes(opened.meta))
@@ -105,7 +106,7 @@ def test_opening_a_call_is_recorded_before_it_is_shown(recorder: Recorder) -> No
 @pytest.mark.django_db(transaction=True)
 def test_an_unknown_call_is_not_there() -> None:
     with pytest.raises(Call.DoesNotExist):
-        reader.call_open(call_id=ids.new(), by=DAVE)
+        reader.call_open(call_id=ids.new(), by=DAVE, areas=EVERYWHERE)
 
 
 def test_an_erased_call_keeps_its_chain(recorder: Recorder) -> None:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from audit import ids, pages
 from audit.listing import found_of, milliseconds, waterfall
 from audit.models import Call, Entry, Session
+from audit.walls import EVERYWHERE
 
 pytestmark = pytest.mark.django_db
 
@@ -84,7 +85,7 @@ def test_a_session_adds_up_its_calls(dave: Client) -> None:
     session = session_at(timezone.now())
     call_in(session)
     call_in(session, action="blocked", model="other")
-    (row,) = pages.sessions_page(None).rows
+    (row,) = pages.sessions_page(None, EVERYWHERE).rows
     assert (row.calls, row.models) == ("2", ("other", "demo"))
     assert [(item.data_class, item.count) for item in row.found] == [("EMAIL", 2)]
     assert [(item.name, item.count) for item in row.actions] == [("masked", 1), ("blocked", 1)]
@@ -104,7 +105,7 @@ def test_sessions_are_paged_by_id_without_gap_or_repeat(monkeypatch: pytest.Monk
     seen: list[UUID] = []
     before: UUID | None = None
     while True:
-        page = pages.sessions_page(before)
+        page = pages.sessions_page(before, EVERYWHERE)
         seen += [row.id for row in page.rows]
         before = page.older
         if before is None:
@@ -118,8 +119,8 @@ def test_calls_of_a_session_are_in_the_order_they_were_made(
     monkeypatch.setattr(pages, "PAGE", 2)
     session = session_at(timezone.now())
     made = [call_in(session).id for _ in range(3)]
-    first = pages.calls_of_session(session, None)
-    second = pages.calls_of_session(session, first.older)
+    first = pages.calls_of_session(session, None, EVERYWHERE)
+    second = pages.calls_of_session(session, first.older, EVERYWHERE)
     assert [row.id for row in (*first.rows, *second.rows)] == made
     assert "Later calls" in text(dave, f"/audit/sessions/{session.id}/")
 
@@ -127,9 +128,9 @@ def test_calls_of_a_session_are_in_the_order_they_were_made(
 def test_a_call_knows_the_calls_around_it() -> None:
     session = session_at(timezone.now())
     first, second, third = (call_in(session) for _ in range(3))
-    assert pages.neighbours(second) == (first.id, third.id)
-    assert pages.neighbours(first) == (None, second.id)
-    assert pages.neighbours(call_in(None)) == (None, None)
+    assert pages.neighbours(second, EVERYWHERE) == (first.id, third.id)
+    assert pages.neighbours(first, EVERYWHERE) == (None, second.id)
+    assert pages.neighbours(call_in(None), EVERYWHERE) == (None, None)
 
 
 def test_refused_callers_whom_nobody_knows_are_listed_too(dave: Client) -> None:
@@ -141,8 +142,8 @@ def test_refused_callers_whom_nobody_knows_are_listed_too(dave: Client) -> None:
 def test_a_list_of_one_action_looks_back_one_day(monkeypatch: pytest.MonkeyPatch) -> None:
     call_in(None, action="blocked")
     now = timezone.now()
-    assert len(pages.calls_page(None, "blocked", now).rows) == 1
-    assert pages.calls_page(None, "blocked", now + timedelta(hours=25)).rows == []
+    assert len(pages.calls_page(None, "blocked", now, EVERYWHERE).rows) == 1
+    assert pages.calls_page(None, "blocked", now + timedelta(hours=25), EVERYWHERE).rows == []
 
 
 @pytest.mark.parametrize("query", ["?before=nonsense", "?action=nonsense", "?before=" + "0" * 40])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db.models import Q
 
@@ -47,6 +50,15 @@ def test_a_role_everywhere_has_no_wall(bob: User) -> None:
     role_grant(group=bob.groups.get(), role="admin", by=None)
     bob = User.objects.get(pk=bob.pk)
     assert bob.has_perm("gateway.view_issuer", Issuer(name="Okta")) and bob.areas_with(VIEW).everywhere
+
+
+def test_those_who_may_do_something_are_found_with_their_walls(bob: User) -> None:
+    inside = Endpoint(area=Area.objects.get(slug="ward"), slug="in")
+    outside = Endpoint(area=Area.objects.create(slug="bank", name="Bank"), slug="out")
+    able = partial(User.objects.with_perm, backend=settings.ROLE_BACKEND)
+    assert [bob in able(VIEW, obj=row) for row in (None, inside, outside)] == [True, True, False]
+    assert bob not in able("gateway.view_user"), "people lie in no area"
+    assert not bob.has_perm("gateway.view_user") and not bob.has_perm("gateway.add_area")
 
 
 def test_who_left_may_nothing(bob: User) -> None:

@@ -71,7 +71,7 @@ class Command(BaseCommand):
         if by and person is None:
             raise CommandError(f"There is no active person “{by}”.")
         made = plan(read(_bytes(file)), prune=prune)
-        if person is not None and (refused := missing(made, person.has_perm)):
+        if person is not None and (refused := missing(made, person)):
             raise ApplyError(refused)
         apply(plan=made, by=person, expect=expect)
         self._tell(made, options["json"])

@@ -1,0 +1,319 @@
+"""What every address needs. A new one without a line here fails `test_every_address`.
+
+How to add one: an address is found by its name (`audit:call`), one of the API by its route (`api/v1/areas`).
+`page(...)` and `acts(...)` make its line:
+
+    "keys":        page(OPEN),                                        # whoever is signed in
+    "live":        page("gateway.view_endpoint"),                     # whoever may do this somewhere
+    "live_cut":    acts("gateway.cut_call", row="audit.call"),        # POST only, about one row
+    "api/v1/keys": api(get="gateway.view_apikey", post="gateway.add_apikey"),
+
+`row` is the label of the model whose key the address takes; `tests.walls.world` has one row of it in my
+area, in the other one and in none. A row that only a new page has is added there. `PUBLIC` needs nobody,
+`OPEN` needs somebody, `NEVER` is refused to everybody. Several permissions: `every(...)`, `either(...)`.
+
+Pages of the admin have no line: `admin_needs` knows what the list, the form, the deletion and the history of
+a model need. What differs (a form that is read only, a button above it) is in `ADMIN`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.contrib import admin
+
+from policies.proposals import KINDS
+from tests.walls.world import World
+
+Permits = Callable[[str], bool]
+Rule = Callable[[Permits], bool]
+
+
+def every(*perms: str) -> Rule:
+    return lambda permits: all(map(permits, perms))
+
+
+def either(*perms: str) -> Rule:
+    return lambda permits: any(map(permits, perms))
+
+
+def OPEN(permits: Permits) -> bool:
+    return True
+
+
+def NEVER(permits: Permits) -> bool:
+    return False
+
+
+def _rule(needed: str | Rule | None) -> Rule | None:
+    return every(needed) if isinstance(needed, str) else needed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """`get` and `post`: who comes in; None: there is no such method. `body` makes what is posted."""
+
+    get: Rule | None = None
+    post: Rule | None = None
+    row: str = ""  # whose key the address takes
+    about: str = ""  # what the body names, where the address takes nothing
+    args: Mapping[str, Any] | None = None  # what else the address takes
+    anywhere: bool = False  # it lists parts of a row: behind a wall the list is empty
+    public: bool = False
+    body: Callable[[World, str], Any] = lambda world, place: {}
+    query: Callable[[World, str], str] = lambda world, place: ""
+
+
+def page(get: str | Rule, *, post: str | Rule | None = None, **more: Any) -> Needs:
+    return Needs(get=_rule(get), post=_rule(post), **more)
+
+
+def acts(post: str | Rule, **more: Any) -> Needs:
+    return Needs(post=_rule(post), **more)
+
+
+def api(get: str | Rule | None = None, *, post: str | Rule | None = None, **more: Any) -> Needs:
+    return Needs(get=_rule(get), post=_rule(post), **more)
+
+
+PUBLIC: Final = Needs(get=OPEN, post=OPEN, public=True)
+SCHEMA_VERSION, POLICY_VERSION = "policies.schemaversion", "policies.policyversion"
+SEE_ALL: Final = every(
+    "gateway.view_area",
+    "gateway.view_credential",
+    "gateway.view_endpoint",
+    "gateway.view_accessrule",
+    "policies.view_schemaversion",
+    "policies.view_policyversion",
+)
+
+
+def _tries(model: str) -> Rule:
+    return either(f"policies.change_{model}", f"policies.publish_{model}")
+
+
+def _proposes(permits: Permits) -> bool:
+    return permits("policies.view_proposal") and any(map(permits, KINDS["schema.publish"].propose))
+
+
+def _enters(permits: Permits) -> bool:
+    """The admin lets in whoever finds anything there."""
+    return any(
+        permits(f"{model._meta.app_label}.{verb}_{model._meta.model_name}")
+        for model in admin.site._registry
+        for verb in ("view", "add", "change", "delete")
+    )
+
+
+def _enters_app(app: str) -> Rule:
+    return lambda permits: any(
+        permits(f"{app}.{verb}_{model._meta.model_name}")
+        for model in admin.site._registry
+        if model._meta.app_label == app
+        for verb in ("view", "add", "change", "delete")
+    )
+
+
+def _document(world: World, place: str) -> dict[str, Any]:
+    area = world.at("gateway.area", place)
+    return {
+        "postern": 1,
+        "area": {"slug": area.slug, "name": area.name} if area else {"slug": "new", "name": "New"},
+    }
+
+
+def _play(world: World, place: str) -> dict[str, Any]:
+    return {
+        "payload": "{}",
+        "form": "json",
+        "family": "json",
+        "version": str(world.at(POLICY_VERSION, place).pk),
+    }
+
+
+def _explain(world: World, place: str) -> dict[str, Any]:
+    return {"caller": "user:owner", "endpoint": world.at("gateway.endpoint", place).slug}
+
+
+PAGES: Final[Mapping[str, Needs]] = {
+    "home": page(OPEN),
+    "login": PUBLIC,
+    "logout": acts(OPEN),
+    "playground": page(
+        every("policies.view_policyversion", "policies.view_schemaversion"),
+        post=every("policies.view_policyversion", "policies.view_schemaversion"),
+    ),
+    "preview_policy": page(_tries("policyversion"), post=_tries("policyversion"), row=POLICY_VERSION),
+    "preview_schema": page(_tries("schemaversion"), post=_tries("schemaversion"), row=SCHEMA_VERSION),
+    "preview": page("policies.view_policyversion", row="audit.job"),
+    "preview_cancel": acts(_tries("policyversion"), row="audit.job"),
+    "drift": page("gateway.view_structuredfield"),
+    "drift-propose": acts(
+        every(
+            "gateway.view_structuredfield",
+            "policies.add_dataclass",
+            "policies.add_detector",
+            "policies.change_schemaversion",
+        ),
+        row="gateway.structuredfield",
+    ),
+    "drift-ignore": acts("gateway.change_structuredfield", row="gateway.structuredfield"),
+    "drift-restore": acts("gateway.change_structuredfield", row="gateway.structuredfield"),
+    "explain": page("gateway.view_accessrule", post="gateway.view_accessrule"),
+    "history": page("gateway.view_history"),
+    "roles": page(OPEN),
+    "proposals": page("policies.view_proposal"),
+    "proposal": page("policies.view_proposal", row="policies.proposal"),
+    "proposal_confirm": acts("policies.view_proposal", row="policies.proposal"),
+    "proposal_reject": acts("policies.view_proposal", row="policies.proposal"),
+    "proposal_withdraw": acts("policies.view_proposal", row="policies.proposal"),
+    "proposal_new": page(
+        _proposes,
+        post=_proposes,
+        row=SCHEMA_VERSION,
+        args={"kind": "schema.publish"},
+    ),
+    "audit:sessions": page("audit.view_call"),
+    "audit:session": page("audit.view_call", row="audit.session"),
+    "audit:calls": page("audit.view_call"),
+    "audit:call": page("audit.view_call", row="audit.call"),
+}
+"""The console and the auditors' pages. That a second person decides is the services' business: a proposal's
+page tells everybody who sees it why they may not."""
+
+_VIEW_ALL = {
+    "areas": ("gateway.view_area", "gateway.area"),
+    "endpoints": ("gateway.view_endpoint", "gateway.endpoint"),
+    "access-rules": ("gateway.view_accessrule", "gateway.accessrule"),
+    "schemas": ("policies.view_schema", "policies.schema"),
+    "policies": ("policies.view_policy", "policies.policy"),
+}
+API: Final[Mapping[str, Needs]] = {
+    "api/v1/openapi.json": api(OPEN),
+    **{f"api/v1/{name}": api(perm) for name, (perm, _) in _VIEW_ALL.items()},
+    **{f"api/v1/{name}/<uuid:pk>": api(perm, row=row) for name, (perm, row) in _VIEW_ALL.items()},
+    "api/v1/schemas/<uuid:pk>/versions": api(
+        "policies.view_schemaversion", row="policies.schema", anywhere=True
+    ),
+    "api/v1/policies/<uuid:pk>/versions": api(
+        "policies.view_policyversion", row="policies.policy", anywhere=True
+    ),
+    "api/v1/schema-versions/<uuid:pk>": api("policies.view_schemaversion", row=SCHEMA_VERSION),
+    "api/v1/schema-versions/<uuid:pk>/publish": api(
+        post="policies.publish_schemaversion", row=SCHEMA_VERSION
+    ),
+    "api/v1/schema-versions/<uuid:pk>/rollback": api(
+        post="policies.publish_schemaversion", row="retired_schema"
+    ),
+    "api/v1/policy-versions/<uuid:pk>": api("policies.view_policyversion", row=POLICY_VERSION),
+    "api/v1/policy-versions/<uuid:pk>/publish": api(
+        post="policies.publish_policyversion", row=POLICY_VERSION
+    ),
+    "api/v1/policy-versions/<uuid:pk>/rollback": api(
+        post="policies.publish_policyversion", row="retired_policy"
+    ),
+    "api/v1/playground": api(
+        post=every("policies.view_policyversion", "policies.view_schemaversion"),
+        about=POLICY_VERSION,
+        body=_play,
+    ),
+    "api/v1/explain": api(post="gateway.view_accessrule", about="gateway.endpoint", body=_explain),
+    "api/v1/policy/plan": api(post=SEE_ALL, about="gateway.area", body=_document),
+    "api/v1/policy/apply": api(post=SEE_ALL, about="gateway.area", body=_document),
+    "api/v1/policy/export": api(
+        SEE_ALL,
+        about="gateway.area",
+        query=lambda world, place: f"?area={world.at('gateway.area', place).slug}",
+    ),
+}
+"""Methods are compared with the description that the API gives of itself."""
+
+EXEMPT: Final = {
+    "api/v1/": "every other path of the API: 404",
+    "admin:": "the old address of a form, and every other path of the admin: redirects and 404",
+    "admin:view_on_site": "no model has an address of its own: 404",
+    "admin:autocomplete": "`test_choices` asks it",
+}
+
+_CLOSED_FORM = Needs(get=NEVER, post=NEVER)
+
+
+def _draft_of(world: World, place: str) -> str:
+    return f"?version={world.at(SCHEMA_VERSION, place).pk}"
+
+
+ADMIN: Final[Mapping[str, Needs]] = {
+    "admin:index": page(_enters, post=_enters),
+    "admin:login": Needs(get=NEVER, post=NEVER, public=True),  # sends everybody on to the console's own
+    "admin:logout": acts(_enters),
+    "admin:password_change": page(_enters, post=_enters),
+    "admin:password_change_done": page(_enters),
+    "admin:jsi18n": page(_enters),
+    "admin:app_list": page(
+        _enters_app("gateway"), post=_enters_app("gateway"), args={"app_label": "gateway"}
+    ),
+    "admin:auth_user_password_change": page(
+        "gateway.change_user", post="gateway.change_user", row="gateway.user"
+    ),
+    **{
+        f"admin:policies_{model}_{tool}": acts(perm, row=row)
+        for model in ("schemaversion", "policyversion")
+        for tool, perm, row in (
+            ("publish", f"policies.publish_{model}", f"policies.{model}"),
+            ("clone", f"policies.change_{model}", f"policies.{model}"),
+            ("rollback", f"policies.publish_{model}", f"retired_{model.removesuffix('version')}"),
+        )
+    },
+    **{
+        f"admin:policies_{model}_{look}": page(
+            f"policies.view_{model}", post=f"policies.view_{model}", row=f"policies.{model}"
+        )
+        for model, look in (
+            ("schemaversion", "compare"),
+            ("policyversion", "compare"),
+            ("schemaversion", "examples"),
+        )
+    },
+    "admin:gateway_apikey_revoke": acts("gateway.change_apikey", row="gateway.apikey"),
+    "admin:gateway_lock_lift": acts("gateway.change_lock", row="gateway.lock"),
+    # --- forms that say less than their permissions
+    "admin:policies_schemaversion_add": _CLOSED_FORM,
+    "admin:policies_policyversion_add": _CLOSED_FORM,
+    "admin:policies_dataclass_add": page(
+        "policies.add_dataclass", post="policies.add_dataclass", about=SCHEMA_VERSION, query=_draft_of
+    ),
+    "admin:gateway_apikey_change": page("gateway.view_apikey", post=NEVER, row="gateway.apikey"),
+    "admin:gateway_apikey_delete": page(NEVER, post=NEVER, row="gateway.apikey"),
+    "admin:gateway_lock_change": page("gateway.view_lock", post=NEVER, row="gateway.lock"),
+    "admin:gateway_lock_delete": page(NEVER, post=NEVER, row="gateway.lock"),
+    "admin:gateway_rolegrant_change": page("gateway.view_rolegrant", post=NEVER, row="gateway.rolegrant"),
+    "admin:gateway_user_delete": page(NEVER, post=NEVER, row="gateway.user"),
+    "admin:approvals_approval_add": _CLOSED_FORM,
+    "admin:approvals_approval_change": page("approvals.view_approval", post=NEVER, row="approvals.approval"),
+    "admin:approvals_approval_delete": page(NEVER, post=NEVER, row="approvals.approval"),
+}
+
+
+def admin_needs(model: Any) -> dict[str, Needs]:
+    """The five pages that every model of the admin has."""
+    meta = model._meta
+    base, app, label = f"admin:{meta.app_label}_{meta.model_name}", meta.app_label, meta.label_lower
+    view, add, change, delete = (
+        f"{app}.{verb}_{meta.model_name}" for verb in ("view", "add", "change", "delete")
+    )
+    return {
+        f"{base}_changelist": page(view, post=view),
+        f"{base}_add": page(add, post=add),
+        f"{base}_change": page(view, post=change, row=label),
+        f"{base}_delete": page(delete, post=delete, row=label),
+        f"{base}_history": page(view, post=view, row=label),
+    }
+
+
+def table() -> dict[str, Needs]:
+    made: dict[str, Needs] = {}
+    for model in admin.site._registry:
+        made |= admin_needs(model)
+    return made | {**ADMIN, **PAGES, **API}

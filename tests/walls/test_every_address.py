@@ -1,0 +1,206 @@
+"""Every role × area × address × method: allowed exactly where the matrix of roles says, and nobody reads
+across a wall. The addresses come from the URL configuration, the API's operations from its own description,
+what each needs from `tests.walls.table`: read there how to add one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.cache import cache
+from django.db import connection, transaction
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from gateway.api.openapi import description
+from gateway.identity.authz import ROLES, role_permissions
+from gateway.identity.reach import PLACES as WAYS
+from tests.shell.test_front import house
+from tests.walls.table import EXEMPT, Needs, table
+from tests.walls.world import CANARY, MINE, NONE, OTHER, World
+
+PERSONS = [f"{role} {where}" for role in ROLES for where in (MINE, "everywhere")] + ["nobody"]
+
+
+@pytest.fixture
+def world(db: None, caplog: pytest.LogCaptureFixture) -> World:
+    caplog.set_level(logging.CRITICAL, logger="django.request")  # thousands of refusals
+    return World()
+
+
+def addresses() -> dict[str, str]:
+    """Every address by its name, or by its route where it has none."""
+    found: dict[str, str] = {}
+
+    def walk(resolver: URLResolver, space: str, before: str) -> None:
+        for pattern in resolver.url_patterns:
+            route = before + str(pattern.pattern)
+            if isinstance(pattern, URLPattern):
+                found[space + (pattern.name or "") or route] = route
+            else:
+                walk(pattern, f"{space}{pattern.namespace}:" if pattern.namespace else space, route)
+
+    walk(get_resolver(), "", "")
+    return found
+
+
+def test_every_address_has_its_line_in_the_table() -> None:
+    listed, there = {*table(), *EXEMPT}, {*addresses()}
+    assert there - listed == set(), "say in tests/walls/table.py what these need"
+    assert listed - there == set(), "these are in tests/walls/table.py and nowhere else"
+
+
+def test_every_operation_of_the_api_has_its_method_in_the_table() -> None:
+    described = {
+        (re.sub(r"\{id\}|\{pk\}|\{(\w+)\}", "<uuid:pk>", path).lstrip("/"), method)
+        for path, methods in description()["paths"].items()
+        for method in methods
+    }
+    lines = {
+        (route, method)
+        for route, needs in table().items()
+        if route.startswith("api/v1/") and route != "api/v1/openapi.json"
+        for method in ("get", "post")
+        if getattr(needs, method) is not None
+    }
+    assert described == lines
+
+
+def test_the_front_serves_no_websocket() -> None:
+    """Once it does, its consumers get lines of their own here."""
+    sent: list[str] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message["type"])
+
+    for path in ("/", "/proxy/chat/v1/realtime", "/audit/live/"):
+        asyncio.run(house()({"type": "websocket", "path": path}, receive, send))
+    assert sent == ["websocket.close"] * 3
+
+
+@pytest.mark.parametrize("name", PERSONS)
+def test_a_person_comes_in_exactly_where_their_role_says(world: World, name: str) -> None:
+    cache.clear()  # how often somebody asks is another test's
+    client = Client(raise_request_exception=True)
+    client.force_login(world.people[name])
+    wrong = list(judged(world, client, name))
+    assert wrong == []
+
+
+def test_a_stranger_comes_in_nowhere(world: World) -> None:
+    client = Client()
+    wrong = []
+    for route, needs, place, method, url in asked(world):
+        if needs.public:
+            continue
+        answer = ask(client, method, url, needs.body(world, place), route)
+        if came_in(answer):
+            wrong.append(f"{method} {url}: {answer.status_code}")
+    assert wrong == []
+
+
+def judged(world: World, client: Client, name: str) -> Iterator[str]:
+    for route, needs, place, method, url in asked(world):
+        if needs.public or (name.endswith("everywhere") and place == OTHER):
+            continue
+        if route in ("logout", "admin:logout"):
+            continue  # it would end this test's session
+        rule = needs.get if method == "GET" else needs.post
+        assert rule is not None
+        where = "" if needs.anywhere else place
+        expected = rule(partial(permits, name, where))
+        answer = ask(client, method, url, needs.body(world, place), route)
+        if came_in(answer) is not expected or answer.status_code in (405, 500):
+            told = f"{answer.status_code}, not {'in' if expected else 'out'}"
+            yield f"{method} {url} ({place or 'no row'}): {told}"
+        if name.endswith(MINE) and CANARY in shown(answer) and CANARY not in url:
+            yield f"{method} {url}: shows the other area"
+
+
+def shown(answer: Any) -> str:
+    return "" if answer.streaming else answer.content.decode().lower()
+
+
+def asked(world: World) -> Iterator[tuple[str, Needs, str, str, str]]:
+    """(name, needs, place of the row or nothing, method, URL) of everything there is to ask."""
+    routes = addresses()
+    for name, needs in table().items():
+        label = needs.row or needs.about
+        for place in world.places(label) if label else [""]:
+            url = address(world, name, routes[name], needs, place) + needs.query(world, place)
+            for method in ("GET", "POST"):
+                if getattr(needs, method.lower()) is not None:
+                    yield name, needs, place, method, url
+
+
+def address(world: World, name: str, route: str, needs: Needs, place: str) -> str:
+    key = str(world.at(needs.row, place).pk) if needs.row else ""
+    if name.startswith("api/"):
+        return "/" + re.sub(r"<[^>]+>", key, route)
+    args = dict(needs.args or {})
+    taken = set(re.findall(r"<(?:\w+:)?(\w+)>", route)) - set(args)
+    return reverse(name, kwargs=args | dict.fromkeys(taken, key))
+
+
+def ask(client: Client, method: str, url: str, body: Any, route: str) -> Any:
+    """A POST is taken back, whatever it did."""
+    if method == "GET":
+        return client.get(url)
+    mark = transaction.savepoint()
+    try:
+        kind = {"content_type": "application/json"} if route.startswith("api/") else {}
+        return client.post(url, body, **kind)
+    finally:
+        connection.needs_rollback = False
+        transaction.savepoint_rollback(mark)
+
+
+def came_in(answer: Any) -> bool:
+    """Whether the answer is more than a refusal; the admin's own for what does not exist is a redirect."""
+    if answer.status_code in (401, 403, 404):
+        return False
+    target = answer.headers.get("Location", "")
+    return not (target == "/admin/" or target.startswith(("/login/", "/admin/login/")))
+
+
+def permits(name: str, place: str, perm: str) -> bool:
+    """What the matrix says. Written anew here: the code under test is not asked."""
+    role, _, where = name.partition(" ")
+    if not where or perm not in role_permissions(role):
+        return False
+    if where == "everywhere":
+        return True
+    return in_areas(perm) and place in ("", MINE)
+
+
+def in_areas(perm: str) -> bool:
+    """Whether rows of this permission's model lie in areas at all."""
+    if perm in ("gateway.add_area", "gateway.delete_area"):
+        return False
+    app, _, codename = perm.partition(".")
+    models = {
+        f"{codename.partition('_')[0]}_{m._meta.model_name}": m for m in apps.get_app_config(app).get_models()
+    }
+    model = models.get(codename)
+    if model is None:
+        return True  # publish, confirm, history: acts of their own
+    label = model._meta.label_lower
+    return label in WAYS or label in ("audit.call", "audit.session", "approvals.approval")
+
+
+def test_a_row_of_no_area_is_there_to_be_asked_about(world: World) -> None:
+    assert {place for label in ("gateway.lock", "gateway.apikey") for place in world.places(label)} == {
+        MINE,
+        OTHER,
+        NONE,
+    }

@@ -1,0 +1,238 @@
+"""One world for the walls: the same things in area `ward` (mine), in area `kanari` (the other) and in none.
+
+Everything of the other area has the canary in its name, so that a page that shows any of it is found out.
+A new model or page adds its rows to `_area` or `_nowhere` under the model's label.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+from django.contrib.auth.models import Group
+from django.utils import timezone
+
+from approvals.models import Approval
+from audit import ids
+from audit.models import Call, Job, Session
+from gateway.credentials.secret import Secret
+from gateway.credentials.services import credential_set
+from gateway.identity.authz import ROLES, role_grant
+from gateway.identity.keys import api_key_create
+from gateway.models import (
+    AccessRule,
+    Area,
+    Credential,
+    Endpoint,
+    Identity,
+    Issuer,
+    Lock,
+    RoleGrant,
+    ServiceAccount,
+    StructuredField,
+    User,
+)
+from policies import proposals, services
+from policies.models import DataClass, Detector, DetectorKind, Policy, Proposal, Rule, Schema
+from tests.gateway import world as house
+
+CANARY: Final = "kanari"
+MINE, OTHER, NONE = "mine", "other", "none"
+PLACES: Final = (MINE, OTHER, NONE)
+
+
+class World:
+    """`rows[label][place]`: one row of each model in each place where it can lie."""
+
+    def __init__(self) -> None:
+        self.rows: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+        self.ada = house.admin()
+        self.owner = house.person("owner")
+        for place, slug in ((MINE, "ward"), (OTHER, CANARY)):
+            self._area(place, slug)
+        self._nowhere()
+        self.people = dict(self._people())
+
+    def at(self, label: str, place: str) -> Any:
+        return self.rows[label].get(place)
+
+    def places(self, label: str) -> list[str]:
+        return [place for place in PLACES if place in self.rows[label]]
+
+    def _keep(self, place: str, *rows: Any, **named: Any) -> None:
+        for row in rows:
+            self.rows[row._meta.label_lower][place] = row
+        for name, row in named.items():
+            self.rows[name][place] = row
+
+    def _area(self, place: str, slug: str) -> None:
+        area = Area.objects.create(slug=slug, name=f"The {slug}")
+        schema, policy = self._schema(place, area), self._policy(place, area)
+        credential = Credential.objects.create(area=area, name=f"{slug} key", origin=house.ORIGIN)
+        credential_set(credential=credential, secret=Secret("sk-not-a-secret"), by=None)
+        endpoint = Endpoint.objects.create(
+            area=area, slug=f"{slug}-chat", name=f"{slug} chat", origin=house.ORIGIN, credential=credential
+        )
+        callers = Group.objects.get_or_create(name="callers")[0]
+        rule = AccessRule.objects.create(group=callers, endpoint=endpoint, policy=policy, note=slug)
+        account = ServiceAccount.objects.create(
+            area=area, name=f"{slug}-robot", description=slug, owner=self.owner
+        )
+        until = timezone.now() + timedelta(days=5)
+        key, _ = api_key_create(name=f"{slug} batch", service_account=account, expires_at=until, by=None)
+        lock = Lock.objects.create(endpoint=endpoint, reason=f"{slug} is down")
+        now = timezone.now()
+        field = StructuredField.objects.create(
+            endpoint=endpoint, path=f"{slug}.note", shape="text", calls=3, first_seen=now, last_seen=now
+        )
+        grant = role_grant(
+            group=Group.objects.create(name=f"{place} staff"), role="reviewer", by=None, area=area
+        )
+        self._keep(place, area, schema, policy, credential, endpoint, rule, account, key, lock, field, grant)
+        self._record(place, slug)
+
+    def _schema(self, place: str, area: Area) -> Schema:
+        slug = area.slug
+        draft = services.schema_create(area_id=area.pk, slug=f"{slug}-schema", name=f"{slug} schema", by=None)
+        row = DataClass.objects.create(version=draft, slug="BADGE", name=f"{slug} badge", level=2)
+        Detector.objects.create(data_class=row, kind=DetectorKind.REGEX, value=r"\bB-[0-9]{6}\b")
+        first = services.schema_version_publish(version=draft, by=None)
+        again = services.schema_version_clone_to_draft(version=first, by=None)
+        second = services.schema_version_publish(version=again, by=None)
+        draft = services.schema_version_clone_to_draft(version=second, by=None)
+        first.refresh_from_db()
+        self._keep(place, draft, draft.classes.get(), retired_schema=first)
+        return draft.schema
+
+    def _policy(self, place: str, area: Area) -> Policy:
+        slug, schema = area.slug, Schema.objects.get(area=area)
+        draft = services.policy_create(
+            area_id=area.pk, slug=f"{slug}-policy", name=f"{slug} policy", schema=schema, by=None
+        )
+        Rule.objects.create(
+            version=draft, name=f"{slug} rule", matcher="class", value="BADGE", transform="label"
+        )
+        first = services.policy_version_publish(version=draft, by=None)
+        again = services.policy_version_clone_to_draft(version=first, by=None)
+        second = services.policy_version_publish(version=again, by=None)
+        draft = services.policy_version_clone_to_draft(version=second, by=None)
+        first.refresh_from_db()
+        self._keep(place, draft, retired_policy=first)
+        return draft.policy
+
+    def _record(self, place: str, slug: str) -> None:
+        now, version = timezone.now(), self.at("policies.policyversion", place)
+        session = Session.objects.create(
+            key=uuid4().bytes * 2,
+            thread=bytes(32),
+            hinted=False,
+            started_at=now,
+            subject=f"local:{slug or 'unknown'}",
+            name=slug or "nobody we know",
+            kind="person",
+            area=slug,
+            endpoint=f"{slug}-chat",
+        )
+        call = _call(session, slug)
+        endpoint = self.at("gateway.endpoint", place)
+        self._keep(place, session, call)
+        if not slug:
+            return
+        approval = Approval.objects.create(
+            epoch=1,
+            call_id=call.pk,
+            request_hmac=uuid4().bytes * 2,
+            sent_digest=bytes(32),
+            requester_id=self.owner.pk,
+            requester_kind="person",
+            requester_name=f"{slug} caller",
+            area=slug,
+            endpoint_id=endpoint.pk if endpoint else uuid4(),
+            endpoint=f"{slug}-chat",
+            access_rule_id=uuid4(),
+            policy_version_id=uuid4(),
+            schema_version_id=uuid4(),
+            created_at=now,
+            expires_at=now + timedelta(hours=1),
+        )
+        draft = self.at("policies.schemaversion", place)
+        proposal = proposals.propose(
+            kind="schema.publish", target_id=draft.pk, payload={}, by=self.ada, reason=f"for {slug}"
+        )
+        options = {
+            "of": "policy",
+            "version": str(version.pk),
+            "schema_version": str(draft.pk),
+            "label": str(version),
+            "schema_label": slug,
+            "calls": 10,
+            "days": None,
+        }
+        job = Job.objects.create(
+            kind="preview",
+            options=options,
+            result={"tally": {}, "ended": "done"},
+            asked_by="local:ada",
+            created_at=now,
+            due_at=now,
+            finished_at=now,
+            state="done",
+        )
+        self._keep(place, approval, proposal, job)
+
+    def _nowhere(self) -> None:
+        key, _ = house.key_of(self.owner)
+        issuer = Issuer.objects.create(name="Okta", issuer="https://okta.example.com")
+        identity = Identity.objects.create(user=self.owner, issuer=issuer.issuer, subject="1")
+        lock = Lock.objects.create(user=self.owner, reason="left")
+        group = Group.objects.create(name="a group")
+        grant = RoleGrant.objects.create(group=group, role="reviewer")
+        proposal = Proposal.objects.create(
+            kind="schema.publish",
+            target_id=uuid4(),
+            target="the deployment",
+            basis="0" * 64,
+            reason="because",
+            proposed_by=self.ada,
+        )
+        self._keep(NONE, self.owner, group, key, issuer, identity, lock, grant, proposal)
+        self._record(NONE, "")
+
+    def _people(self) -> Mapping[str, User]:
+        """Each role in my area, each role everywhere, and carol, who holds none."""
+        found = {"nobody": house.person("carol")}
+        for role in ROLES:
+            for where, area in ((MINE, self.at("gateway.area", MINE)), ("everywhere", None)):
+                group = Group.objects.create(name=f"{role} {where}")
+                role_grant(group=group, role=role, by=None, area=area)
+                found[f"{role} {where}"] = house.person(f"{role}-{where}", group=group.name)
+        return found
+
+
+def _call(session: Session, slug: str) -> Call:
+    number = ids.new()
+    call = Call(
+        id=number,
+        started_at=ids.time_of(number),
+        instance_id=uuid4(),
+        stream_id=uuid4(),
+        session_id=session.pk,
+        name=f"{slug} caller",
+        area=slug,
+        endpoint=f"{slug}-chat",
+        action="masked",
+        groups=[],
+        reasons=[],
+        rules=[],
+        counts={f"{slug.upper()}_ID": 1},
+        streaming=False,
+        request_hmac=b"",
+        sent_digest=b"\x01" * 32,
+        request_size=10,
+        model=f"{slug}-model",
+    )
+    call.save(force_insert=True)
+    return call
