@@ -16,13 +16,15 @@ from audit.models import Entry
 from gateway.areas import area_save
 from gateway.identity.authz import OwnGroup, role_grant
 from gateway.identity.beyond import beyond
+from gateway.identity.keys import api_key_create
 from gateway.models import AccessRule, ApiKey, Area, Deployment, ServiceAccount, User
+from gateway.services import lock_lift
 from policies import proposals
 from policies.content import packed
 from policies.grants import NeedsSecondPerson
 from policies.models import Schema
 from policies.proposals import NotAllowed
-from tests.walls.world import CANARY, MINE, OTHER, World
+from tests.walls.world import CANARY, MINE, NONE, OTHER, World
 
 pytestmark = pytest.mark.django_db
 ADMIN, EDITOR = f"admin {MINE}", f"policy_editor {MINE}"
@@ -286,3 +288,20 @@ def test_the_timeline_of_an_area_ends_at_its_wall(world: World) -> None:
     there = Schema.objects.get(area__slug=CANARY)
     narrowed = client.get("/history/", {"kind": "schema", "object": str(there.pk)}).content.decode()
     assert CANARY not in narrowed
+
+
+def test_a_programs_roles_end_at_the_wall_too(world: World) -> None:
+    account = world.at("gateway.serviceaccount", MINE)
+    lock_lift(lock=world.at("gateway.lock", NONE), by=None)  # on its owner
+    account.groups.add(Group.objects.get(name=ADMIN))
+    until = timezone.now() + timedelta(days=1)
+    _, secret = api_key_create(name="ci", service_account=account, expires_at=until, by=None)
+    client = Client(headers={"Authorization": f"Bearer {secret.reveal()}"})
+    for kind in ("areas", "endpoints", "access-rules", "schemas", "policies"):
+        answer = client.get(f"/api/v1/{kind}")
+        assert answer.status_code == 200 and CANARY not in answer.content.decode()
+        assert len(answer.json()["results"]) == 1
+    there = world.at("gateway.endpoint", OTHER)
+    assert client.get(f"/api/v1/endpoints/{there.pk}").status_code == 404
+    assert client.get("/api/v1/policy/export", {"area": CANARY}).status_code == 404
+    assert client.get("/api/v1/policy/export").json()["area"]["slug"] == "ward"
