@@ -48,6 +48,9 @@ ACTS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Act -> names of addresses, or routes of those without a name. Approving and revealing join them here."""
 
+TO_COME: Final = frozenset(name for act in ("roles", "issuers") for name in ACTS[act])
+"""Addresses that may not be there yet."""
+
 _WANTED: Final = frozenset(name for names in ACTS.values() for name in names)
 
 
