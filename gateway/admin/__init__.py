@@ -1,5 +1,27 @@
 """The gateway's admin, one file per concept; importing this package registers it."""
 
-from gateway.admin import access_rule, api_key, area, credential, endpoint, lock, service_account, user
+from gateway.admin import (
+    access_rule,
+    api_key,
+    area,
+    credential,
+    endpoint,
+    identity,
+    lock,
+    service_account,
+    sign_in,
+    user,
+)
 
-__all__ = ["access_rule", "api_key", "area", "credential", "endpoint", "lock", "service_account", "user"]
+__all__ = [
+    "access_rule",
+    "api_key",
+    "area",
+    "credential",
+    "endpoint",
+    "identity",
+    "lock",
+    "service_account",
+    "sign_in",
+    "user",
+]

@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from gateway.admin.person import person
 from gateway.admin.proposing import warn_of_rules
 from gateway.identity.membership import group_delete, membership_set, permissions_set
+from gateway.identity.sessions import sign_in_end_all
 from gateway.models import Identity, User
 from policies.admin.base import NotedAdmin, TabularInline, actor, badge
 
@@ -27,9 +28,16 @@ ESCALATION = ("is_superuser", "user_permissions")
 
 
 class IdentitiesInline(TabularInline[Identity, User]):
+    """To read: whose an identity is changes on its own page, by a service that looks twice."""
+
     model = Identity
-    fields = ("issuer", "subject")
+    fields = readonly_fields = ("issuer", "subject", "name")
     extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(User)
@@ -68,6 +76,12 @@ class UserAdmin(NotedAdmin[User], UserBase):
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """The record names people by id: they are made inactive, not deleted."""
         return False
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Whoever is made inactive is out at once; the sign-ins say so."""
+        super().save_model(request, obj, form, change)
+        if change and not obj.is_active and "is_active" in form.changed_data:
+            sign_in_end_all(user=obj, because="deactivated", by=person(request))
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Through the services that keep who came and went, and who was given what."""

@@ -59,6 +59,7 @@ _SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
             "User": "People who log in or call",
             "Group": "Who shares access",
             "Identity": "Links to an identity provider",
+            "SignIn": "Who is signed in, and from where",
             "ServiceAccount": "Programs, each with an owner",
             "ApiKey": "Keys for the data path, shown once",
             "Lock": "Stop a person, program, endpoint or area now",

@@ -37,7 +37,8 @@ ACTS: Final[Mapping[str, tuple[str, ...]]] = {
         "admin:gateway_rolegrant_add",
         "admin:gateway_rolegrant_change",
         "admin:gateway_rolegrant_delete",
-        "admin:gateway_identity_link",
+        "admin:gateway_identity_add",
+        "admin:gateway_identity_change",
     ),
     "issuers": (
         "admin:gateway_issuer_add",
