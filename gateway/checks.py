@@ -114,3 +114,19 @@ def keys_are_private(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
         hint = f"chmod 700 {directory}"
         return [Error("AUDIT_KEY_DIR can be read by other users.", hint=hint, id="gateway.E006")]
     return []
+
+
+@register(TAG, deploy=True)
+def people_can_sign_in(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """In the shape that is meant: a provider vouches for people, passwords are for one machine."""
+    found: list[CheckMessage] = []
+    if settings.OIDC_ISSUER and not settings.OIDC_CLIENT_ID:
+        hint = "Set OIDC_CLIENT_ID to the name that the provider gave this client."
+        found.append(Error("OIDC_ISSUER is set without a client.", hint=hint, id="gateway.E020"))
+    if settings.OIDC_ISSUER.startswith("http:") and not settings.PLAIN_HTTP:
+        hint = "Use an issuer that begins with https://."
+        found.append(Error("OIDC_ISSUER is not reached over TLS.", hint=hint, id="gateway.E021"))
+    if not settings.OIDC_ISSUER and not settings.LOCAL_SIGN_IN:
+        hint = "Set OIDC_ISSUER and OIDC_CLIENT_ID, or LOCAL_SIGN_IN=1 if passwords are what you want."
+        found.append(Warning("Nobody can sign in to the console.", hint=hint, id="gateway.W020"))
+    return found

@@ -131,7 +131,10 @@ OIDC_CLIENT_ID = env.text("OIDC_CLIENT_ID")
 OIDC_CLIENT_SECRET = Secret(env.secret("OIDC_CLIENT_SECRET"))
 OIDC_SCOPES = env.text("OIDC_SCOPES", "openid profile email")
 OIDC_REQUIRED_CLAIMS = env.pairs("OIDC_REQUIRED_CLAIMS")
-LOCAL_SIGN_IN = env.flag("LOCAL_SIGN_IN", default=not OIDC_ISSUER)
+LOCAL_SIGN_IN = env.flag(
+    "LOCAL_SIGN_IN",
+    default=not OIDC_ISSUER and set(ALLOWED_HOSTS) <= {"localhost", "127.0.0.1", "[::1]", "::1"},
+)
 STEP_UP_SECONDS = env.integer("STEP_UP_SECONDS", 0)
 STEP_UP_ACR = env.text("STEP_UP_ACR")
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.ScryptPasswordHasher"]

@@ -8,10 +8,12 @@ from gateway.admin import (
     deployment,
     directory,
     endpoint,
+    identity,
     issuer,
     lock,
     role_grant,
     service_account,
+    sign_in,
     user,
 )
 
@@ -23,9 +25,11 @@ __all__ = [
     "deployment",
     "directory",
     "endpoint",
+    "identity",
     "issuer",
     "lock",
     "role_grant",
     "service_account",
+    "sign_in",
     "user",
 ]

@@ -33,6 +33,7 @@ from gateway.identity.membership import (
     permissions_set,
     refuse_kept,
 )
+from gateway.identity.sessions import sign_in_end_all
 from gateway.models import Identity, User
 from policies.admin.base import NotedAdmin, TabularInline, actor, badge
 
@@ -66,9 +67,16 @@ class PersonForm(KeepingForm, ChangeBase):
 
 
 class IdentitiesInline(TabularInline[Identity, User]):
+    """To read: whose an identity is changes on its own page, by a service that looks twice."""
+
     model = Identity
-    fields = ("issuer", "subject")
+    fields = readonly_fields = ("issuer", "subject", "name")
     extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(User)
@@ -138,13 +146,15 @@ class UserAdmin(NotedAdmin[User], UserBase):
         return False
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """Of somebody whom a directory keeps only what was changed here: the rest may have been pushed
-        since the page was asked for."""
-        if not (change and hasattr(obj, "directory")):
-            return super().save_model(request, obj, form, change)
-        columns = {field.name for field in obj._meta.concrete_fields}
-        obj.save(update_fields=columns & set(form.changed_data))
-        return None
+        """Whoever is made inactive is out at once. Of somebody whom a directory keeps only what was changed
+        here is stored: the rest may have been pushed since the page was asked for."""
+        if change and hasattr(obj, "directory"):
+            columns = {field.name for field in obj._meta.concrete_fields}
+            obj.save(update_fields=columns & set(form.changed_data))
+        else:
+            super().save_model(request, obj, form, change)
+        if change and not obj.is_active and "is_active" in form.changed_data:
+            sign_in_end_all(user=obj, because="deactivated", by=person(request))
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Through the services that keep who came and went, and who was given what."""

@@ -60,6 +60,7 @@ _SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
             "Group": "Who shares access",
             "RoleGrant": "Which group holds which role, and where",
             "Identity": "Links to an identity provider",
+            "SignIn": "Who is signed in, and from where",
             "DirectoryToken": "Companies' directories that push people and groups",
             "DirectoryUser": "People whom a directory keeps",
             "DirectoryGroup": "Groups whose members a directory keeps",

@@ -98,6 +98,8 @@ def _returned(request: HttpRequest) -> HttpResponse:
     state = request.GET.get("state", "")
     states: dict[str, dict[str, Any]] = request.session.get(STATES) or {}
     waiting = states.pop(state, None)
+    if waiting is None:
+        _check_error(request)  # some leave the state out of a no; it changes nothing here
     if waiting is None or time.time() - waiting["added_on"] > PATIENCE:
         raise SignInFailed("state", "unknown" if waiting is None else "late")
     request.session[STATES] = states
@@ -120,6 +122,10 @@ def _check_answer(request: HttpRequest, found: Provider) -> None:
     said = request.GET.get("iss")
     if (said is not None or found.names_itself) and said != found.row.issuer:
         raise SignInFailed("state", "other_issuer")
+    _check_error(request)
+
+
+def _check_error(request: HttpRequest) -> None:
     error = request.GET.get("error")
     if error is not None:
         code = "refused" if error in REFUSED else "away" if error in AWAY else "provider"

@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from audit.events import NOBODY, event
 from audit.records import Who
-from gateway.models import Lock, SignIn, SignInMethod, User
+from gateway.models import Lock, SeenToken, SignIn, SignInMethod, User
 from gateway.models.lock import lock_in_force
 from policies.journal import who
 
@@ -125,6 +125,7 @@ def sign_ins_sweep(*, now: datetime) -> int:
     over = SignIn.objects.filter(ended_at=None, expires_at__lte=now)
     closed = over.update(ended_at=now, ended_because="expired")
     SignIn.objects.filter(ended_at__lte=now - KEPT).delete()
+    SeenToken.objects.filter(expires_at__lt=now - timedelta(hours=1)).delete()
     return closed
 
 

@@ -37,7 +37,8 @@ ACTS: Final[Mapping[str, tuple[str, ...]]] = {
         "admin:gateway_rolegrant_add",
         "admin:gateway_rolegrant_change",
         "admin:gateway_rolegrant_delete",
-        "admin:gateway_identity_link",
+        "admin:gateway_identity_add",
+        "admin:gateway_identity_change",
     ),
     "issuers": (
         "admin:gateway_issuer_add",
@@ -47,6 +48,9 @@ ACTS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 """Act -> names of addresses, or routes of those without a name. Approving and revealing join them here."""
+
+TO_COME: Final = frozenset(name for act in ("roles", "issuers") for name in ACTS[act])
+"""Addresses that may not be there yet."""
 
 _WANTED: Final = frozenset(name for names in ACTS.values() for name in names)
 

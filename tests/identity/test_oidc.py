@@ -337,3 +337,38 @@ def test_an_evil_logout_token_ends_nothing(okta: Provider) -> None:
     assert back_channel(logout_token(aud="other")) == 400
     assert Client().get("/oidc/backchannel-logout").status_code == 405
     assert is_in(here)
+
+
+def test_a_proof_is_fetched_from_the_provider_again(okta: Provider, settings: Any) -> None:
+    settings.STEP_UP_SECONDS, settings.STEP_UP_ACR = 900, "mfa"
+    client = Client()
+    assert okta.begin(client)["max_age"] == str(settings.SESSION_COOKIE_AGE)
+    okta.sign_in(client)
+    assert f"{ISSUER}" not in client.get("/step-up/?next=/account/").content.decode()
+    sent = okta.begin(client, "?again=1&next=/account/")
+    assert (sent["prompt"], sent["max_age"], sent["acr_values"]) == ("login", "900", "mfa")
+    for said in ({"acr": "pwd"}, {"acr": "mfa", "auth_time": int(time.time()) - 3600}, {"auth_time": ...}):
+        okta.said = said
+        answer = okta.sign_in(client, "?again=1&next=/account/")
+        assert "That proof is not enough" in answer.content.decode() and is_in(client)
+    okta.said = {"acr": "mfa"}
+    assert okta.sign_in(client, "?again=1&next=/account/")["location"] == "/account/"
+    row = SignIn.objects.get()
+    assert row.acr == "mfa" and len(events("signin.renewed")) == 1
+
+
+def test_confirming_as_somebody_else_changes_nothing(okta: Provider, settings: Any) -> None:
+    settings.STEP_UP_SECONDS = 900
+    client = Client()
+    okta.sign_in(client)
+    okta.said = {"sub": "00u2"}
+    answer = okta.sign_in(client, "?again=1")
+    assert "That was somebody else" in answer.content.decode()
+    assert SignIn.objects.get().subject == "00u1" and is_in(client)
+
+
+def test_a_provider_that_does_not_say_when_proves_nothing_fresh(okta: Provider, settings: Any) -> None:
+    settings.STEP_UP_SECONDS = 900
+    okta.said = {"auth_time": ...}
+    okta.sign_in(Client())
+    assert SignIn.objects.get().authenticated_at.year == 1970

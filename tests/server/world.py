@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,10 +71,12 @@ class World:
 
 
 @contextmanager
-def running_world(root: Path, *, upstream_url: str = "") -> Iterator[World]:
-    """Start `manage.py demo` under `root` and stop it afterwards."""
+def running_world(
+    root: Path, *, upstream_url: str = "", more: Mapping[str, str] | None = None
+) -> Iterator[World]:
+    """Start `manage.py demo` under `root` and stop it afterwards; `more` are settings beside its own."""
     with fresh_database() as database_url:
-        env = {**os.environ, "DATA_DIR": str(root), "DATABASE_URL": database_url}
+        env = {**os.environ, **(more or {}), "DATA_DIR": str(root), "DATABASE_URL": database_url}
         argv = [sys.executable, "manage.py", "demo", "--port", str(free_port())]
         argv += ["--upstream-url", upstream_url] if upstream_url else []
         output = root / "output.txt"
