@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth import logout
+from django.contrib.auth.views import PasswordChangeView
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse_lazy
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from gateway.identity.sessions import sign_in_end, sign_in_end_all, sign_in_of
 from gateway.models import SignIn, User
+from policies.journal import note
 
 MOST = 100
 
@@ -29,6 +32,26 @@ def account(request: HttpRequest) -> HttpResponse:
         "identities": user.identities.all(),
     }
     return render(request, "console/account.html", context)
+
+
+class NewPassword(PasswordChangeView):
+    """For people who sign in with one. Their other sign-ins are over with the old one."""
+
+    template_name = "registration/password.html"
+    success_url = reverse_lazy("account")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not cast(User, request.user).has_usable_password():
+            return redirect("account")
+        return super().dispatch(request, *args, **kwargs)
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        user, here = cast(User, self.request.user), sign_in_of(self.request)
+        answer = super().form_valid(form)
+        sign_in_end_all(user=user, because="new password", by=user, keep=here)
+        note(action="person.password_changed", by=user, target=user)
+        messages.success(self.request, "Your password is changed. You are signed out everywhere else.")
+        return answer
 
 
 @require_POST

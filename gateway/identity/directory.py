@@ -16,23 +16,21 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Final, ParamSpec, TypeVar
 
-from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.db.models import Model
-from django.utils import timezone
 
 from gateway.identity.keys import api_key_revoke
 from gateway.identity.membership import group_members_change
 from gateway.identity.names import UnfitName, lookalike, normal_name
+from gateway.identity.sessions import sign_in_end_all
 from gateway.models import (
     DeviceGrant,
     DeviceState,
     DirectoryToken,
     DirectoryUser,
     Identity,
-    SignIn,
     Source,
     User,
 )
@@ -297,9 +295,6 @@ def _switched(directory: DirectoryToken, user: User) -> None:
 def _end_access(user: User) -> None:
     """Browsers are signed out for good: switching the person on again brings no old session back. Keys and
     tokens stop with `is_active`, which every process reads each second."""
-    now = timezone.now()
-    open_ones = SignIn.objects.filter(user=user, ended_at=None)
-    Session.objects.filter(session_key__in=list(open_ones.values_list("session_key", flat=True))).delete()
-    open_ones.update(ended_at=now, ended_because=BECAUSE)
+    sign_in_end_all(user=user, because=BECAUSE, by=None)
     waiting = DeviceGrant.objects.filter(user=user, state__in=(DeviceState.PENDING, DeviceState.APPROVED))
     waiting.update(state=DeviceState.DENIED)

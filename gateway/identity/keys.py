@@ -19,8 +19,9 @@ from django.db.models.enums import TextChoices
 from django.utils import timezone
 
 from gateway.credentials.secret import Secret
+from gateway.deployment import deployment_now
 from gateway.identity.scope import ALL, KeyRefused, KeyScope
-from gateway.models import ApiKey, Deployment, KeyKind, ServiceAccount, User
+from gateway.models import ApiKey, KeyKind, ServiceAccount, User
 from policies import journal
 from policies.history import attributed, record
 
@@ -79,13 +80,8 @@ def living(now: datetime) -> Q:
     return Q(revoked_at=None, expires_at__gt=now)
 
 
-def deployment() -> Deployment:
-    """The rules for all keys; before anybody set them, the usual ones."""
-    return Deployment.objects.first() or Deployment()
-
-
 def max_age() -> timedelta:
-    return timedelta(days=deployment().key_max_days)
+    return timedelta(days=deployment_now().key_max_days)
 
 
 def check_expiry(expires_at: datetime) -> None:

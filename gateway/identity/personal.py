@@ -11,7 +11,8 @@ from datetime import timedelta
 from django.utils import timezone
 
 from gateway.credentials.secret import Secret
-from gateway.identity.keys import Because, api_key_create, api_keys_revoke, deployment, living
+from gateway.deployment import deployment_now
+from gateway.identity.keys import Because, api_key_create, api_keys_revoke, living
 from gateway.identity.scope import KeyRefused
 from gateway.models import ApiKey, KeyKind, User
 from policies.history import attributed
@@ -19,7 +20,7 @@ from policies.history import attributed
 
 def longest() -> int:
     """Hours."""
-    return deployment().personal_key_hours
+    return deployment_now().personal_key_hours
 
 
 @attributed

@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from audit.events import NOBODY, event
 from audit.records import Who
+from gateway.identity.personal import personal_keys_end
 from gateway.models import Lock, SeenToken, SignIn, SignInMethod, User
 from gateway.models.lock import lock_in_force
 from policies.journal import who
@@ -114,8 +115,13 @@ def sign_in_end(*, sign_in: SignIn, because: str, by: User | None) -> bool:
 
 
 def sign_in_end_all(*, user: User, because: str, by: User | None, keep: SignIn | None = None) -> int:
-    """End every open sign-in of a person, but for the one to `keep`. Returns how many ended."""
+    """End every open sign-in of a person, but for the one to `keep`. Returns how many ended.
+
+    Where none is kept, the keys that were made for hours by signing in end as well.
+    """
     with transaction.atomic():
+        if keep is None:
+            personal_keys_end(user=user, by=by)
         rows = SignIn.objects.filter(user=user, ended_at=None).select_related("user")
         return _end([row for row in rows if keep is None or row.pk != keep.pk], because=because, by=by)
 

@@ -225,7 +225,7 @@ def judged(
     client = _client(claims)
     _check_audience(claims, terms, client)
     for name, value in terms.required_claims.items():
-        if name not in claims or not _same(claims[name], value):
+        if name not in claims or not jsontext.same(claims[name], value):
             raise ClaimsRefused("required_claim")
     subject = _subject(claims.get(terms.subject_claim))
     return Vouched(
@@ -392,12 +392,3 @@ def _subject_of_actor(value: Json) -> str:
         return _subject(value)
     except ClaimsRefused:
         raise ClaimsRefused("actor") from None
-
-
-def _same(value: Json, wanted: Json) -> bool:
-    """Equal as JSON: `true` is not 1."""
-    if isinstance(value, dict) and isinstance(wanted, dict):
-        return value.keys() == wanted.keys() and all(_same(value[name], wanted[name]) for name in wanted)
-    if isinstance(value, list) and isinstance(wanted, list):
-        return len(value) == len(wanted) and all(map(_same, value, wanted))
-    return type(value) is type(wanted) and value == wanted

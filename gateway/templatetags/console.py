@@ -108,7 +108,7 @@ def _item(label: str, url: str, path: str) -> dict[str, Any]:
 
 
 def _password_url(user: Any) -> str:
-    return _url("admin:password_change") if may_enter(user) and user.has_usable_password() else ""
+    return _url("password") if user.has_usable_password() else ""
 
 
 def _url(name: str) -> str:

@@ -145,6 +145,15 @@ def _deeper(tree: Json, limit: int) -> bool:
     return False
 
 
+def same(value: Json, wanted: Json) -> bool:
+    """Equal as JSON: `true` is not 1."""
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        return value.keys() == wanted.keys() and all(same(value[name], wanted[name]) for name in wanted)
+    if isinstance(value, list) and isinstance(wanted, list):
+        return len(value) == len(wanted) and all(map(same, value, wanted))
+    return type(value) is type(wanted) and value == wanted
+
+
 def _encodable(tree: Json) -> bool:
     try:
         dumps(tree)

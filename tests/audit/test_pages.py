@@ -183,7 +183,7 @@ def test_a_page_of_sessions_takes_a_fixed_number_of_queries(
 ) -> None:
     for _ in range(10):
         call_in(session_at(timezone.now()))
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         text(dave, "/audit/")
 
 

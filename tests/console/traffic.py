@@ -56,7 +56,7 @@ def _record(
         verdict = call.request(HEAD, body, about)
         decision = _decision(action_of(verdict), "", verdict, about, "")
     except Unreadable as error:
-        decision = _decision("refused", error.code, None, about)
+        decision = _decision("refused", error.code, None, about, "")
     moment = int((timezone.now() - ago).timestamp() * 1000)
     number = ids.uuid7(moment, int.from_bytes(urandom(10), "big"))
     admission = asks(call_id=number, what=what, decision=decision, request=call.recorded)

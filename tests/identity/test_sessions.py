@@ -154,11 +154,10 @@ def test_a_sign_in_that_is_left_alone_is_over(alice: User, settings: object) -> 
 
 
 def test_a_new_password_ends_the_other_sign_ins_and_keeps_this_one(alice: User) -> None:
-    User.objects.filter(pk=alice.pk).update(is_staff=True)
     here, there = signed_in(), signed_in()
     new = "another long password of alice"
     answer = here.post(
-        "/admin/password_change/", {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+        "/account/password/", {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
     )
     assert answer.status_code == 302
     assert is_in(here) and not is_in(there)
