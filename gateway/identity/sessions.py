@@ -68,6 +68,7 @@ def sign_in_begin(
         login(request, user, backend=settings.ROLE_BACKEND)
         if again:
             request.session.cycle_key()  # Django keeps the id where the same person signs in once more
+        request.session.set_expiry(None)  # what nobody had signed in with yet was to live shorter
         if request.session.session_key is None:
             request.session.create()
         row = SignIn(

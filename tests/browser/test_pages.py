@@ -37,6 +37,11 @@ PAGES = (
     "/admin/gateway/apikey/add/",
     "/admin/gateway/credential/add/",
     "/admin/gateway/user/",
+    "/admin/gateway/signin/",
+    "/admin/gateway/identity/",
+    "/admin/gateway/identity/add/",
+    "/account/",
+    "/step-up/?next=/account/",
     "/admin/gateway/lock/",
     "/admin/approvals/approval/",
 )

@@ -22,6 +22,7 @@ from tests.identity.oidc_world import CLIENT, ISSUER, OTHER, Provider, claims, p
 
 pytestmark = pytest.mark.django_db
 SECRET = "a client secret & more"
+SESSION = 36_000
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_a_reviewer_signs_in(okta: Provider, caplog: pytest.LogCaptureFixture) -
     assert (row.method, row.issuer, row.subject, row.sid) == ("oidc", ISSUER, "00u1", "s-1")
     assert abs(row.authenticated_at.timestamp() - time.time()) < 5
     assert [group.name for group in alice.groups.all()] == ["reviewers"]
-    assert is_in(client)
+    assert is_in(client) and client.session.get_expiry_age() == SESSION
     assert okta.nonce not in caplog.text and "eyJ" not in caplog.text
 
 
