@@ -76,7 +76,7 @@ def sign_in(page: Page, house: World, subject: str, path: str = "/") -> None:
 
 def sign_out(page: Page) -> None:
     page.locator("details.usermenu summary").click()
-    page.get_by_role("button", name="Log out").click()
+    page.get_by_role("button", name="Log out", exact=True).click()
 
 
 def test_groups_decide_what_a_reviewer_sees_and_follow_the_provider(
