@@ -21,8 +21,9 @@ from gateway.credentials.secret import Secret
 from gateway.identity.id_token import CLOCK, Proof, id_token
 from gateway.identity.mapping import TooManyGroups, claim_values
 from gateway.identity.oidc_provider import Provider, SignInFailed
+from gateway.identity.overage import LookupFailed, find, is_overage
 from gateway.identity.people import NotVouched, person_vouched
-from gateway.models import Source, User
+from gateway.models import Overage, Source, User
 
 KNOWN_ERRORS: Final = frozenset(
     {
@@ -135,13 +136,24 @@ class OidcBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the libra
         path = self.provider.row.groups_claim
         if not path:
             return None
-        elsewhere = claims.get("_claim_names")
-        if (isinstance(elsewhere, dict) and path in elsewhere) or claims.get("hasgroups") in (True, "true"):
-            raise SignInFailed("groups", "overage")
+        if is_overage(claims, path):
+            return self._looked_up()
         try:
             return claim_values(claims, path)
         except TooManyGroups:
             raise SignInFailed("groups", "too_many") from None
+
+    def _looked_up(self) -> Collection[str]:
+        """The groups that did not fit, from whoever the issuer names for that."""
+        assert self.proof is not None  # noqa: S101  `verify_token` has run
+        issuer = self.provider.row
+        lookup = find(issuer.overage_lookup) if issuer.overage == Overage.LOOKUP else None
+        if lookup is None:
+            raise SignInFailed("groups", "overage")
+        try:
+            return lookup(self.proof.vouched)
+        except LookupFailed:
+            raise SignInFailed("groups", "lookup") from None
 
 
 def _client_authentication(payload: dict[str, str], offered: tuple[str, ...]) -> dict[str, str]:

@@ -45,12 +45,12 @@ ACTS: Final[Mapping[str, tuple[str, ...]]] = {
         "admin:gateway_issuer_change",
         "admin:gateway_issuer_delete",
         "admin:gateway_deployment_change",
+        "/api/v1/issuers",
+        "/api/v1/issuers/<uuid:pk>",
+        "/api/v1/deployment",
     ),
 }
 """Act -> names of addresses, or routes of those without a name. Approving and revealing join them here."""
-
-TO_COME: Final = frozenset(name for act in ("roles", "issuers") for name in ACTS[act])
-"""Addresses that may not be there yet."""
 
 _WANTED: Final = frozenset(name for names in ACTS.values() for name in names)
 
