@@ -82,7 +82,7 @@ ROLES: Mapping[str, Role] = {
     "auditor": Role(
         "Auditor",
         (
-            ("audit", VIEW, ()),
+            ("audit", VIEW, ("call", "session")),
             ("approvals", VIEW, ()),
             ("policies", VIEW, ()),
             (

@@ -626,6 +626,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ["-started_at"],
+                "verbose_name": "sign-in",
                 "default_permissions": ("view",),
             },
         ),

@@ -36,6 +36,7 @@ class SignIn(models.Model):
 
     class Meta:
         ordering = ["-started_at"]
+        verbose_name = "sign-in"
         default_permissions = ("view",)
         constraints = [
             models.CheckConstraint(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 from django import template
 from django.conf import settings
@@ -19,6 +19,11 @@ from gateway.access_review.reading import SEES
 from gateway.console import catalogue as jobs
 from gateway.console.changes import KINDS
 from gateway.site import may_enter
+
+FITS: Final = 8
+"""Links that the bar has room for on a laptop."""
+
+LESS_OFTEN: Final = frozenset({"Drift", "Explain", "Access review", "History", "Roles"})
 
 register = template.Library()
 
@@ -71,10 +76,13 @@ def topbar(context: template.Context) -> dict[str, Any]:
     request: HttpRequest | None = context.get("request")
     user = getattr(request, "user", None) or context.get("user")
     signed_in = bool(user and user.is_authenticated)
+    nav, more = _parted(_nav(user, request.path if request else "")) if signed_in else ([], [])
     return {
         "user": user,
         "groups": [str(group) for group in user.groups.all()] if user and signed_in else [],
-        "nav": _nav(user, request.path if request else "") if signed_in else [],
+        "nav": nav,
+        "more": more,
+        "more_current": next((item["label"] for item in more if item["current"]), ""),
         "environment": environment(),
         "home_url": _url("home") or "/",
         "logout_url": _url("logout") or _url("admin:logout"),
@@ -100,6 +108,16 @@ def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     items.append(("Roles", "roles", user.has_perm("gateway.view_rolegrant")))
     items.append(("Admin", "admin:index", may_enter(user)))
     return [_item(label, url, path) for label, name, shown in items if shown and (url := _url(name))]
+
+
+def _parted(items: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What stays in sight, and what moves behind “More” where all of it would not fit."""
+    if len(items) <= FITS:
+        return items, []
+    return (
+        [item for item in items if item["label"] not in LESS_OFTEN],
+        [item for item in items if item["label"] in LESS_OFTEN],
+    )
 
 
 def _item(label: str, url: str, path: str) -> dict[str, Any]:
