@@ -90,19 +90,27 @@ class KeySource:
         """Ask the issuer on behalf of a call; all that come meanwhile share the answer. Raises
         `KeysUnavailable` where the issuer could not be asked a moment ago either, or too many wait.
 
-        `newer`: what it said before is not enough. Else any answer is, and one on its way is waited for.
+        `newer`: only a question that is asked from now on is an answer, since one on its way may have been
+        answered before a rotation. Else any answer is, and one on its way is waited for.
         """
-        if self.failing and self._clock() - self._asked_at < APART:
-            raise KeysUnavailable
         if self._waiting >= WAITING:
+            raise KeysUnavailable
+        since = self._clock()
+        self._waiting += 1
+        try:
+            await self._landed(newer)
+            if newer and self._asked_at < since:
+                await self._landed(newer)
+        finally:
+            self._waiting -= 1
+
+    async def _landed(self, newer: bool) -> None:
+        """The end of the question that is on its way, or of a new one."""
+        if self.failing and self._clock() - self._asked_at < APART:
             raise KeysUnavailable
         if self._flight is None or self._flight.done():
             self._flight = asyncio.create_task(self._fly(newer))
-        self._waiting += 1
-        try:
-            await asyncio.shield(self._flight)  # one that leaves does not take the answer from the others
-        finally:
-            self._waiting -= 1
+        await asyncio.shield(self._flight)  # one that leaves does not take the answer from the others
 
     async def _fly(self, newer: bool) -> None:
         wait = self._asked_at + APART - self._clock()
