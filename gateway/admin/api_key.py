@@ -63,7 +63,8 @@ class ApiKeyForm(ModelForm[ApiKey]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.scope = KeyScope()
-        slugs = Endpoint.objects.order_by("slug").values_list("slug", "name")
+        reach = self.asker.areas_with("gateway.add_apikey")
+        slugs = Endpoint.objects.filter(reach.q()).order_by("slug").values_list("slug", "name")
         cast(Any, self.fields["endpoints"]).choices = list(slugs)
 
     def clean_name(self) -> str:

@@ -53,14 +53,17 @@ def _rule(needed: str | Rule | None) -> Rule | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """`get` and `post`: who comes in; None: there is no such method. `body` makes what is posted."""
+    """`get`, `post` …: who comes in; None: there is no such method. `body` makes what is sent."""
 
     get: Rule | None = None
     post: Rule | None = None
+    patch: Rule | None = None
+    delete: Rule | None = None
     row: str = ""  # whose key the address takes
     about: str = ""  # what the body names, where the address takes nothing
     args: Mapping[str, Any] | None = None  # what else the address takes
     anywhere: bool = False  # it lists parts of a row: behind a wall the list is empty
+    lists: bool = False  # a GET shows what may be seen, whatever `about` says of a POST
     public: bool = False
     body: Callable[[World, str], Any] = lambda world, place: {}
     query: Callable[[World, str], str] = lambda world, place: ""
@@ -74,8 +77,15 @@ def acts(post: str | Rule, **more: Any) -> Needs:
     return Needs(post=_rule(post), **more)
 
 
-def api(get: str | Rule | None = None, *, post: str | Rule | None = None, **more: Any) -> Needs:
-    return Needs(get=_rule(get), post=_rule(post), **more)
+def api(
+    get: str | Rule | None = None,
+    *,
+    post: str | Rule | None = None,
+    patch: str | Rule | None = None,
+    delete: str | Rule | None = None,
+    **more: Any,
+) -> Needs:
+    return Needs(get=_rule(get), post=_rule(post), patch=_rule(patch), delete=_rule(delete), **more)
 
 
 PUBLIC: Final = Needs(get=OPEN, post=OPEN, public=True)
@@ -88,6 +98,38 @@ SEE_ALL: Final = every(
     "policies.view_schemaversion",
     "policies.view_policyversion",
 )
+
+
+REVIEWS: Final = every("gateway.view_accessrule", "gateway.view_serviceaccount")
+KEEPS: Final = "gateway.change_directorytoken"  # whoever hands people over to a directory
+WATCHES: Final = either("gateway.cut_call", "audit.view_call", "gateway.view_lock")
+
+
+def _csv(world: World, place: str) -> dict[str, Any]:
+    return {"format": "csv"}
+
+
+def _why(world: World, place: str) -> dict[str, Any]:
+    return {"reason": "an incident"}
+
+
+def _stops(world: World, place: str) -> dict[str, Any]:
+    """A lock on the endpoint of a place."""
+    return {"target": f"endpoint:{world.at('gateway.endpoint', place).slug}", "reason": "an incident"}
+
+
+def _new_key(world: World, place: str) -> dict[str, Any]:
+    account = world.at("gateway.serviceaccount", place)
+    return {"name": "k", "holder": f"service:{account.name}", "expires_at": world.soon}
+
+
+def _new_account(world: World, place: str) -> dict[str, Any]:
+    area = world.at("gateway.area", place)
+    return {"area": area.slug, "name": f"new-{area.slug}", "owner": world.owner.username}
+
+
+def _paste(world: World, place: str) -> dict[str, Any]:
+    return {"text": "nothing in here"}
 
 
 def _tries(model: str) -> Rule:
@@ -162,7 +204,47 @@ PAGES: Final[Mapping[str, Needs]] = {
     "drift-ignore": acts("gateway.change_structuredfield", row="gateway.structuredfield"),
     "drift-restore": acts("gateway.change_structuredfield", row="gateway.structuredfield"),
     "explain": page("gateway.view_accessrule", post="gateway.view_accessrule"),
+    "issuers_try": page("gateway.view_issuer", post="gateway.view_issuer"),
+    "access_review": page(REVIEWS),
+    "access_review_endpoint": page(REVIEWS, row="gateway.endpoint"),
+    "access_reviewed": acts(REVIEWS, row="gateway.endpoint"),
+    "access_review_export": acts(REVIEWS, row="gateway.endpoint", body=_csv),
+    "access_review_caller": page(REVIEWS, row="gateway.user", args={"kind": "people"}, anywhere=True),
+    "access_review_caller_export": acts(
+        REVIEWS, row="gateway.user", args={"kind": "people"}, anywhere=True, body=_csv
+    ),
     "history": page("gateway.view_history"),
+    # --- what everybody has of their own: other people's rows are not there
+    "account": page(OPEN),
+    "account_end": acts(NEVER, row="gateway.signin"),
+    "account_end_all": acts(OPEN),
+    "password": page(OPEN, post=OPEN),
+    "step_up": page(OPEN, post=OPEN),
+    "keys": page(OPEN),
+    "key_create": acts(OPEN),
+    "key_personal": acts(OPEN),
+    "key_personal_end": acts(OPEN),
+    "key_rotate": acts(NEVER, row="gateway.apikey"),
+    "key_revoke": acts(NEVER, row="gateway.apikey"),
+    "device": page(OPEN, post=OPEN),
+    "device_decide": acts(OPEN),
+    # --- incidents
+    "keys_leaked": page("gateway.change_apikey", post="gateway.change_apikey"),
+    "keys_leaked_revoke": acts("gateway.change_apikey"),
+    "live": page(WATCHES),
+    "live-cut": acts("gateway.cut_call", row="audit.call", body=_why),
+    "live-lock": acts("gateway.add_lock", about="gateway.endpoint", body=_stops),
+    "live-lift": acts("gateway.change_lock", row="gateway.lock", body=_why),
+    # --- the ways in: nobody is signed in yet, and each proves otherwise who asks
+    "device_authorize": PUBLIC,
+    "device_token": PUBLIC,
+    "oidc_start": PUBLIC,
+    "oidc_callback": PUBLIC,
+    "oidc_backchannel_logout": PUBLIC,
+    "saml_metadata": PUBLIC,
+    "saml_login": Needs(get=OPEN, public=True, row="gateway.issuer"),
+    "saml_acs": PUBLIC,
+    "saml_finish": PUBLIC,
     "roles": page(OPEN),
     "proposals": page("policies.view_proposal"),
     "proposal": page("policies.view_proposal", row="policies.proposal"),
@@ -220,6 +302,52 @@ API: Final[Mapping[str, Needs]] = {
         body=_play,
     ),
     "api/v1/explain": api(post="gateway.view_accessrule", about="gateway.endpoint", body=_explain),
+    "api/v1/issuers": api("gateway.view_issuer", post="gateway.add_issuer"),
+    "api/v1/issuers/<uuid:pk>": api(
+        "gateway.view_issuer",
+        patch="gateway.change_issuer",
+        delete="gateway.delete_issuer",
+        row="gateway.issuer",
+    ),
+    "api/v1/deployment": api("gateway.view_deployment", patch="gateway.change_deployment"),
+    "api/v1/groups": api("auth.view_group", post="auth.add_group"),
+    "api/v1/groups/<int:pk>": api("auth.view_group", row="auth.group"),
+    "api/v1/service-accounts": api(
+        "gateway.view_serviceaccount",
+        post=every("gateway.view_serviceaccount", "gateway.add_serviceaccount"),
+        about="gateway.area",
+        body=_new_account,
+        lists=True,
+    ),
+    "api/v1/service-accounts/<uuid:pk>": api(
+        "gateway.view_serviceaccount",
+        patch=every("gateway.view_serviceaccount", "gateway.change_serviceaccount"),
+        row="gateway.serviceaccount",
+    ),
+    "api/v1/keys": api(OPEN, post="gateway.add_apikey", about="gateway.area", body=_new_key, lists=True),
+    "api/v1/keys/leaked": api(post="gateway.change_apikey", body=_paste),
+    "api/v1/keys/<uuid:pk>": api("gateway.view_apikey", row="gateway.apikey"),
+    "api/v1/keys/<uuid:pk>/rotate": api(
+        post=every("gateway.view_apikey", "gateway.add_apikey"), row="gateway.apikey"
+    ),
+    "api/v1/keys/<uuid:pk>/revoke": api(
+        post=every("gateway.view_apikey", "gateway.change_apikey"), row="gateway.apikey"
+    ),
+    "api/v1/locks": api(
+        "gateway.view_lock",
+        post=every("gateway.view_lock", "gateway.add_lock"),
+        about="gateway.endpoint",
+        body=_stops,
+        lists=True,
+    ),
+    "api/v1/locks/<uuid:pk>": api("gateway.view_lock", row="gateway.lock"),
+    "api/v1/locks/<uuid:pk>/lift": api(post="gateway.change_lock", row="gateway.lock"),
+    "api/v1/live-calls": api(WATCHES),
+    "api/v1/live-calls/<uuid:pk>/cut": api(post="gateway.cut_call", row="audit.call", body=_why),
+    "api/v1/access-review/endpoints/<uuid:pk>": api(REVIEWS, row="gateway.endpoint"),
+    "api/v1/access-review/endpoints/<uuid:pk>/reviewed": api(post=REVIEWS, row="gateway.endpoint"),
+    "api/v1/access-review/people/<uuid:pk>": api(REVIEWS, row="gateway.user", anywhere=True),
+    "api/v1/access-review/service-accounts/<uuid:pk>": api(REVIEWS, row="gateway.serviceaccount"),
     "api/v1/policy/plan": api(post=SEE_ALL, about="gateway.area", body=_document),
     "api/v1/policy/apply": api(post=SEE_ALL, about="gateway.area", body=_document),
     "api/v1/policy/export": api(
@@ -235,6 +363,24 @@ EXEMPT: Final = {
     "admin:": "the old address of a form, and every other path of the admin: redirects and 404",
     "admin:view_on_site": "no model has an address of its own: 404",
     "admin:autocomplete": "`test_choices` asks it",
+    "admin/login/": "the old address of a sign-in: sends on to the console's own",
+    "admin/logout/": "the old address of signing out: sends on to the console's own",
+    **{
+        name: "the tokens of directories come in here and nobody else: `tests/scim`"
+        for name in (
+            "scim-config",
+            "scim-group",
+            "scim-groups",
+            "scim-people",
+            "scim-person",
+            "scim-schema",
+            "scim-schemas",
+            "scim-type",
+            "scim-types",
+            r"scim/v2/^(?:Bulk|Me|\.search|Users/\.search|Groups/\.search)$",
+            "scim/v2/^.*$",
+        )
+    },
 }
 
 _CLOSED_FORM = Needs(get=NEVER, post=NEVER)
@@ -277,6 +423,18 @@ ADMIN: Final[Mapping[str, Needs]] = {
         )
     },
     "admin:gateway_apikey_revoke": acts("gateway.change_apikey", row="gateway.apikey"),
+    "admin:gateway_apikey_rotate": acts(
+        every("gateway.view_apikey", "gateway.add_apikey"), row="gateway.apikey"
+    ),
+    "admin:gateway_issuer_discovery": acts("gateway.view_issuer", row="gateway.issuer"),
+    "admin:gateway_issuer_saml": acts(NEVER, row="gateway.issuer"),  # of a SAML issuer only
+    "admin:gateway_directorytoken_revoke": acts(
+        "gateway.change_directorytoken", row="gateway.directorytoken"
+    ),
+    "admin:gateway_directorytoken_replace": acts(
+        "gateway.change_directorytoken", row="gateway.directorytoken"
+    ),
+    "admin:gateway_signin_end": acts("gateway.change_user", row="gateway.signin"),
     "admin:gateway_lock_lift": acts("gateway.change_lock", row="gateway.lock"),
     # --- forms that say less than their permissions
     "admin:policies_schemaversion_add": _CLOSED_FORM,
@@ -289,6 +447,21 @@ ADMIN: Final[Mapping[str, Needs]] = {
     "admin:gateway_lock_change": page("gateway.view_lock", post=NEVER, row="gateway.lock"),
     "admin:gateway_lock_delete": page(NEVER, post=NEVER, row="gateway.lock"),
     "admin:gateway_rolegrant_change": page("gateway.view_rolegrant", post=NEVER, row="gateway.rolegrant"),
+    "admin:gateway_deployment_add": _CLOSED_FORM,
+    "admin:gateway_deployment_delete": page(NEVER, post=NEVER, row="gateway.deployment"),
+    "admin:gateway_directorytoken_change": page(
+        "gateway.view_directorytoken", post=NEVER, row="gateway.directorytoken"
+    ),
+    "admin:gateway_directorytoken_delete": page(NEVER, post=NEVER, row="gateway.directorytoken"),
+    **{
+        f"admin:gateway_{model}_{page_name}": page(KEEPS, post=KEEPS, row=row)
+        for model in ("directoryuser", "directorygroup")
+        for page_name, row in (("add", ""), ("delete", f"gateway.{model}"))
+    },
+    "admin:gateway_signin_add": _CLOSED_FORM,
+    "admin:gateway_signin_change": page("gateway.view_signin", post=NEVER, row="gateway.signin"),
+    "admin:gateway_signin_delete": page(NEVER, post=NEVER, row="gateway.signin"),
+    "admin:gateway_identity_delete": page(NEVER, post=NEVER, row="gateway.identity"),
     "admin:gateway_user_delete": page(NEVER, post=NEVER, row="gateway.user"),
     "admin:approvals_approval_add": _CLOSED_FORM,
     "admin:approvals_approval_change": page("approvals.view_approval", post=NEVER, row="approvals.approval"),

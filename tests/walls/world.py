@@ -26,12 +26,19 @@ from gateway.models import (
     AccessRule,
     Area,
     Credential,
+    Deployment,
+    DirectoryGroup,
+    DirectoryToken,
+    DirectoryUser,
     Endpoint,
+    GroupMapping,
     Identity,
     Issuer,
     Lock,
     RoleGrant,
     ServiceAccount,
+    SignIn,
+    SignInMethod,
     StructuredField,
     User,
 )
@@ -50,6 +57,7 @@ class World:
     def __init__(self) -> None:
         self.rows: defaultdict[str, dict[str, Any]] = defaultdict(dict)
         self.ada = house.admin()
+        self.soon = (timezone.now() + timedelta(days=5)).isoformat()
         self.owner = house.person("owner")
         for place, slug in ((MINE, "ward"), (OTHER, CANARY)):
             self._area(place, slug)
@@ -198,7 +206,25 @@ class World:
             reason="because",
             proposed_by=self.ada,
         )
+        now = timezone.now()
+        sign_in = SignIn.objects.create(
+            user=self.owner,
+            method=SignInMethod.LOCAL,
+            session_key="0" * 32,
+            authenticated_at=now,
+            expires_at=now + timedelta(hours=1),
+        )
+        directory = DirectoryToken.objects.create(
+            name="Entra", prefix="pds_1", digest=bytes(32), expires_at=now + timedelta(days=5)
+        )
+        kept_person = DirectoryUser.objects.create(user=house.person("kept"), directory=directory)
+        kept_group = DirectoryGroup.objects.create(
+            group=Group.objects.create(name="kept group"), directory=directory
+        )
+        mapping = GroupMapping.objects.create(issuer=issuer, value="pst", group=group)
+        deployment = Deployment.objects.create()
         self._keep(NONE, self.owner, group, key, issuer, identity, lock, grant, proposal)
+        self._keep(NONE, sign_in, directory, kept_person, kept_group, mapping, deployment)
         self._record(NONE, "")
 
     def _people(self) -> Mapping[str, User]:
