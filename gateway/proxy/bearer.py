@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
@@ -197,17 +198,21 @@ class Bearer:
         return entry
 
     async def _key(self, token: Unverified, source: KeySource, trusted: Trusted) -> Key:
+        """The key that signed it. One that is not in the issuer's answer counts as unknown only if the issuer
+        was asked after the token came: an answer on its way may be older than the key."""
         keys = source.keys(trusted.max_stale)
-        if keys is not None:
-            try:
+        asked_for = keys is not None
+        while True:
+            if keys is not None:
+                with suppress(UnknownKey):
+                    return tokens.find_key(token, keys)
+            await source.seek(newer=asked_for)
+            keys = source.keys(trusted.max_stale)
+            if keys is None or source.failing:
+                raise KeysUnavailable
+            if asked_for:
                 return tokens.find_key(token, keys)
-            except UnknownKey:
-                pass
-        await source.seek(newer=keys is not None)
-        keys = source.keys(trusted.max_stale)
-        if keys is None or source.failing:
-            raise KeysUnavailable
-        return tokens.find_key(token, keys)
+            asked_for = True
 
     def _source(self, trusted: Trusted) -> KeySource:
         """Where this issuer's keys are kept; a new one when it moved."""
