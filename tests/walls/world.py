@@ -1,7 +1,8 @@
 """One world for the walls: the same things in area `ward` (mine), in area `kanari` (the other) and in none.
 
 Everything of the other area has the canary in its name, so that a page that shows any of it is found out;
-people, groups and whatever else lies in no area have a name of their own for the same reason. A new model or page adds its rows to `_area` or `_nowhere` under the model's label.
+people, groups and whatever else lies in no area have a name of their own for the same reason. A new model
+or page adds its rows to `_area` or `_nowhere` under the model's label.
 """
 
 from __future__ import annotations
