@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.utils import timezone
 
@@ -158,11 +159,12 @@ def may_lock(holder: Holder, target: models.Model | None, permission: str = "gat
 
 
 def lockable(holder: Holder, text: str) -> dict[str, Any]:
-    """What `lock_target` finds, if they may stop it. Raises `NoTarget` for everything else: what they may not
-    stop is no different from what is not there."""
+    """What `lock_target` finds, if they may stop it. What they may not stop is no different from what is not
+    there: `NoTarget`. That everything can be stopped is no secret: `PermissionDenied`."""
     target = lock_target(text)
-    if not may_lock(holder, None if "everything" in target else next(iter(target.values()))):
-        raise NoTarget(NOTHING)
+    everything = "everything" in target
+    if not may_lock(holder, None if everything else next(iter(target.values()))):
+        raise PermissionDenied if everything else NoTarget(NOTHING)
     return target
 
 
