@@ -28,9 +28,11 @@ EVERY: Final = 300.0
 APART: Final = 5.0
 """Seconds between two questions, whoever asks: what a flood of made-up key names can cost an issuer."""
 
-TICK: Final = 0.002
 PATIENCE: Final = 30.0
 """Seconds until a background refresh that failed is tried again."""
+
+EARLY: Final = 0.01
+"""Seconds that a timer of the loop may ring too early, generously: it counts in whole milliseconds."""
 
 WAITING: Final = 256
 """Calls that may wait for one answer. More are told to try again."""
@@ -114,8 +116,9 @@ class KeySource:
         await asyncio.shield(self._flight)  # one that leaves does not take the answer from the others
 
     async def _fly(self, newer: bool) -> None:
-        while newer and (wait := self._asked_at + APART - self._clock()) > 0:
-            await asyncio.sleep(max(wait, TICK))  # the loop's timers may ring a millisecond early
+        wait = self._asked_at + APART - self._clock()
+        if newer and wait > 0:
+            await asyncio.sleep(wait + EARLY)
         await asyncio.to_thread(self.refresh)
 
     def _fetch(self) -> None:
