@@ -263,6 +263,19 @@ def test_an_issuer_that_is_away_too_long_is_our_trouble_not_the_caller_s(world: 
     assert world.provider.asked["/.well-known/openid-configuration"] <= 4
 
 
+def test_keys_that_count_for_a_minute_are_fresh_while_their_issuer_answers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.change(max_stale=60)
+    token, start = world.token(), time.monotonic()
+    assert world.call(token)
+    source = world.bearer._sources[world.provider.issuer]
+    for later in (35, 70, 105):
+        source._clock = lambda passed=later: start + passed
+        world.bearer._step()
+        assert world.call(token)
+
+
 def test_programs_are_those_that_somebody_set_up(world: World) -> None:
     token = world.token(sub="desk", groups=["staff"])
     assert world.refused(token, Forbidden) == "unknown_caller"
