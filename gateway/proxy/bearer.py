@@ -256,7 +256,7 @@ class Bearer:
 
 
 def _may_be_token(credential: str, head: RequestHead, snapshot: Snapshot) -> bool:
-    if credential.startswith("pst_") or not snapshot.issuers or b"authorization" not in head.headers:
+    if credential.startswith("pst_") or not snapshot.issuers or not head.text(b"authorization"):
         return False
     return "." in credential or _introspecting(snapshot) is not None
 
