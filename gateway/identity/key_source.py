@@ -80,6 +80,10 @@ class KeySource:
     def due(self) -> bool:
         return self._clock() >= self._next
 
+    def aged(self, max_stale: float) -> bool:
+        """Whether an issuer that answers is to be asked early, since its keys count for a short time only."""
+        return not self.failing and self.age >= max_stale / 2
+
     def refresh(self) -> None:
         """Ask the issuer, unless somebody did within `APART` seconds. Never raises."""
         with self._lock:
