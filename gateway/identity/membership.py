@@ -41,26 +41,56 @@ def membership_set(
     """
     wanted = {group.pk: group for group in groups}
     with transaction.atomic():
-        type(member)._default_manager.select_for_update().get(pk=member.pk)
-        held = {group.pk: group for group in member.groups.all()}
+        held = _held(member)
         joined = [group for pk, group in wanted.items() if pk not in held]
         left = [group for pk, group in held.items() if pk not in wanted]
-        if not joined and not left:
-            return []
-        if source is not Source.SCIM:
-            refuse_kept([*joined, *left])
-        member.groups.add(*joined)
-        member.groups.remove(*left)
-        rows = [_row(member, group, True, by, source) for group in joined]
-        rows += [_row(member, group, False, by, source) for group in left]
-        MembershipChange.objects.bulk_create(rows)
-        facts = {
-            "member": str(member),
-            "joined": [group.name for group in joined],
-            "left": [group.name for group in left],
-            "source": source.value,
-        }
-        note(action="membership.changed", by=by, target=member, facts=facts)
+        return _changed(member, joined, left, by, source)
+
+
+def membership_change(
+    *,
+    member: User | ServiceAccount,
+    join: Iterable[Group],
+    leave: Collection[int],
+    by: User | None,
+    source: Source,
+) -> list[MembershipChange]:
+    """The member joins and leaves these groups; what somebody else changes meanwhile in others stays so.
+
+    `leave` are ids. Returns and raises as `membership_set`.
+    """
+    with transaction.atomic():
+        held = _held(member)
+        joined = [group for group in join if group.pk not in held]
+        left = [group for pk, group in held.items() if pk in leave]
+        return _changed(member, joined, left, by, source)
+
+
+def _held(member: User | ServiceAccount) -> dict[int, Group]:
+    """The member's groups, which nobody who asks here changes before the transaction ends."""
+    type(member)._default_manager.select_for_update().get(pk=member.pk)
+    return {group.pk: group for group in member.groups.all()}
+
+
+def _changed(
+    member: User | ServiceAccount, joined: list[Group], left: list[Group], by: User | None, source: Source
+) -> list[MembershipChange]:
+    if not joined and not left:
+        return []
+    if source is not Source.SCIM:
+        refuse_kept([*joined, *left])
+    member.groups.add(*joined)
+    member.groups.remove(*left)
+    rows = [_row(member, group, True, by, source) for group in joined]
+    rows += [_row(member, group, False, by, source) for group in left]
+    MembershipChange.objects.bulk_create(rows)
+    facts = {
+        "member": str(member),
+        "joined": [group.name for group in joined],
+        "left": [group.name for group in left],
+        "source": source.value,
+    }
+    note(action="membership.changed", by=by, target=member, facts=facts)
     return rows
 
 

@@ -70,7 +70,7 @@ class Provider:
 
     def judge(self, check: Callable[[KeySet], T]) -> T:
         """`check` with the provider's keys, and once more with newer ones where it knows no such key."""
-        if self.source.due:
+        if self.source.due or self.source.aged(self.row.max_stale):
             self.source.refresh()
         try:
             try:

@@ -16,7 +16,7 @@ from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
 
 from gateway.identity.mapping import MappingRule, groups_given
-from gateway.identity.membership import membership_set, membership_sources
+from gateway.identity.membership import membership_change, membership_sources
 from gateway.models import Identity, Issuer, Source, User, Vouching
 from policies.history import attributed
 from policies.journal import note
@@ -170,8 +170,8 @@ def _sync(issuer: Issuer, person: User, values: Collection[str], source: Source,
     held = {group.pk for group in person.groups.all()}
     given = given if adds else given & held
     kept = {pk for pk in held if sources.get(pk) not in VOUCHED} | (held - _free(held))
-    groups = Group.objects.filter(pk__in=(given & _free(given - held)) | (given & held) | kept)
-    membership_set(member=person, groups=groups, by=None, source=source)
+    new = Group.objects.filter(pk__in=_free(given - held))
+    membership_change(member=person, join=new, leave=held - given - kept, by=None, source=source)
 
 
 def _free(groups: Collection[int]) -> frozenset[int]:

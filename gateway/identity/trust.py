@@ -72,10 +72,15 @@ def trusted_issuers() -> dict[str, Trusted]:
 def _same(now: Trusted) -> Trusted:
     """The object that stood for this before, where nothing has changed."""
     before = _LAST.get(now.terms.issuer)
-    if before is not None and before == now:
+    if before is not None and before == now and _same_claims(before, now):
         return before
     _LAST[now.terms.issuer] = now
     return now
+
+
+def _same_claims(before: Trusted, now: Trusted) -> bool:
+    """To Python `true` equals 1."""
+    return jsontext.same({**before.terms.required_claims}, {**now.terms.required_claims})
 
 
 def _trusted(row: Issuer, rules: tuple[MappingRule, ...], named: Mapping[str, int]) -> Trusted:

@@ -249,14 +249,14 @@ class Bearer:
             snapshot = self._snapshots.latest
             for trusted in list(snapshot.issuers.values()) if snapshot else ():
                 source = self._source(trusted)
-                if source.due:
+                if source.due or source.aged(trusted.max_stale):
                     source.refresh()
         except Exception as error:  # whatever it is, the next second may be better
             log.error("issuers could not be followed: %s", type(error).__name__)
 
 
 def _may_be_token(credential: str, head: RequestHead, snapshot: Snapshot) -> bool:
-    if credential.startswith("pst_") or not snapshot.issuers or b"authorization" not in head.headers:
+    if credential.startswith("pst_") or not snapshot.issuers or not head.text(b"authorization"):
         return False
     return "." in credential or _introspecting(snapshot) is not None
 

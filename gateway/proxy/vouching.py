@@ -76,6 +76,7 @@ class Vouching:
         """Write it; who they are now, and since which revision. For threads."""
         values = _values(trusted, vouched)
         try:
+            self._tell_of(vouched)
             row = Issuer.objects.get(issuer=vouched.issuer, enabled=True)
             person_vouched(
                 issuer=row,
@@ -109,6 +110,14 @@ class Vouching:
             words_heard(heard)
         except DatabaseError as error:
             log.warning("words of issuers could not be noted: %s", type(error).__name__)
+
+    def _tell_of(self, vouched: Vouched) -> None:
+        """A newer word that was heard here counts before this one is judged."""
+        key = vouched.issuer, vouched.subject
+        with self._lock:
+            heard = self._heard.pop(key, None)
+        if heard is not None:
+            words_heard({key: heard})
 
     def _says_more(self, known: Known, vouched: Vouched, given: frozenset[int]) -> bool:
         held = known.caller.group_ids

@@ -236,6 +236,18 @@ def test_the_background_asks_every_five_minutes_and_sooner_after_a_failure() -> 
     assert source.due
 
 
+def test_keys_that_count_for_a_short_time_are_asked_for_before_it_is_over() -> None:
+    issuer = Issuer("rsa1")
+    source = issuer.source()
+    source.refresh()
+    issuer.now += 29
+    assert not source.aged(60)
+    issuer.now += 1
+    assert source.aged(60) and not source.due
+    source.failing = True
+    assert not source.aged(60)
+
+
 def test_a_thousand_tokens_with_unknown_keys_are_one_question(provider: Provider) -> None:
     async def flood(source: KeySource) -> None:
         await asyncio.gather(*(source.seek(newer=True) for _ in range(200)))

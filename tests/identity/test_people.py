@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import Group
 
-from gateway.identity.membership import membership_set, membership_sources
+from gateway.identity import people
+from gateway.identity.membership import group_members_change, membership_set, membership_sources
 from gateway.identity.people import NotVouched, person_vouched
 from gateway.models import GroupMapping, Identity, Issuer, Match, Source, User
 from tests.gateway import world
@@ -75,3 +76,20 @@ def test_an_inactive_person_stays_out(okta: Issuer) -> None:
     User.objects.filter(pk=vouched(okta).pk).update(is_active=False)
     with pytest.raises(NotVouched, match="inactive"):
         vouched(okta)
+
+
+@pytest.mark.parametrize("values", [["pst-support"], []], ids=["given", "given by hand"])
+def test_what_is_taken_away_meanwhile_does_not_come_back(
+    okta: Issuer, monkeypatch: pytest.MonkeyPatch, values: list[str]
+) -> None:
+    person, support = vouched(okta, values=values), Group.objects.get(name="support")
+    if not values:
+        membership_set(member=person, groups=[support], by=None)
+
+    def taken_away(groups: object) -> frozenset[int]:
+        group_members_change(group=support, leave=[person.pk], by=None)
+        return free(groups)  # type: ignore[arg-type]
+
+    free = people._free
+    monkeypatch.setattr(people, "_free", taken_away)
+    assert names(vouched(okta, values=values)) == set()

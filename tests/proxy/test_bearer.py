@@ -139,11 +139,13 @@ def test_a_group_that_was_removed_at_the_issuer_is_gone_with_the_next_token(worl
     assert world.call(world.token(groups=None, iat=now - 4)).groups == ()
 
 
-def test_a_newer_word_that_changed_nothing_counts_as_well(world: World) -> None:
+@pytest.mark.parametrize("told", [True, False], ids=["told to the store", "not told yet"])
+def test_a_newer_word_that_changed_nothing_counts_as_well(world: World, told: bool) -> None:
     now = int(time.time())
     world.call(world.token(groups=["staff"], iat=now - 30))
     world.call(world.token(groups=["staff"], iat=now - 10))
-    world.bearer._vouching.tell()
+    if told:
+        world.bearer._vouching.tell()
     assert world.call(world.token(groups=["staff", "night"], iat=now - 20)).groups == ("staff",)
 
 
@@ -220,6 +222,14 @@ def test_an_issuer_s_settings_act_on_tokens_that_are_cached(world: World, change
     assert world.refused(token)
 
 
+def test_a_required_claim_that_only_looks_the_same_is_another(world: World) -> None:
+    world.change(required_claims={"member": 1})
+    token = world.token(member=1)
+    assert world.call(token)
+    world.change(required_claims={"member": True})
+    assert world.refused(token) == "required_claim"
+
+
 def test_a_mapping_that_changes_acts_on_tokens_that_are_cached(world: World) -> None:
     token = world.token()
     assert world.call(token).groups == ("staff",)
@@ -261,6 +271,19 @@ def test_an_issuer_that_is_away_too_long_is_our_trouble_not_the_caller_s(world: 
             world.call(each)
         assert refusal.value.code == "identity_unavailable"
     assert world.provider.asked["/.well-known/openid-configuration"] <= 4
+
+
+def test_keys_that_count_for_a_minute_are_fresh_while_their_issuer_answers(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.change(max_stale=60)
+    token, start = world.token(), time.monotonic()
+    assert world.call(token)
+    source = world.bearer._sources[world.provider.issuer]
+    for later in (35, 70, 105):
+        source._clock = lambda passed=later: start + passed
+        world.bearer._step()
+        assert world.call(token)
 
 
 def test_programs_are_those_that_somebody_set_up(world: World) -> None:
@@ -333,6 +356,9 @@ def test_tokens_come_in_authorization_alone(world: World) -> None:
         with pytest.raises(Unauthenticated) as refusal:
             world.call(token, header=header)
         assert refusal.value.code == "invalid_api_key"
+    empty = RequestHead("POST", "/", {b"authorization": b" ", b"x-api-key": token.encode()}, "")
+    with pytest.raises(Unauthenticated):
+        asyncio.run(world.bearer.caller(empty))
     both = {
         b"authorization": f"Bearer {token}".encode(),
         b"x-api-key": key_of(person("bob"))[1].reveal().encode(),
