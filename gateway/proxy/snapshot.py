@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Final, NoReturn
@@ -36,10 +36,10 @@ from gateway.models import (
 )
 from gateway.proxy.compiling import Compiling, NotReady
 from gateway.proxy.errors import Unavailable
-from gateway.proxy.known import known
+from gateway.proxy.known import Met, known
 from gateway.proxy.locking import Locks, caller_refusal, locks_at
 from gateway.proxy.meter import Limits
-from gateway.proxy.routes import Access, Caller, Snapshot, Target, UpstreamCredential
+from gateway.proxy.routes import Access, Caller, Name, Snapshot, Target, UpstreamCredential
 from gateway.proxy.scope import EVERYWHERE, Scope
 from policies.engine.policy import Policy
 from policies.engine.types import Level
@@ -59,6 +59,7 @@ class Snapshots:
     """Keeps the current snapshot; one thread per process."""
 
     def __init__(self) -> None:
+        self.met = Met()
         self._snapshot: Snapshot | None = None
         self._read_at = float("-inf")
         self._stopped = False
@@ -101,7 +102,7 @@ class Snapshots:
             now = revision()
             if self._outdated(now):
                 self._compiling.begin(patient=self._snapshot is None)
-                self._snapshot = build(now, self._compiling)
+                self._snapshot = build(now, self._compiling, self.met.names())
             self._read_at = asked_at
         except DatabaseError as error:
             log.warning("configuration could not be read: %s", type(error).__name__)
@@ -135,8 +136,11 @@ def revision() -> int:
     return Revision.objects.values_list("value", flat=True).filter(pk=1).first() or 0
 
 
-def build(number: int, compiling: Compiling | None = None) -> Snapshot:
-    """Everything a call's routing needs, read at one revision; None compiles before it returns."""
+def build(number: int, compiling: Compiling | None = None, names: Collection[Name] | None = None) -> Snapshot:
+    """Everything a call's routing needs, read at one revision, and whoever bears these names at an issuer.
+
+    Without `compiling` it compiles before it returns, without `names` it has everybody.
+    """
     now = datetime.now(UTC)
     locks = locks_at(now)
     endpoints = Endpoint.objects.select_related("area", "credential")
@@ -148,7 +152,7 @@ def build(number: int, compiling: Compiling | None = None) -> Snapshot:
         access=_access(policies, now),
         valid_until=min([*locks.ends, *policies.changes], default=float("inf")),
         issuers=trusted_issuers(),
-        known=known(locks),
+        known=known(locks, names),
         locked=locks.everything,
         locked_groups=locks.groups,
         cuts=frozenset(Cut.objects.filter(created_at__gt=now - CUT_KEPT).values_list("call_id", flat=True)),
