@@ -31,6 +31,9 @@ APART: Final = 5.0
 PATIENCE: Final = 30.0
 """Seconds until a background refresh that failed is tried again."""
 
+EARLY: Final = 0.01
+"""Seconds that a timer of the loop may ring too early, generously: it counts in whole milliseconds."""
+
 WAITING: Final = 256
 """Calls that may wait for one answer. More are told to try again."""
 
@@ -119,7 +122,7 @@ class KeySource:
     async def _fly(self, newer: bool) -> None:
         wait = self._asked_at + APART - self._clock()
         if newer and wait > 0:
-            await asyncio.sleep(wait)
+            await asyncio.sleep(wait + EARLY)
         await asyncio.to_thread(self.refresh)
 
     def _fetch(self) -> None:
