@@ -22,6 +22,7 @@ from django.db.utils import Error as DatabaseError
 
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import NoSecret, credential_reveal_for_origin
+from gateway.identity.keys import living
 from gateway.identity.scope import groups_carried
 from gateway.identity.trust import trusted_issuers
 from gateway.models import (
@@ -147,7 +148,7 @@ def build(number: int, compiling: Compiling | None = None, names: Collection[Nam
     policies = _Policies(compiling)
     return Snapshot(
         revision=number,
-        callers={bytes(key.digest): _caller(key, locks) for key in _keys()},
+        callers={bytes(key.digest): _caller(key, locks) for key in _keys(now)},
         targets={endpoint.slug: _target(endpoint, locks) for endpoint in endpoints},
         access=_access(policies, now),
         valid_until=min([*locks.ends, *policies.changes], default=float("inf")),
@@ -172,9 +173,10 @@ def part(*, key: ApiKey, endpoint: Endpoint, now: datetime) -> Snapshot:
     )
 
 
-def _keys() -> Iterable[ApiKey]:
-    owners = ("user", "service_account__owner")
-    return ApiKey.objects.select_related(*owners).prefetch_related("user__groups", "service_account__groups")
+def _keys(now: datetime) -> Iterable[ApiKey]:
+    """Those that open something: the others are refused as unknown, and become more with every day."""
+    keys = ApiKey.objects.filter(living(now)).select_related("user", "service_account__owner")
+    return keys.prefetch_related("user__groups", "service_account__groups")
 
 
 def _caller(key: ApiKey, locks: Locks) -> Caller:
