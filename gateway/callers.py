@@ -15,6 +15,8 @@ from gateway.models import ApiKey, Endpoint, ServiceAccount, User
 
 Subject = ApiKey | ServiceAccount | User
 
+NO_SUCH: Final = "There is no such API key, service account or person."
+
 PREFIX_LENGTH: Final = 12
 """Characters of an API key that are no secret: `pst_` and eight more."""
 
@@ -40,7 +42,7 @@ def caller_named(text: str, among: Reach = EVERYWHERE) -> Subject:
     if len(found) > 1:
         raise NotFound("caller", "A person and a service account have this name: write user:… or service:….")
     if not found:
-        raise NotFound("caller", "There is no such API key, service account or person.")
+        raise NotFound("caller", NO_SUCH)
     return found[0]
 
 

@@ -51,7 +51,9 @@ def explain(
     subject = caller_named(caller, among) if isinstance(caller, str) else caller
     endpoint = endpoint_named(endpoint, among) if isinstance(endpoint, str) else endpoint
     at = now or datetime.now(UTC)
-    asked = _Asked(subject, endpoint, model.strip(), _path(endpoint, path.strip()), address.strip(), at)
+    asked = _Asked(
+        subject, endpoint, model.strip(), _path(endpoint, path.strip()), address.strip(), at, among
+    )
     return asked.explanation()
 
 
@@ -67,9 +69,16 @@ class _Asked:
     """One question, and what was found so far."""
 
     def __init__(
-        self, subject: Subject, endpoint: Endpoint, model: str, path: str, address: str, at: datetime
+        self,
+        subject: Subject,
+        endpoint: Endpoint,
+        model: str,
+        path: str,
+        address: str,
+        at: datetime,
+        among: Reach,
     ) -> None:
-        self.subject, self.endpoint, self.moment = subject, endpoint, at
+        self.subject, self.endpoint, self.moment, self.among = subject, endpoint, at, among
         self.model, self.path, self.address = model, path, address
         self.now = at.timestamp()
         self.key = subject if isinstance(subject, ApiKey) else any_key(subject, at)
@@ -95,7 +104,7 @@ class _Asked:
             at=self.moment,
             caller=self.caller.name,
             key=self.subject.prefix if isinstance(self.subject, ApiKey) else "",
-            groups=self.caller.groups,
+            groups=self._groups_told(rows),
             endpoint=self.endpoint.slug,
             model=self.model,
             path=self.path,
@@ -136,6 +145,11 @@ class _Asked:
         shown = list(in_deciding_order(strange)[:SHOWN])
         left_out = strange.count() - len(shown) if len(shown) == SHOWN else 0
         return sorted([*ours, *shown], key=lambda row: (row.priority, row.id)), left_out
+
+    def _groups_told(self, rows: Sequence[AccessRule]) -> tuple[str, ...]:
+        """The caller's groups; in an area those that this endpoint's rules name."""
+        named = {row.group.name for row in rows}
+        return tuple(name for name in self.caller.groups if self.among.everywhere or name in named)
 
     def _policy(self, row: AccessRule) -> Policy | None:
         try:
@@ -191,11 +205,20 @@ class _Asked:
         if not isinstance(self.subject, ApiKey) and not has_key(self.subject, self.moment):
             self.notes.append("This caller holds no valid API key, so there is nothing to call with yet.")
 
+    def _endpoints_told(self) -> list[str]:
+        """The endpoints that the key is for, as far as the asker sees them."""
+        named = self.key.allowed_endpoints
+        if not named or self.among.everywhere:
+            return list(named)
+        rows = Endpoint.objects.filter(self.among.q(), slug__in=named).order_by("slug")
+        seen = list(rows.values_list("slug", flat=True))
+        return seen if len(seen) == len(named) else [*seen, "others elsewhere"]
+
     def _remark_scope(self) -> None:
         """What the key is restricted to, whether or not that is the reason."""
         for what, names in (
             ("the groups", [each.name for each in groups_carried(self.key)] if self.key.group_ids else []),
-            ("the endpoints", self.key.allowed_endpoints),
+            ("the endpoints", self._endpoints_told()),
             ("the models", self.key.allowed_models),
             ("calls from", self.key.networks),
         ):

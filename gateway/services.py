@@ -10,7 +10,7 @@ CutRefused
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from django.contrib.auth.models import Group
@@ -39,6 +39,11 @@ _FIELDS = {
     "endpoint": "endpoint",
     "area": "area",
 }
+
+
+NOTHING: Final = (
+    "There is nothing of that name that you may lock: write user:…, group:…, endpoint:… or everything."
+)
 
 
 class NoTarget(LookupError):
@@ -84,7 +89,7 @@ def lock_target(text: str) -> dict[str, Any]:
     except LookupError:
         found = None
     if found is None:
-        raise NoTarget("There is nothing of that name: write user:…, group:…, endpoint:… or everything.")
+        raise NoTarget(NOTHING)
     return {_FIELDS[kind]: found}
 
 
@@ -150,6 +155,15 @@ def may_lock(holder: Holder, target: models.Model | None, permission: str = "gat
     if isinstance(target, ApiKey):  # one of a person lies nowhere
         target = target.service_account
     return reach.everywhere if target is None else reach.covers_row(target)
+
+
+def lockable(holder: Holder, text: str) -> dict[str, Any]:
+    """What `lock_target` finds, if they may stop it. Raises `NoTarget` for everything else: what they may not
+    stop is no different from what is not there."""
+    target = lock_target(text)
+    if not may_lock(holder, None if "everything" in target else next(iter(target.values()))):
+        raise NoTarget(NOTHING)
+    return target
 
 
 def locked_row(lock: Lock) -> models.Model | None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
 
+from django.contrib.auth.models import Group
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
@@ -108,12 +109,23 @@ def reached_by(caller: Caller, reach: Reach, now: datetime | None = None) -> lis
 
 
 def may_see(caller: Caller, reach: Reach) -> bool:
-    """People lie in no area. A program shows where it lies, and where it reaches something."""
-    if isinstance(caller, User) or reach.covers(caller.area_id):
-        return True
-    groups = caller.groups.values_list("pk", flat=True)
-    rules = active_rules(timezone.now()).filter(group__in=groups)
-    return rules.filter(reach.q("endpoint__area")).exists()
+    """A caller shows where they reach something, a program also where it lies. People lie in no area."""
+    return _is_ours(caller, reach) or _groups_here(caller, reach).exists()
+
+
+def groups_seen(caller: Caller, reach: Reach) -> QuerySet[Group]:
+    """Of a caller's groups those that open something here; all of a program that lies here."""
+    found = caller.groups.all() if _is_ours(caller, reach) else _groups_here(caller, reach)
+    return found.order_by("name")
+
+
+def _is_ours(caller: Caller, reach: Reach) -> bool:
+    return reach.everywhere or (isinstance(caller, ServiceAccount) and reach.covers(caller.area_id))
+
+
+def _groups_here(caller: Caller, reach: Reach) -> QuerySet[Group]:
+    rules = active_rules(timezone.now()).filter(reach.q("endpoint__area")).order_by()
+    return caller.groups.filter(pk__in=rules.values("group"))
 
 
 def locks_on(endpoint: Endpoint, now: datetime) -> list[Lock]:

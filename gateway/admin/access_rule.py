@@ -42,6 +42,7 @@ class AccessRuleForm(ReasonForm[AccessRule]):
 class AccessRuleAdmin(ProposingAdmin[AccessRule]):
     form = AccessRuleForm
     flag = "two_person_access"
+    names: ClassVar = frozenset({"group"})
     noted_by_services: ClassVar = frozenset({"added", "changed", "deleted"})
     list_display = ("endpoint", "group", "policy", "priority", "models_shown", "state_badge")
     list_display_links = ("endpoint", "group")

@@ -64,6 +64,9 @@ class ApiKeyForm(ModelForm[ApiKey]):
         super().__init__(*args, **kwargs)
         self.scope = KeyScope()
         reach = self.asker.areas_with("gateway.add_apikey")
+        if not reach.everywhere:
+            here = Group.objects.filter(service_accounts__area__in=reach.ids)
+            cast(Any, self.fields["groups"]).queryset = here.distinct().order_by("name")
         slugs = Endpoint.objects.filter(reach.q()).order_by("slug").values_list("slug", "name")
         cast(Any, self.fields["endpoints"]).choices = list(slugs)
 

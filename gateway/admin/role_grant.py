@@ -51,6 +51,7 @@ class RoleGrantForm(ReasonForm[RoleGrant]):
 @admin.register(RoleGrant)
 class RoleGrantAdmin(ProposingAdmin[RoleGrant]):
     form = RoleGrantForm
+    names: ClassVar = frozenset({"group"})
     noted_by_services: ClassVar = frozenset({"added", "deleted"})
     list_display = ("group", "role_title", "where", "created_by", "created_at")
     list_display_links = ("group",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.auth.models import Group
@@ -47,6 +47,7 @@ class ServiceAccountForm(KeepingForm):
 @admin.register(ServiceAccount)
 class ServiceAccountAdmin(NotedAdmin[ServiceAccount]):
     form = ServiceAccountForm
+    names: ClassVar = frozenset({"owner", "groups"})  # of groups those that open nothing elsewhere
     list_display = ("name", "area", "owner", "active_badge")
     list_filter = ("area", "is_active")
     list_select_related = ("area", "owner")

@@ -45,7 +45,8 @@ class AccountList(List, _Accounts):
         asked = AccountAsked(data=request.data)
         asked.is_valid(raise_exception=True)
         said = asked.validated_data
-        area = get_object_or_404(Area, slug=said["area"])
+        inside = Area.objects.filter(asker(request).areas_with(ADD).q(""))
+        area = get_object_or_404(inside, slug=said["area"])
         check(request, ADD, ServiceAccount(area=area))
         groups = _groups(request, ADD, said["groups"], ())
         owner = _person(said["owner"])
@@ -101,9 +102,9 @@ def _person(username: str) -> User:
 def _groups(request: Request, permission: str, names: list[str], held: Iterable[Group]) -> list[Group]:
     """Groups by name. Those that the account has already may stay, whatever they open."""
     found = list(Group.objects.filter(name__in=names))
-    if missing := set(names) - {group.name for group in found}:
-        raise ValidationError({"groups": f"There is no group {', '.join(sorted(missing))}."})
-    new = set(found) - set(held)
-    if beyond := groups_beyond(new, asker(request).areas_with(permission)):
-        raise ValidationError({"groups": f"These reach beyond your areas: {', '.join(beyond)}."})
+    refused = set(names) - {group.name for group in found}
+    refused |= set(groups_beyond(set(found) - set(held), asker(request).areas_with(permission)))
+    if refused:
+        words = f"There is no such group, or it reaches beyond your areas: {', '.join(sorted(refused))}."
+        raise ValidationError({"groups": words})
     return found

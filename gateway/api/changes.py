@@ -130,10 +130,23 @@ class _WithDocument(ApiView):
     parser_classes = (JsonDocumentParser, YamlDocumentParser)
 
     def planned(self, request: Request, prune: bool) -> Plan:
-        made = plan(as_document(request.data), prune=prune)
-        if not sees(made.area["slug"], asker(request)):
-            raise NotFound("There is no such area where you may see everything.")
+        """What does not fit is told only to those who see the area: it says what is there."""
+        document = as_document(request.data)
+        self._see(_slug(document), request)
+        made = plan(document, prune=prune)
+        self._see(made.area["slug"], request)
         return made
+
+    def _see(self, slug: str, request: Request) -> None:
+        if not sees(slug, asker(request)):
+            raise NotFound("There is no such area where you may see everything.")
+
+
+def _slug(document: Any) -> str:
+    """Which area a document says it is about, before anything else in it is read."""
+    area = document.get("area") if isinstance(document, dict) else None
+    slug = area.get("slug") if isinstance(area, dict) else None
+    return slug if isinstance(slug, str) else ""
 
 
 @extend_schema(

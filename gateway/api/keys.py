@@ -11,6 +11,7 @@ from typing import Any
 from django.contrib.auth.models import Group
 from django.db.models import Q, QuerySet
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.generics import GenericAPIView
@@ -32,16 +33,17 @@ from gateway.api.keyshapes import (
     RotationAsked,
 )
 from gateway.api.readers import List, One
+from gateway.callers import NO_SUCH, caller_named, reference
 from gateway.callers import NotFound as NoCaller
-from gateway.callers import caller_named, reference
 from gateway.code.shape import LEVELS
+from gateway.console.doors import doors_of
 from gateway.credentials.secret import Secret
 from gateway.identity.accounts import groups_beyond
 from gateway.identity.keys import Because, api_key_create, api_key_revoke
 from gateway.identity.leaks import LARGEST, leak_noted, leak_respond, leaked_keys
 from gateway.identity.rotation import api_key_rotate
 from gateway.identity.scope import KeyRefused, groups_carried, scope_checked
-from gateway.models import ApiKey, ServiceAccount, User
+from gateway.models import ApiKey, Endpoint, ServiceAccount, User
 
 Holder = User | ServiceAccount
 VIEW, ADD, CHANGE = "gateway.view_apikey", "gateway.add_apikey", "gateway.change_apikey"
@@ -101,7 +103,8 @@ class KeyList(List, _Keys):
         holder = _holder(request, asked["holder"])
         person = holder if isinstance(holder, User) else None
         account = holder if isinstance(holder, ServiceAccount) else None
-        groups = _groups(asked["groups"])
+        groups = _groups(asked["groups"], holder)
+        _check_endpoints(request, holder, asked["endpoints"])
         carried = [group.pk for group in groups]
         check_may_carry(request, ApiKey(user=person, service_account=account, group_ids=carried))
         scope = scope_checked(
@@ -200,13 +203,31 @@ def _holder(request: Request, name: str) -> Holder:
         found = caller_named(name)
     except NoCaller as error:
         raise NotFound(str(error)) from error
+    key = found if isinstance(found, ApiKey) else ApiKey(**{_COLUMN[type(found)]: found})
+    if not who.has_perm(ADD, key):
+        raise NotFound(NO_SUCH)  # as for one that is not there
     if isinstance(found, ApiKey):
         raise KeyRefused("A key is held by a person or a service account.")
     return found
 
 
-def _groups(names: list[str]) -> list[Group]:
-    found = list(Group.objects.filter(name__in=names))
+_COLUMN: dict[type[Holder], str] = {User: "user", ServiceAccount: "service_account"}
+
+
+def _groups(names: list[str], holder: Holder) -> list[Group]:
+    """Of the holder's groups. Whether there are others of these names is not told."""
+    found = list(holder.groups.filter(name__in=names))
     if missing := set(names) - {group.name for group in found}:
-        raise KeyRefused(f"There is no group {', '.join(sorted(missing))}.")
+        raise KeyRefused(f"{holder} is not in {', '.join(sorted(missing))}.")
     return found
+
+
+def _check_endpoints(request: Request, holder: Holder, names: list[str]) -> None:
+    """A key names endpoints that whoever makes it knows of: they are open to them, or lie where they look."""
+    who = asker(request)
+    known = Endpoint.objects.filter(who.areas_with(ADD).q() | who.areas_with("gateway.view_endpoint").q())
+    there = set(known.filter(slug__in=names).values_list("slug", flat=True))
+    if isinstance(who, User) and holder == who:
+        there |= {door.slug for door in doors_of(who, timezone.now(), "")}
+    if unknown := set(names) - there:
+        raise KeyRefused(f"There is no endpoint {', '.join(sorted(unknown))}.")

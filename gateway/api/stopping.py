@@ -93,11 +93,9 @@ class LockList(List, _Locks):
         if not who.areas_with(LOCK):
             raise PermissionDenied(f"The permission {LOCK} is missing.")
         try:
-            target = services.lock_target(said["target"])
+            target = services.lockable(who, said["target"])
         except services.NoTarget as unknown:
             raise ValidationError({"target": [str(unknown)]}) from None
-        if not services.may_lock(who, None if "everything" in target else next(iter(target.values()))):
-            raise PermissionDenied("This lies outside the areas in which you may lock.")
         with changing(request) as person:
             lock = services.lock_set(
                 by=person, reason=said["reason"], expires_at=said["expires_at"], **target

@@ -119,9 +119,9 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 def _suggested(among: Reach) -> list[tuple[str, str]]:
-    """(reference, name) of callers to pick from."""
+    """(reference, name) of callers to pick from. People lie in no area: in one they have to be typed."""
     services = ServiceAccount.objects.filter(among.q_of(ServiceAccount), is_active=True)[:SUGGESTED]
-    people = User.objects.filter(is_active=True)[:SUGGESTED]
+    people = User.objects.filter(is_active=True)[:SUGGESTED] if among.everywhere else ()
     return [
         *[(reference(each), each.description) for each in services],
         *[(reference(each), each.get_full_name()) for each in people],

@@ -62,11 +62,10 @@ def lock(request: HttpRequest) -> HttpResponse:
     user = _user(request)
     _require(bool(user.areas_with(LOCK)))
     try:
-        target = services.lock_target(request.POST.get("target", ""))
+        target = services.lockable(user, request.POST.get("target", ""))
     except services.NoTarget as unknown:
         messages.error(request, str(unknown))
         return redirect("live")
-    _require(services.may_lock(user, None if "everything" in target else next(iter(target.values()))))
     made = services.lock_set(by=user, reason=_reason(request), **target)
     if made.everything:
         messages.warning(request, "All calls are stopped. What runs ends within seconds.")

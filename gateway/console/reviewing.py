@@ -21,6 +21,7 @@ from gateway.access_review.reading import (
     active_rules,
     callers_of,
     endpoints_in,
+    groups_seen,
     locks_on,
     may_see,
     people_in,
@@ -29,13 +30,12 @@ from gateway.access_review.reading import (
     rule_facts,
     services_in,
 )
-from gateway.callers import NotFound, caller_named
+from gateway.callers import NO_SUCH, NotFound, caller_named
 from gateway.identity.reach import Reach
 from gateway.models import ApiKey, Endpoint, ServiceAccount, User
 from policies.store import scrubbers
 
 PAGE: Final = 100
-NO_SUCH: Final = "There is no such API key, service account or person."  # as `caller_named` says it
 HOLDERS: Final[dict[str, type[Caller]]] = {"people": User, "services": ServiceAccount}
 
 
@@ -94,7 +94,7 @@ def caller_page(request: HttpRequest, kind: str, caller_id: UUID) -> HttpRespons
         "caller": caller,
         "kind": kind,
         "name": caller.get_full_name() if isinstance(caller, User) else caller.description,
-        "groups": list(caller.groups.order_by("name")),
+        "groups": list(groups_seen(caller, reach)),
         "rows": reached_by(caller, reach),
         "everywhere": reach.everywhere,
     }

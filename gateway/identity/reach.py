@@ -118,10 +118,6 @@ class Reach:
         own = PLACES.get(label) == ""
         return Q(**{f"{key}__in": self.ids}) if own and not self.everywhere else self.q_of(model)
 
-    def q_choices(self, model: type[Model]) -> Q:
-        """The rows that may be named where this may be done. What lies in no area all may name."""
-        return Q() if not self.lies_in_areas(model) else self.q_of(model)
-
     def lies_in_areas(self, model: type[Model]) -> bool:
         return model._meta.label_lower in {*PLACES, *SLUGS}
 

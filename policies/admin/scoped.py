@@ -44,12 +44,18 @@ def perm_of(model: type[Model], verb: str) -> str:
     return f"{model._meta.app_label}.{get_permission_codename(verb, model._meta)}"
 
 
-def offered(request: HttpRequest, model: type[Model], rows: Any) -> QuerySet[Any]:
-    """What a form about `model` offers to point at: only what lies where this person may write such rows."""
+def offered(request: HttpRequest, model: type[Model], rows: Any, *, names: bool = False) -> QuerySet[Any]:
+    """What a form about `model` offers to point at: only what lies where this person may write such rows.
+
+    What lies in no area, such as people and groups, is offered to whoever may write them everywhere; to
+    others only where the form has to name one (`names`).
+    """
     places = [reach(request.user, perm_of(model, verb)) for verb in WRITES]
     if any(place.everywhere for place in places):
         return cast("QuerySet[Any]", rows.all())
-    here, there = (place.q_choices(rows.model) for place in places)
+    if not places[0].lies_in_areas(rows.model):
+        return cast("QuerySet[Any]", rows.all() if names else rows.none())
+    here, there = (place.q_of(rows.model) for place in places)
     return cast("QuerySet[Any]", rows.filter(here | there))
 
 
@@ -57,6 +63,8 @@ class ScopedChoices:
     """Narrows what relations offer; for admins and inlines alike."""
 
     model: Any
+    names: ClassVar[frozenset[str]] = frozenset()
+    """Relations to people or groups that the form has to offer to whoever administers an area."""
 
     def formfield_for_foreignkey(self, db_field: ForeignKey[Any], request: HttpRequest, **kwargs: Any) -> Any:
         kwargs["queryset"] = self._offered(db_field, request, kwargs)
@@ -72,7 +80,7 @@ class ScopedChoices:
         rows = kwargs.get("queryset")
         if rows is None:
             rows = db_field.remote_field.model._default_manager.all()
-        return offered(request, self.model, rows)
+        return offered(request, self.model, rows, names=db_field.name in self.names)
 
 
 class ScopedAdmin(ScopedChoices, ModelAdmin[M]):
@@ -123,7 +131,7 @@ class ScopedAdmin(ScopedChoices, ModelAdmin[M]):
         for name, field in form.base_fields.items():
             if name in form.declared_fields and isinstance(field, forms.ModelChoiceField):
                 mine = deepcopy(field)
-                mine.queryset = offered(request, self.model, field.queryset)
+                mine.queryset = offered(request, self.model, field.queryset, names=name in self.names)
                 form.base_fields[name] = mine
         return form
 

@@ -17,14 +17,14 @@ from gateway.areas import area_save
 from gateway.identity.authz import OwnGroup, role_grant
 from gateway.identity.beyond import beyond
 from gateway.identity.keys import api_key_create
-from gateway.models import AccessRule, ApiKey, Area, Deployment, ServiceAccount, User
+from gateway.models import AccessRule, ApiKey, Area, Cut, Deployment, Lock, ServiceAccount, User
 from gateway.services import lock_lift
 from policies import proposals
 from policies.content import packed
 from policies.grants import NeedsSecondPerson
 from policies.models import Schema
 from policies.proposals import NotAllowed
-from tests.walls.world import CANARY, MINE, NONE, OTHER, World
+from tests.walls.world import CANARY, MINE, NONE, OTHER, STRAY, World
 
 pytestmark = pytest.mark.django_db
 ADMIN, EDITOR = f"admin {MINE}", f"policy_editor {MINE}"
@@ -255,6 +255,136 @@ def test_a_role_takes_two_people_where_the_deployment_says_so(world: World) -> N
         proposals.confirm(proposal=opened, by=world.people[ADMIN], seen=opened.basis)
     proposals.confirm(proposal=opened, by=world.people["admin everywhere"], seen=opened.basis)
     assert group.role_grants.get().area == here
+
+
+# --- locks, keys, files: what is elsewhere is told from nothing by no answer
+
+
+def posted(world: World, url: str, body: dict[str, Any], name: str = ADMIN) -> Any:
+    return browser(world, name).post(url, body, content_type="application/json")
+
+
+@pytest.mark.parametrize(
+    "kind", ["user:STRAY", "group:STRAY herd", "endpoint:CANARY-chat", "area:CANARY", "service:CANARY-robot"]
+)
+def test_nothing_is_locked_beyond_the_wall_and_nobody_learns_that_it_is_there(
+    world: World, kind: str
+) -> None:
+    before = Lock.objects.count()
+    target = kind.replace("STRAY", STRAY).replace("CANARY", CANARY)
+    refused, missing = (
+        posted(world, "/api/v1/locks", {"target": each, "reason": "now"})
+        for each in (target, f"{target}-not-there")
+    )
+    assert refused.status_code == missing.status_code == 422
+    assert refused.json()["errors"] == missing.json()["errors"]
+    page = browser(world, ADMIN).post("/live/lock/", {"target": target}, follow=True)
+    assert "There is nothing of that name that you may lock" in page.content.decode()
+    assert Lock.objects.count() == before
+
+
+def test_an_areas_admin_stops_not_everything(world: World) -> None:
+    before = Lock.objects.count()
+    assert posted(world, "/api/v1/locks", {"target": "everything", "reason": "now"}).status_code == 422
+    browser(world, ADMIN).post("/live/lock/", {"target": "everything"})
+    page = browser(world, ADMIN).post(form("gateway", "lock", "add"), {"everything": "on", "reason": "now"})
+    assert "outside the areas in which you may lock" in page.content.decode()
+    assert Lock.objects.count() == before
+
+
+def test_a_form_that_is_shown_again_names_nobody(world: World) -> None:
+    """Numbers of groups can be guessed: a form must not answer with the name."""
+    group = Group.objects.get(name=f"{STRAY} herd")
+    for model, field, key in (
+        ("lock", "group", group.pk),
+        ("lock", "user", world.stray.pk),
+        ("apikey", "groups", group.pk),
+        ("apikey", "user", world.stray.pk),
+    ):
+        page = browser(world, ADMIN).post(
+            form("gateway", model, "add"), {field: key, "reason": "x", "name": "x"}
+        )
+        assert page.status_code == 200 and STRAY not in page.content.decode().lower(), (model, field)
+
+
+def test_a_lock_and_a_call_elsewhere_stay_as_they_are(world: World) -> None:
+    client = browser(world, ADMIN)
+    for place in (OTHER, NONE):
+        lock, call = world.at("gateway.lock", place), world.at("audit.call", place)
+        assert client.post(f"/live/locks/{lock.pk}/lift/").status_code == 404
+        assert posted(world, f"/api/v1/locks/{lock.pk}/lift", {}).status_code == 404
+        assert client.post(f"/live/{call.pk}/cut/").status_code == 404
+        assert Lock.objects.get(pk=lock.pk).lifted_at is None
+    assert not Cut.objects.exists()
+
+
+def test_a_key_is_made_for_nobody_elsewhere_and_names_nothing_there(world: World) -> None:
+    before = ApiKey.objects.count()
+    asked = {"name": "k", "holder": "service:ward-robot", "expires_at": world.soon}
+    for said, of_old, anew in (
+        ("holder", f"service:{CANARY}-robot", "service:not-there"),
+        ("holder", f"user:{STRAY}", "user:not-there"),
+        ("endpoints", [f"{CANARY}-chat"], ["not-there"]),
+        ("groups", [f"{STRAY} herd"], ["not-there"]),
+    ):
+        told = []
+        for value in (of_old, anew):
+            answer = posted(world, "/api/v1/keys", asked | {said: value})
+            name = value if isinstance(value, str) else value[0]
+            told.append((answer.status_code, answer.content.decode().replace(name, "_")))
+        assert told[0] == told[1] and told[0][0] in (404, 409, 422), told
+    own = {"name": "k", "holder": "", "expires_at": world.soon, "endpoints": [f"{CANARY}-chat"]}
+    assert posted(world, "/api/v1/keys", own, "nobody").status_code >= 400
+    assert ApiKey.objects.count() == before
+
+
+def test_a_service_account_is_made_in_no_other_area_and_gets_no_strange_groups(world: World) -> None:
+    before = ServiceAccount.objects.count()
+    asked = {"name": "new", "area": "ward", "owner": "owner"}
+    for said, there, nothing in (
+        ("area", CANARY, "not-there"),
+        ("groups", [f"{STRAY} herd"], ["not-there"]),  # it holds a role everywhere
+    ):
+        told = []
+        for value in (there, nothing):
+            answer = posted(world, "/api/v1/service-accounts", asked | {said: value})
+            name = value if isinstance(value, str) else value[0]
+            told.append((answer.status_code, answer.content.decode().replace(name, "_")))
+        assert told[0] == told[1] and told[0][0] in (404, 422), told
+    assert ServiceAccount.objects.count() == before
+
+
+def test_a_file_for_another_area_is_refused_before_it_is_compared(world: World) -> None:
+    """What does not fit would say what is there."""
+    rule = {"group": "callers", "endpoint": f"{CANARY}-chat", "policy": "not-there", "priority": 1}
+    document = {"postern": 1, "area": {"slug": CANARY, "name": "x"}, "access_rules": [rule]}
+    for path in ("plan", "apply"):
+        assert posted(world, f"/api/v1/policy/{path}", document).status_code == 404
+
+
+def test_an_area_reviews_only_who_comes_in_there(world: World) -> None:
+    client = browser(world, ADMIN)
+    assert client.get(f"/access-review/people/{world.stray.pk}/").status_code == 404
+    assert client.get("/access-review/", {"caller": f"user:{STRAY}"}).status_code == 422
+    world.stray.groups.add(Group.objects.get(name="callers"), Group.objects.get(name=f"{STRAY} herd"))
+    page = client.get(f"/access-review/people/{world.stray.pk}/")
+    assert page.status_code == 200
+    shown = page.content.decode().lower()
+    assert "callers" in shown and f"{STRAY} herd" not in shown and CANARY not in shown
+
+
+def test_explaining_names_only_groups_that_open_the_endpoint(world: World) -> None:
+    world.stray.groups.add(Group.objects.get(name="callers"), Group.objects.get(name=f"{STRAY} herd"))
+    asked = {"caller": f"user:{STRAY}", "endpoint": "ward-chat"}
+    shown = browser(world, ADMIN).post("/explain/", asked, follow=True).content.decode()
+    assert "callers" in shown and f"{STRAY} herd" not in shown
+    shown = browser(world, "admin everywhere").post("/explain/", asked, follow=True).content.decode()
+    assert f"{STRAY} herd" in shown
+
+
+def test_a_session_opens_nothing_that_is_a_directorys(world: World) -> None:
+    for path in ("Users", "Groups", "ServiceProviderConfig", "Schemas", f"Users/{world.stray.pk}"):
+        assert browser(world, "admin everywhere").get(f"/scim/v2/{path}").status_code == 401
 
 
 # --- the record

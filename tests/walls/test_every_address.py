@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.apps import apps
@@ -24,7 +25,7 @@ from gateway.identity.authz import ROLES, role_permissions
 from gateway.identity.reach import PLACES as WAYS
 from tests.shell.test_front import house
 from tests.walls.table import EXEMPT, Needs, table
-from tests.walls.world import CANARY, MINE, NONE, OTHER, World
+from tests.walls.world import CANARY, MINE, NONE, OTHER, STRAY, World
 
 METHODS = ("get", "post", "patch", "delete")
 PERSONS = [f"{role} {where}" for role in ROLES for where in (MINE, "everywhere")] + ["nobody"]
@@ -123,8 +124,25 @@ def judged(world: World, client: Client, name: str) -> Iterator[str]:
         if came_in(answer) is not expected or answer.status_code in (405, 500):
             told = f"{answer.status_code}, not {'in' if expected else 'out'}"
             yield f"{method} {url} ({place or 'no row'}): {told}"
-        if name.endswith(MINE) and CANARY in shown(answer) and CANARY not in url:
+        if not name.endswith(MINE):
+            continue
+        if CANARY in shown(answer) and CANARY not in url:
             yield f"{method} {url}: shows the other area"
+        if STRAY in shown(answer) and not needs.names:
+            yield f"{method} {url}: shows what lies in no area"
+        key = str(world.at(needs.row, place).pk) if needs.row else ""
+        if key and place in (OTHER, NONE) and not expected and rule(partial(permits, name, MINE)):
+            yield from told_apart(client, answer, method, url, needs.body(world, place), route, key)
+
+
+def told_apart(
+    client: Client, answer: Any, method: str, url: str, body: Any, route: str, key: str
+) -> Iterator[str]:
+    """Whoever may do this here is not told whether there is such a row elsewhere."""
+    missing = uuid4() if "-" in key else 10**6
+    nothing = ask(client, method, url.replace(key, str(missing)), body, route)
+    if nothing.status_code != answer.status_code:
+        yield f"{method} {url}: {answer.status_code}, and {nothing.status_code} for what is not there"
 
 
 def shown(answer: Any) -> str:

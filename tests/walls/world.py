@@ -1,7 +1,8 @@
 """One world for the walls: the same things in area `ward` (mine), in area `kanari` (the other) and in none.
 
-Everything of the other area has the canary in its name, so that a page that shows any of it is found out.
-A new model or page adds its rows to `_area` or `_nowhere` under the model's label.
+Everything of the other area has the canary in its name, so that a page that shows any of it is found out;
+people, groups and whatever else lies in no area have a name of their own for the same reason. A new model
+or page adds its rows to `_area` or `_nowhere` under the model's label.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from policies.models import DataClass, Detector, DetectorKind, Policy, Proposal,
 from tests.gateway import world as house
 
 CANARY: Final = "kanari"
+STRAY: Final = "okapi"
 MINE, OTHER, NONE = "mine", "other", "none"
 PLACES: Final = (MINE, OTHER, NONE)
 
@@ -138,8 +140,8 @@ class World:
             thread=bytes(32),
             hinted=False,
             started_at=now,
-            subject=f"local:{slug or 'unknown'}",
-            name=slug or "nobody we know",
+            subject=f"local:{slug or STRAY}",
+            name=slug or STRAY,
             kind="person",
             area=slug,
             endpoint=f"{slug}-chat",
@@ -192,38 +194,39 @@ class World:
         self._keep(place, approval, proposal, job)
 
     def _nowhere(self) -> None:
-        key, _ = house.key_of(self.owner)
-        issuer = Issuer.objects.create(name="Okta", issuer="https://okta.example.com")
-        identity = Identity.objects.create(user=self.owner, issuer=issuer.issuer, subject="1")
-        lock = Lock.objects.create(user=self.owner, reason="left")
-        group = Group.objects.create(name="a group")
+        self.stray = stray = house.person(STRAY)
+        key, _ = house.key_of(stray)
+        issuer = Issuer.objects.create(name=f"{STRAY} sign-in", issuer=f"https://{STRAY}.example.com")
+        identity = Identity.objects.create(user=stray, issuer=issuer.issuer, subject="1")
+        lock = Lock.objects.create(user=stray, reason=f"{STRAY} left")
+        group = Group.objects.create(name=f"{STRAY} herd")
         grant = RoleGrant.objects.create(group=group, role="reviewer")
         proposal = Proposal.objects.create(
             kind="schema.publish",
             target_id=uuid4(),
-            target="the deployment",
+            target=f"{STRAY} deployment",
             basis="0" * 64,
             reason="because",
             proposed_by=self.ada,
         )
         now = timezone.now()
         sign_in = SignIn.objects.create(
-            user=self.owner,
+            user=stray,
             method=SignInMethod.LOCAL,
             session_key="0" * 32,
             authenticated_at=now,
             expires_at=now + timedelta(hours=1),
         )
         directory = DirectoryToken.objects.create(
-            name="Entra", prefix="pds_1", digest=bytes(32), expires_at=now + timedelta(days=5)
+            name=f"{STRAY} Entra", prefix="pds_1", digest=bytes(32), expires_at=now + timedelta(days=5)
         )
-        kept_person = DirectoryUser.objects.create(user=house.person("kept"), directory=directory)
+        kept_person = DirectoryUser.objects.create(user=house.person(f"{STRAY}-kept"), directory=directory)
         kept_group = DirectoryGroup.objects.create(
-            group=Group.objects.create(name="kept group"), directory=directory
+            group=Group.objects.create(name=f"{STRAY} kept"), directory=directory
         )
-        mapping = GroupMapping.objects.create(issuer=issuer, value="pst", group=group)
+        mapping = GroupMapping.objects.create(issuer=issuer, value=STRAY, group=group)
         deployment = Deployment.objects.create()
-        self._keep(NONE, self.owner, group, key, issuer, identity, lock, grant, proposal)
+        self._keep(NONE, stray, group, key, issuer, identity, lock, grant, proposal)
         self._keep(NONE, sign_in, directory, kept_person, kept_group, mapping, deployment)
         self._record(NONE, "")
 
