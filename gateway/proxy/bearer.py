@@ -14,6 +14,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -31,7 +32,9 @@ from gateway.proxy.admission import RequestHead
 from gateway.proxy.beside import Beside
 from gateway.proxy.desk import Desk
 from gateway.proxy.errors import TokenRefused, Unavailable
-from gateway.proxy.routes import Caller, Known, Snapshot
+from gateway.proxy.known import Met
+from gateway.proxy.meeting import Meeting
+from gateway.proxy.routes import Caller, Known, Name, Snapshot
 from gateway.proxy.snapshot import Snapshots
 from gateway.proxy.vouching import Vouching, locked_out
 
@@ -48,20 +51,16 @@ WRITING: Final = 2
 class Entry:
     """One token that was verified, and the caller that it stands for."""
 
-    __slots__ = ("_base", "_caller", "_known", "_revision", "key", "source", "trusted", "until", "vouched")
+    __slots__ = ("_base", "_caller", "acting", "key", "name", "source", "trusted", "until", "vouched")
 
     def __init__(self, trusted: Trusted, vouched: Vouched, until: float) -> None:
         self.trusted, self.vouched, self.until = trusted, vouched, until
+        self.name: Name = (vouched.issuer, vouched.subject)
+        self.acting = tuple([(each.issuer or vouched.issuer, each.subject) for each in vouched.actors])
         self.source: KeySource | None = None  # and the key that signed it; None where the issuer was asked
         self.key: Key | None = None
-        self._known: Known | None = None  # as just written, until the snapshot has seen it
-        self._revision = 0
         self._base: Caller | None = None
         self._caller: Caller | None = None
-
-    def settle(self, known: Known | None, revision: int) -> None:
-        """What the store says of the caller since `revision`."""
-        self._known, self._revision = known, revision
 
     def holds(self, snapshot: Snapshot, now: float) -> bool:
         """Whether it would be verified again now. Raises `KeysUnavailable` where nobody can tell."""
@@ -74,31 +73,28 @@ class Entry:
             raise KeysUnavailable
         return trusted
 
-    def caller(self, snapshot: Snapshot) -> Caller | None:
-        """The caller as the snapshot has it; None where it knows nobody of this name any more."""
-        vouched = self.vouched
-        if snapshot.revision < self._revision:
-            known = self._known
-        else:
-            known = snapshot.known.get((vouched.issuer, vouched.subject))
-        if known is None:
+    def caller(self, snapshot: Snapshot, met: Met) -> Caller | None:
+        """The caller as the store has it; None where it must be asked, or has nobody of this name."""
+        found = met.of(snapshot, self.name)
+        if found is None or found.known is None:
             return None
-        if known.caller is not self._base:
-            self._base, self._caller = known.caller, _derived(known.caller, vouched, self._revision)
+        if found.known.caller is not self._base:
+            self._base, self._caller = found.known.caller, self._derived(found.known, found.since)
         assert self._caller is not None  # noqa: S101  made with its base
         return self._caller
 
-
-def _derived(base: Caller, vouched: Vouched, since: int) -> Caller:
-    return replace(
-        base,
-        issuer=vouched.issuer,
-        issued_subject=vouched.subject,
-        actor=tuple([actor.shown(vouched.issuer) for actor in vouched.actors]),
-        expires_at=vouched.expires_at,
-        since=since,
-        _seen={},
-    )
+    def _derived(self, known: Known, since: int) -> Caller:
+        vouched = self.vouched
+        return replace(
+            known.caller,
+            issuer=vouched.issuer,
+            issued_subject=vouched.subject,
+            actor=tuple([actor.shown(vouched.issuer) for actor in vouched.actors]),
+            acting=self.acting,
+            expires_at=vouched.expires_at,
+            since=since,
+            _seen={},
+        )
 
 
 class Bearer:
@@ -111,6 +107,8 @@ class Bearer:
         self._lock = threading.Lock()
         self._asking = Desk(ASKING, "postern-introspection")
         self._writing = Desk(WRITING, "postern-people")
+        self._met = snapshots.met
+        self._meeting = Meeting(self._met)
         self._vouching = Vouching()
         self._beside = Beside("postern-issuers", 1.0, self._step)
 
@@ -121,6 +119,7 @@ class Bearer:
         self._beside.stop()
         self._asking.close()
         self._writing.close()
+        self._meeting.close()
 
     async def caller(self, head: RequestHead) -> Caller:
         """The verified caller, or a refusal that does not say which part was wrong.
@@ -145,24 +144,24 @@ class Bearer:
     async def _caller(self, credential: str, snapshot: Snapshot, now: float) -> Caller:
         key = digest(credential)
         entry = self._cache.get(key)
-        if entry is not None and entry.holds(snapshot, now) and (caller := entry.caller(snapshot)):
+        if entry is not None and entry.holds(snapshot, now) and (caller := entry.caller(snapshot, self._met)):
             self._cache.move_to_end(key)
         else:
             entry = await self._judged(key, credential, snapshot, now)
             snapshot = self._snapshots.current()  # the judging may have taken its time
             if snapshot.issuers.get(entry.vouched.issuer) is not entry.trusted:
                 raise KeysUnavailable  # judged by settings that were changed meanwhile
-            if (caller := entry.caller(snapshot)) is None:
+            if (caller := entry.caller(snapshot, self._met)) is None:
                 raise ClaimsRefused("unknown_subject")
             self._keep(key, entry)
-        if caller.refusal or (entry.vouched.actors and self._actor_is_out(entry.vouched, snapshot)):
+        if caller.refusal or (entry.acting and self._is_out(entry.acting, snapshot)):
             raise locked_out()
         return caller
 
-    def _actor_is_out(self, vouched: Vouched, snapshot: Snapshot) -> bool:
-        """Whoever acts for somebody must be allowed to call as well, where they are known here."""
-        found = (snapshot.known.get((each.issuer or vouched.issuer, each.subject)) for each in vouched.actors)
-        return any(known.caller.refusal for known in found if known is not None)
+    def _is_out(self, acting: Iterable[Name], snapshot: Snapshot) -> bool:
+        """Whether one of those who act for somebody is known here, and may not call."""
+        found = (self._met.of(snapshot, name) for name in acting)
+        return any(each.known.caller.refusal for each in found if each and each.known)
 
     def _keep(self, key: bytes, entry: Entry) -> None:
         entry.vouched = replace(entry.vouched, claims={})  # they were looked at, and are large
@@ -177,8 +176,7 @@ class Bearer:
         if _is_opaque(credential, snapshot):
             return await self._asking.once(key, lambda: self._asked(credential, snapshot, now))
         entry = await self._verified(credential, snapshot, now)
-        known = self._vouching.settled(entry.trusted, entry.vouched, snapshot)
-        if known is not None:
+        if await self._is_settled(entry):
             return entry
         return await self._writing.once(key, lambda: self._introduced(entry))
 
@@ -230,15 +228,26 @@ class Bearer:
             raise UnknownIssuer("unknown_issuer")
         vouched = await self._asking.done(lambda: introspect(credential, trusted, now))
         entry = Entry(trusted, vouched, min(vouched.expires_at, now + FRESH))
-        if self._vouching.settled(trusted, vouched, snapshot) is None:
+        if not await self._is_settled(entry):
             await self._introduced(entry)
         return entry
 
     async def _introduced(self, entry: Entry) -> Entry:
         """The store learns of a person, or of changed groups."""
         introduce = self._vouching.introduce
-        entry.settle(*await self._writing.done(lambda: introduce(entry.trusted, entry.vouched)))
+        known, revision = await self._writing.done(lambda: introduce(entry.trusted, entry.vouched))
+        self._met.learn({entry.name: known}, revision)
         return entry
+
+    async def _is_settled(self, entry: Entry) -> bool:
+        """Whether the store has the caller as the token says. Who is new to this process is looked up."""
+        snapshot = self._snapshots.current()
+        names = entry.name, *entry.acting
+        if new := [name for name in names if self._met.of(snapshot, name) is None]:
+            await self._meeting.meet(new)
+            snapshot = self._snapshots.current()
+        found = self._met.of(snapshot, entry.name)
+        return self._vouching.is_settled(entry.trusted, entry.vouched, found.known if found else None)
 
     # --- beside the calls --------------------------------------------------------------------------------
 

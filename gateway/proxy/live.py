@@ -153,6 +153,8 @@ class Live:
         assert known is not None and aimed is not None and head is not None  # noqa: S101  it was let in
         if ledger.id in snapshot.cuts:
             raise by_hand()
+        if known.issuer:
+            self._snapshots.met.add([(known.issuer, known.issued_subject), *known.acting])
         caller = snapshot.again(known, now)
         target, path = snapshot.target(head.path)
         if target.id != aimed.id:

@@ -5,7 +5,7 @@ No I/O here: `snapshot.py` builds it from the database and keeps it current.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
@@ -48,6 +48,9 @@ REMEMBERED: Final = 256
 wants them: making one anew costs a call 2 and 6 µs."""
 
 
+Name = tuple[str, str]
+"""(issuer, subject): what somebody is called by whoever vouches for them."""
+
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -73,6 +76,7 @@ class Caller:
     issuer: str = ""  # who vouches for it, where it came with a token
     issued_subject: str = ""  # its name there
     actor: tuple[str, ...] = ()  # who acts for it, nearest first
+    acting: tuple[Name, ...] = ()  # the same, by their names
     since: int = 0  # the revision by which the snapshot knows it
     digest: bytes = field(default=b"", repr=False)  # of the key it came with
     _seen: dict[str, Who] = field(default_factory=dict, compare=False, repr=False)
@@ -105,6 +109,7 @@ class Caller:
             issuer=caller.issuer,
             issued_subject=caller.issued_subject,
             actor=caller.actor,
+            acting=caller.acting,
             expires_at=caller.expires_at,
             since=caller.since,
             _seen={},
@@ -213,7 +218,7 @@ class Snapshot:
     access: Mapping[UUID, Sequence[Access]]  # by endpoint, in deciding order
     valid_until: float = float("inf")  # Unix seconds: a lock ends, a version takes effect
     issuers: Mapping[str, Trusted] = field(default_factory=dict)  # whose tokens are believed
-    known: Mapping[tuple[str, str], Known] = field(default_factory=dict)  # by (issuer, subject)
+    known: Mapping[Name, Known] = field(default_factory=dict)  # of those who came with tokens lately
     locked: bool = False  # everything is
     locked_groups: frozenset[int] = frozenset()
     cuts: frozenset[UUID] = frozenset()  # calls that somebody ended of late
@@ -236,11 +241,16 @@ class Snapshot:
         if self.revision < caller.since:
             return caller
         known = self.known.get((caller.issuer, caller.issued_subject))
-        if known is None or caller.issuer not in self.issuers:
+        unchanged = known is None and self.revision == caller.since  # read after this was built
+        if caller.issuer not in self.issuers or not (known or unchanged):
             raise TokenRefused("invalid_token", "The bearer token is not accepted.", "taken_back")
-        if known.caller.refusal:
+        if (known and known.caller.refusal) or self.is_out(caller.acting):
             raise _locked_out()
-        return known.caller.vouched_for(caller)
+        return known.caller.vouched_for(caller) if known else caller
+
+    def is_out(self, acting: Iterable[Name]) -> bool:
+        """Whether one of those who act for somebody may not call: who is known here must be allowed to."""
+        return any(known.caller.refusal for name in acting if (known := self.known.get(name)) is not None)
 
     def again(self, caller: Caller, now: float) -> Caller:
         """A caller of an earlier snapshot as it is in this one, or the refusal that its next call would get.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Final, NoReturn
@@ -22,6 +22,7 @@ from django.db.utils import Error as DatabaseError
 
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import NoSecret, credential_reveal_for_origin
+from gateway.identity.keys import living
 from gateway.identity.scope import groups_carried
 from gateway.identity.trust import trusted_issuers
 from gateway.models import (
@@ -36,10 +37,10 @@ from gateway.models import (
 )
 from gateway.proxy.compiling import Compiling, NotReady
 from gateway.proxy.errors import Unavailable
-from gateway.proxy.known import known
+from gateway.proxy.known import Met, known
 from gateway.proxy.locking import Locks, caller_refusal, locks_at
 from gateway.proxy.meter import Limits
-from gateway.proxy.routes import Access, Caller, Snapshot, Target, UpstreamCredential
+from gateway.proxy.routes import Access, Caller, Name, Snapshot, Target, UpstreamCredential
 from gateway.proxy.scope import EVERYWHERE, Scope
 from policies.engine.policy import Policy
 from policies.engine.types import Level
@@ -59,6 +60,7 @@ class Snapshots:
     """Keeps the current snapshot; one thread per process."""
 
     def __init__(self) -> None:
+        self.met = Met()
         self._snapshot: Snapshot | None = None
         self._read_at = float("-inf")
         self._stopped = False
@@ -101,7 +103,7 @@ class Snapshots:
             now = revision()
             if self._outdated(now):
                 self._compiling.begin(patient=self._snapshot is None)
-                self._snapshot = build(now, self._compiling)
+                self._snapshot = build(now, self._compiling, self.met.names())
             self._read_at = asked_at
         except DatabaseError as error:
             log.warning("configuration could not be read: %s", type(error).__name__)
@@ -135,20 +137,23 @@ def revision() -> int:
     return Revision.objects.values_list("value", flat=True).filter(pk=1).first() or 0
 
 
-def build(number: int, compiling: Compiling | None = None) -> Snapshot:
-    """Everything a call's routing needs, read at one revision; None compiles before it returns."""
+def build(number: int, compiling: Compiling | None = None, names: Collection[Name] | None = None) -> Snapshot:
+    """Everything a call's routing needs, read at one revision, and whoever bears these names at an issuer.
+
+    Without `compiling` it compiles before it returns, without `names` it has everybody.
+    """
     now = datetime.now(UTC)
     locks = locks_at(now)
     endpoints = Endpoint.objects.select_related("area", "credential")
     policies = _Policies(compiling)
     return Snapshot(
         revision=number,
-        callers={bytes(key.digest): _caller(key, locks) for key in _keys()},
+        callers={bytes(key.digest): _caller(key, locks) for key in _keys(now)},
         targets={endpoint.slug: _target(endpoint, locks) for endpoint in endpoints},
         access=_access(policies, now),
         valid_until=min([*locks.ends, *policies.changes], default=float("inf")),
         issuers=trusted_issuers(),
-        known=known(locks),
+        known=known(locks, names),
         locked=locks.everything,
         locked_groups=locks.groups,
         cuts=frozenset(Cut.objects.filter(created_at__gt=now - CUT_KEPT).values_list("call_id", flat=True)),
@@ -168,9 +173,10 @@ def part(*, key: ApiKey, endpoint: Endpoint, now: datetime) -> Snapshot:
     )
 
 
-def _keys() -> Iterable[ApiKey]:
-    owners = ("user", "service_account__owner")
-    return ApiKey.objects.select_related(*owners).prefetch_related("user__groups", "service_account__groups")
+def _keys(now: datetime) -> Iterable[ApiKey]:
+    """Those that open something: the others are refused as unknown, and become more with every day."""
+    keys = ApiKey.objects.filter(living(now)).select_related("user", "service_account__owner")
+    return keys.prefetch_related("user__groups", "service_account__groups")
 
 
 def _caller(key: ApiKey, locks: Locks) -> Caller:

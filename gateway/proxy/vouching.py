@@ -25,7 +25,7 @@ from gateway.proxy import snapshot as store
 from gateway.proxy.errors import Forbidden
 from gateway.proxy.known import now, one
 from gateway.proxy.locking import locks_at
-from gateway.proxy.routes import Known, Snapshot
+from gateway.proxy.routes import Known
 
 log = logging.getLogger(__name__)
 
@@ -54,23 +54,22 @@ class Vouching:
         self._heard: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
 
-    def settled(self, trusted: Trusted, vouched: Vouched, snapshot: Snapshot) -> Known | None:
-        """Whoever the snapshot has under this name, if the token says nothing new; None: introduce them.
+    def is_settled(self, trusted: Trusted, vouched: Vouched, known: Known | None) -> bool:
+        """Whether the token says nothing new of whom the store has under this name; else introduce them.
 
         Raises `Forbidden` for a program that nobody here set up, and `GroupsRefused`.
         """
-        known = snapshot.known.get((vouched.issuer, vouched.subject))
         if known is None or known.caller.kind != "service":
             _check_person(vouched)
         if known is None:
-            return None
+            return False
         if known.caller.refusal or known.caller.kind == "service":
-            return known
+            return True
         given = _given(trusted, vouched)
-        if given is None or not self._says_more(known, vouched, given):
-            self._note(vouched)
-            return known
-        return None
+        if given is not None and self._says_more(known, vouched, given):
+            return False
+        self._note(vouched)
+        return True
 
     def introduce(self, trusted: Trusted, vouched: Vouched) -> tuple[Known | None, int]:
         """Write it; who they are now, and since which revision. For threads."""

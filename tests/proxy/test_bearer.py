@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group
 from pytest_django.fixtures import Settings
 
 from gateway.identity import introspection, overage
+from gateway.identity.discovery import ProviderDown
 from gateway.identity.keys import digest
 from gateway.identity.membership import membership_set
 from gateway.identity.tokens import Vouched
@@ -25,6 +26,7 @@ from gateway.models import (
     Source,
     User,
 )
+from gateway.proxy import meeting
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.bearer import Bearer
 from gateway.proxy.errors import BadRequest, Forbidden, ProxyError, TokenRefused, Unauthenticated, Unavailable
@@ -123,6 +125,62 @@ def test_a_new_token_that_says_nothing_new_is_not_written(
     world.snapshots.refresh()
     with django_assert_num_queries(0):
         assert world.call(world.token(jti="2"), fresh=False).groups == ("staff",)
+
+
+def test_a_snapshot_holds_those_who_call_however_many_the_issuer_has(world: World) -> None:
+    for number in range(5):
+        Identity.objects.create(issuer=world.provider.issuer, subject=f"s{number}", user=person(f"p{number}"))
+    world.call(world.token(act={"sub": "s1"}))
+    world.snapshots.refresh()
+    assert {subject for _, subject in world.snapshots.current().known} == {"00u1alice", "s1"}
+
+
+def test_whoever_is_known_is_known_to_a_process_that_meets_them_anew(world: World) -> None:
+    world.call(world.token())
+    world.snapshots.refresh()
+    people, words = User.objects.count(), MembershipChange.objects.count()
+    world.bearer.stop()
+    world.snapshots = Snapshots()
+    world.snapshots.refresh()
+    world.bearer = Bearer(world.snapshots)
+    tokens = [world.token(jti=str(number)) for number in range(3)]
+    assert {world.call(token, fresh=False).groups for token in tokens} == {("staff",)}
+    assert (User.objects.count(), MembershipChange.objects.count()) == (people, words)
+    alice = User.objects.get()
+    Lock.objects.create(user=alice, reason="away")
+    assert {world.refused(token, Forbidden) for token in tokens} == {"caller_locked"}
+
+
+def test_those_who_are_met_at_once_are_one_or_two_questions(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def read(names: Any) -> Any:
+        asked.append(len(names))
+        return {}, 0
+
+    monkeypatch.setattr(meeting, "_read", read)
+
+    async def come() -> None:
+        meet = world.bearer._meeting.meet
+        await asyncio.gather(*[meet([("i", str(number))]) for number in range(500)])
+
+    asyncio.run(come())
+    assert sum(asked) == 500 and len(asked) <= 2
+
+
+def test_a_store_that_is_away_is_our_trouble_and_asked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(names: Any) -> Any:
+        raise ProviderDown("OperationalError")
+
+    token = world.token()
+    with monkeypatch.context() as broken:
+        broken.setattr(meeting, "_read", away)
+        assert world.refused(token, Unavailable) == "identity_unavailable"
+    assert world.call(token)
 
 
 def test_a_group_that_was_removed_at_the_issuer_is_gone_with_the_next_token(world: World) -> None:

@@ -37,13 +37,20 @@ class World:
         self.issuer = Issuer.objects.create(name="House", issuer=ISSUER, audiences=["postern"])
         Identity.objects.create(issuer=ISSUER, subject="alice", user=self.alice)
         Identity.objects.create(issuer=ISSUER, subject="nightly", service_account=self.nightly)
+        self.robot = ServiceAccount.objects.create(area=self.batch, name="robot", owner=person("rita"))
+        Identity.objects.create(issuer=ISSUER, subject="robot", service_account=self.robot)
 
     def call(self, subject: str) -> Ledger:
         view, now, ledger = snapshot.build(1), time.time(), Ledger()
         head: Any = SimpleNamespace(method="POST", path=f"/proxy/chat{PATH}", network=HERE)
         base = view.known[ISSUER, subject].caller
         given: Any = SimpleNamespace(
-            issuer=ISSUER, issued_subject=subject, actor=(), expires_at=now - 60, since=1
+            issuer=ISSUER,
+            issued_subject=subject,
+            actor=("robot",),
+            acting=((ISSUER, "robot"),),
+            expires_at=now - 60,
+            since=1,
         )
         ledger.head, ledger.caller = head, base.vouched_for(given)  # its token has expired since
         ledger.target, path = view.target(head.path)
@@ -65,7 +72,8 @@ CHANGES: list[tuple[str, Callable[[World], object], str, str]] = [
     ("they left the group", lambda w: w.alice.groups.clear(), "cut_no_access", ""),
     ("the account is locked", lambda w: lock(service_account=w.nightly), "", "cut_locked"),
     ("its owner is locked", lambda w: lock(user=w.olga), "", "cut_locked"),
-    ("its area is locked", lambda w: lock(area=w.batch), "", "cut_locked"),
+    ("its area is locked", lambda w: lock(area=w.batch), "cut_locked", "cut_locked"),
+    ("who acts for them is locked", lambda w: lock(service_account=w.robot), "cut_locked", "cut_locked"),
     ("their group is locked", lambda w: lock(group=w.support), "cut_locked", "cut_locked"),
     ("the issuer is off", lambda w: Issuer.objects.update(enabled=False), "cut_revoked", "cut_revoked"),
     ("they are not known there", lambda w: Identity.objects.all().delete(), "cut_revoked", "cut_revoked"),
@@ -84,3 +92,11 @@ def test_a_call_goes_on_while_its_caller_could_call_again(
     change(world)
     found = [Live(Snapshots())._asked(call, snapshot.build(2), time.time()) for call in calls]
     assert [each.code if isinstance(each, ProxyError) else "" for each in found] == [alice, nightly]
+
+
+def test_a_caller_who_was_met_after_the_snapshot_goes_on_until_a_later_one_has_them_or_not() -> None:
+    call = World().call("alice")
+    lost = "cut_revoked"
+    for revision, end in ((0, ""), (1, ""), (2, lost)):
+        found = Live(Snapshots())._asked(call, snapshot.build(revision, names=[]), time.time())
+        assert (found.code if isinstance(found, ProxyError) else "") == end

@@ -12,7 +12,7 @@ from django.db.utils import OperationalError
 from django.utils import timezone
 
 from gateway.identity.keys import api_key_create, api_key_revoke, digest
-from gateway.models import AccessRule, Lock, ServiceAccount, User
+from gateway.models import AccessRule, ApiKey, Lock, ServiceAccount, User
 from gateway.proxy import routes, snapshot
 from gateway.proxy.errors import (
     Forbidden,
@@ -95,6 +95,14 @@ def test_an_unknown_an_expired_and_a_revoked_key_look_alike(world: World) -> Non
     assert world.caller()
     api_key_revoke(key=world.key, by=None)
     assert refused(world, Unauthenticated) == "invalid_api_key"
+
+
+def test_keys_that_open_nothing_any_more_are_not_in_the_snapshot(world: World) -> None:
+    other, _ = key_of(world.alice)
+    third, _ = key_of(world.alice)
+    api_key_revoke(key=other, by=None)
+    ApiKey.objects.filter(pk=third.pk).update(expires_at=timezone.now())
+    assert [caller.key_id for caller in world.snapshot().callers.values()] == [world.key.pk]
 
 
 def test_a_person_who_left_or_is_locked_may_not_call(world: World) -> None:
