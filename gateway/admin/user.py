@@ -10,7 +10,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.safestring import SafeString
@@ -59,7 +59,8 @@ class PersonForm(KeepingForm, ChangeBase):
         if asker is None or asker.is_superuser or asker.pk != self.instance.pk:
             return groups
         joined = groups.exclude(user=asker)
-        if names := sorted(set(joined.filter(role_grants__isnull=False).values_list("name", flat=True))):
+        giving = joined.filter(Q(role_grants__isnull=False) | Q(permissions__isnull=False))
+        if names := sorted(set(giving.values_list("name", flat=True))):
             raise ValidationError(
                 f"Somebody else has to put you into {', '.join(names)}: roles come with it."
             )

@@ -50,3 +50,15 @@ def test_neither_of_two_people_gives_a_role_to_themselves(world: World) -> None:
     with pytest.raises((OwnGroup, proposals.ProposalError)):
         proposals.confirm(proposal=opened, by=grace, seen=opened.basis)
     assert not group.role_grants.exists() and not ada.has_perm("audit.view_entry")
+
+
+def test_nobody_puts_themselves_into_a_group_that_holds_permissions_past_the_roles(world: World) -> None:
+    ada, target = world.people[ADA], Group.objects.create(name="old publishers")
+    target.permissions.add(Permission.objects.get(codename="publish_policyversion"))
+    values = {"username": ada.username, "is_active": "on"}
+    values |= {f"identities-{part}": 0 for part in ("TOTAL_FORMS", "INITIAL_FORMS")}
+    groups = [*ada.groups.values_list("pk", flat=True), target.pk]
+    page = form("user", "change", ada.pk)
+    answer = browser(world).post(page, values | {"groups": groups})
+    assert "Somebody else has to put you into old publishers" in answer.content.decode()
+    assert not ada.groups.filter(pk=target.pk).exists()
