@@ -183,6 +183,14 @@ def test_whoever_is_deactivated_after_approving_lets_nobody_in(alice: User, brow
     assert ApiKey.objects.count() == 0
 
 
+def test_whoever_signs_out_everywhere_after_approving_lets_nobody_in(alice: User, browser: Client) -> None:
+    asked = begin()
+    decide(browser, asked["user_code"], "approve")
+    browser.post("/account/sign-ins/end/")
+    assert poll(asked["device_code"]) == (400, {"error": "access_denied"})
+    assert not ApiKey.objects.exists()
+
+
 def test_too_many_keys_leave_the_approval_unused(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     said = begin()
     decide(browser, said["user_code"], "approve")
