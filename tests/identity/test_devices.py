@@ -165,6 +165,15 @@ def test_a_flood_of_requests_is_held_back(monkeypatch: pytest.MonkeyPatch) -> No
     assert DeviceGrant.objects.count() == 1  # what ran out is gone
 
 
+def test_one_ipv6_network_does_not_fill_the_queue_of_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "WAITING_THERE", 2)
+    for each in (1, 2):
+        devices.device_begin(client="cli", address=f"2001:db8::{each}")
+    with pytest.raises(devices.DeviceError):
+        devices.device_begin(client="cli", address="2001:db8::3")
+    devices.device_begin(client="cli", address="2001:db8:0:1::3")
+
+
 def test_guessing_codes_ends_soon(browser: Client) -> None:
     said = begin()
     for _ in range(device.TRIES):
