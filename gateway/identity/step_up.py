@@ -37,6 +37,15 @@ ACTS: Final[Mapping[str, tuple[str, ...]]] = {
         "admin:gateway_rolegrant_add",
         "admin:gateway_rolegrant_change",
         "admin:gateway_rolegrant_delete",
+        "admin:gateway_rolegrant_changelist",  # deletes what was ticked
+        "admin:gateway_user_add",
+        "admin:gateway_user_change",
+        "admin:auth_user_password_change",
+        "admin:gateway_directorytoken_add",
+        "admin:gateway_directorytoken_replace",
+        "admin:gateway_directoryuser_add",
+        "admin:gateway_directorygroup_add",
+        "admin:gateway_directorygroup_delete",
         "admin:gateway_identity_add",
         "admin:gateway_identity_change",
     ),
@@ -44,13 +53,14 @@ ACTS: Final[Mapping[str, tuple[str, ...]]] = {
         "admin:gateway_issuer_add",
         "admin:gateway_issuer_change",
         "admin:gateway_issuer_delete",
+        "admin:gateway_issuer_changelist",
         "admin:gateway_deployment_change",
+        "/api/v1/issuers",
+        "/api/v1/issuers/<uuid:pk>",
+        "/api/v1/deployment",
     ),
 }
 """Act -> names of addresses, or routes of those without a name. Approving and revealing join them here."""
-
-TO_COME: Final = frozenset(name for act in ("roles", "issuers") for name in ACTS[act])
-"""Addresses that may not be there yet."""
 
 _WANTED: Final = frozenset(name for names in ACTS.values() for name in names)
 
