@@ -66,6 +66,6 @@ def _apply(target_id: UUID | None, payload: Payload, grant: Grant, by: AbstractU
     row = _row(payload)
     person = cast(User, by)
     proposal = Proposal.objects.select_related("proposed_by").get(pk=grant.proposal_id)
-    for each in (person, cast(User, proposal.proposed_by)):  # who proposed it may have joined since
+    for each in (person, proposal.proposed_by):  # who proposed it may have joined since
         check_not_own(row.group, each)
     return role_grant(group=row.group, role=row.role, area=row.area, by=person, grant=grant)

@@ -248,7 +248,7 @@ ADMIN: Final[Mapping[str, Needs]] = {
     "admin:index": page(_enters, post=_enters),
     "admin:login": Needs(get=NEVER, post=NEVER, public=True),  # sends everybody on to the console's own
     "admin:logout": acts(_enters),
-    "admin:password_change": page(_enters, post=_enters),
+    "admin:password_change": page(OPEN, post=OPEN),  # sends everybody on to the console's own
     "admin:password_change_done": page(_enters),
     "admin:jsi18n": page(_enters),
     "admin:app_list": page(
