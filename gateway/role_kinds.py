@@ -11,6 +11,7 @@ from gateway.identity.authz import ROLES, check_not_own, role_grant
 from gateway.models import Area, RoleGrant, User
 from policies.content import unpack
 from policies.grants import Grant
+from policies.models import Proposal
 from policies.proposals import CannotApply, Gone, Kind, Payload, Sight, register
 
 FIELDS = ("group", "role", "area")
@@ -64,5 +65,7 @@ def _apply(target_id: UUID | None, payload: Payload, grant: Grant, by: AbstractU
     """Neither of the two may be in the group."""
     row = _row(payload)
     person = cast(User, by)
-    check_not_own(row.group, person)
+    proposal = Proposal.objects.select_related("proposed_by").get(pk=grant.proposal_id)
+    for each in (person, proposal.proposed_by):  # who proposed it may have joined since
+        check_not_own(row.group, each)
     return role_grant(group=row.group, role=row.role, area=row.area, by=person, grant=grant)

@@ -185,6 +185,7 @@ class KeptAdmin(NotedAdmin[Any]):
 
     noted_by_services: ClassVar = frozenset({"added", "deleted"})
     actions = None
+    names = frozenset({"user", "group", "directory"})  # nobody comes in who may not see all of them
     list_filter = ("directory",)
     description: ClassVar = ""
 

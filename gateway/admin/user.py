@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
@@ -10,7 +11,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import UserChangeForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.safestring import SafeString
@@ -33,7 +34,7 @@ from gateway.identity.membership import (
     permissions_set,
     refuse_kept,
 )
-from gateway.identity.sessions import sign_in_end_all
+from gateway.identity.sessions import sign_in_end_all, sign_in_of
 from gateway.models import Identity, User
 from policies.admin.base import NotedAdmin, TabularInline, actor, badge
 
@@ -59,7 +60,8 @@ class PersonForm(KeepingForm, ChangeBase):
         if asker is None or asker.is_superuser or asker.pk != self.instance.pk:
             return groups
         joined = groups.exclude(user=asker)
-        if names := sorted(set(joined.filter(role_grants__isnull=False).values_list("name", flat=True))):
+        giving = joined.filter(Q(role_grants__isnull=False) | Q(permissions__isnull=False))
+        if names := sorted(set(giving.values_list("name", flat=True))):
             raise ValidationError(
                 f"Somebody else has to put you into {', '.join(names)}: roles come with it."
             )
@@ -155,6 +157,15 @@ class UserAdmin(NotedAdmin[User], UserBase):
             super().save_model(request, obj, form, change)
         if change and not obj.is_active and "is_active" in form.changed_data:
             sign_in_end_all(user=obj, because="deactivated", by=person(request))
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """Whoever had the old one is out, and so are the keys that they made for hours."""
+        answer = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and answer.status_code == HTTPStatus.FOUND:
+            user, by = User.objects.get(pk=id), person(request)
+            keep = sign_in_of(request) if user.pk == by.pk else None
+            sign_in_end_all(user=user, because="new password", by=by, keep=keep)
+        return answer
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Through the services that keep who came and went, and who was given what."""

@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gateway.api.base import ApiView, BodyParser, Pages
-from gateway.api.callers import changing
+from gateway.api.callers import Program, asker, changing
 from gateway.api.changes import REFUSED
 from gateway.deployment import FLAGS, TARGET, deployment_now, deployment_save, lets_go
 from gateway.identity import issuer_checks
@@ -100,7 +100,14 @@ class Wide(ApiView):
             raise PermissionDenied(f"The permission {permission} is missing, or not held everywhere.")
 
 
-def _proposed(kind: str, target: Any, payload: Mapping[str, Any], by: User, reason: str) -> Response:
+def _proposed(
+    request: Request, kind: str, target: Any, payload: Mapping[str, Any], by: User, reason: str
+) -> Response:
+    """In the name of a program's owner only where nobody else can hold its key: whoever made it would be two
+    people, the owner and themselves."""
+    who = asker(request)
+    if isinstance(who, Program) and who.key.created_by_id != by.pk:
+        raise PermissionDenied("A key that its owner has not made proposes nothing in the owner's name.")
     made = propose(kind=kind, target_id=target, payload=payload, by=by, reason=reason)
     return Response({"proposal": made.pk}, status=202)
 
@@ -132,12 +139,13 @@ class _Issuers(Wide):
         with changing(request) as person:
             before = Issuer.objects.filter(pk=issuer.pk).first()
             if reason and change_needs_two(issuer, rules, before):
-                return self.proposed(issuer, rules, before, person, reason)
+                return self.proposed(request, issuer, rules, before, person, reason)
             issuer_save(issuer=issuer, mappings=rules, by=person)
         return Response(IssuerShape(self.stored().get(pk=issuer.pk)).data, status=status)
 
     def proposed(
         self,
+        request: Request,
         issuer: Issuer,
         rules: list[GroupMapping] | None,
         before: Issuer | None,
@@ -146,10 +154,10 @@ class _Issuers(Wide):
     ) -> Response:
         if before is None:
             payload = issuer_payload(issuer, FIELDS, rules or [])
-            return _proposed("issuer.add", None, payload, person, reason)
+            return _proposed(request, "issuer.add", None, payload, person, reason)
         moved = rules if rules is not None and rules_differ(before, rules) else None
         payload = issuer_payload(issuer, changed(before, issuer), moved)
-        return _proposed("issuer.change", issuer.pk, payload, person, reason)
+        return _proposed(request, "issuer.change", issuer.pk, payload, person, reason)
 
 
 class IssuerList(_Issuers):
@@ -204,7 +212,7 @@ class IssuerOne(_Issuers):
         asked.is_valid(raise_exception=True)
         with changing(request) as person:
             if issuers_need_two() and (reason := asked.validated_data.get("reason", "")):
-                return _proposed("issuer.delete", issuer.pk, {}, person, reason)
+                return _proposed(request, "issuer.delete", issuer.pk, {}, person, reason)
             issuer_delete(issuer=issuer, by=person)
         return Response(status=204)
 
@@ -239,5 +247,5 @@ class DeploymentOne(Wide):
             deployment_save(deployment=wanted, by=person)
             if let_go:
                 flags = dict.fromkeys(let_go, False)
-                return _proposed("deployment.two_person", TARGET, flags, person, reason)
+                return _proposed(request, "deployment.two_person", TARGET, flags, person, reason)
         return Response(DeploymentShape(deployment_now()).data)

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth import logout
+from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -15,7 +17,8 @@ from django.urls import reverse_lazy
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from gateway.identity.sessions import sign_in_end, sign_in_end_all, sign_in_of
+from gateway.console.signing_in import password_problem
+from gateway.identity.sessions import network_of, sign_in_end, sign_in_end_all, sign_in_of
 from gateway.models import SignIn, User
 from policies.journal import note
 
@@ -34,11 +37,29 @@ def account(request: HttpRequest) -> HttpResponse:
     return render(request, "console/account.html", context)
 
 
+class NewPasswordForm(PasswordChangeForm):
+    """Whoever finds a browser open does not guess the old password here for as long as they like."""
+
+    def __init__(self, *args: Any, network: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._network = network
+
+    def clean_old_password(self) -> str:
+        typed: str = self.cleaned_data["old_password"]
+        if problem := password_problem(self.user, typed, self._network):
+            raise ValidationError(problem)
+        return typed
+
+
 class NewPassword(PasswordChangeView):
     """For people who sign in with one. Their other sign-ins are over with the old one."""
 
     template_name = "registration/password.html"
     success_url = reverse_lazy("account")
+    form_class = NewPasswordForm
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        return {**super().get_form_kwargs(), "network": network_of(self.request)}
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not cast(User, request.user).has_usable_password():

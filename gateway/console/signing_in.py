@@ -138,7 +138,7 @@ def step_up(request: HttpRequest) -> HttpResponse:
         onward = reverse("home")
     problem = ""
     if request.method == "POST" and row is not None and row.method == SignInMethod.LOCAL:
-        problem = _password_problem(request, user)
+        problem = password_problem(user, request.POST.get("password", ""), network_of(request))
         if not problem:
             sign_in_renew(request=request, sign_in=row)
             return HttpResponseRedirect(onward)
@@ -153,12 +153,13 @@ def step_up(request: HttpRequest) -> HttpResponse:
     return render(request, "registration/step_up.html", context)
 
 
-def _password_problem(request: HttpRequest, user: User) -> str:
-    name, network = user.get_username(), network_of(request)
+def password_problem(user: User, typed: str, network: str) -> str:
+    """Why what somebody typed does not prove that they are `user`; tries are counted as at the door."""
+    name = user.get_username()
     if tries.wait(name, network):
         sign_in_failed(method=SignInMethod.LOCAL, code="too_often", network=network)
         return TOO_OFTEN
-    if user.check_password(request.POST.get("password", "")):
+    if user.check_password(typed):
         tries.passed(name, network)
         return ""
     tries.failed(name, network)

@@ -22,6 +22,7 @@ from gateway.credentials.secret import Secret
 from gateway.identity.keys import check_name
 from gateway.identity.personal import personal_key_create
 from gateway.identity.scope import KeyRefused
+from gateway.identity.tries import around
 from gateway.models import ApiKey, DeviceGrant, DeviceState, User
 from policies.history import attributed
 from policies.journal import note
@@ -39,7 +40,7 @@ LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 LENGTH: Final = 8
 WAITING: Final = 2000
 WAITING_THERE: Final = 50
-"""Requests that wait for somebody at a time, of all and of one address."""
+"""Requests that wait for somebody at a time, of all and of one network."""
 
 
 class DeviceError(Exception):
@@ -59,7 +60,8 @@ def device_begin(*, client: str, address: str) -> tuple[Secret, str]:
         raise DeviceError("invalid_request", "Name the program in client_id.") from None
     now = timezone.now()
     waiting = DeviceGrant.objects.filter(state=DeviceState.PENDING, expires_at__gt=now)
-    if waiting.count() >= WAITING or waiting.filter(network=address).count() >= WAITING_THERE:
+    networks = [around(each) for each in waiting.values_list("network", flat=True)[:WAITING]]
+    if len(networks) >= WAITING or networks.count(around(address)) >= WAITING_THERE:
         raise DeviceError("temporarily_unavailable", "Too many programs wait for an answer.")
     device_code = secrets.token_urlsafe(32)
     user_code = "".join(secrets.choice(LETTERS) for _ in range(LENGTH))

@@ -26,8 +26,6 @@ from gateway.identity.membership import group_members_change
 from gateway.identity.names import UnfitName, lookalike, normal_name
 from gateway.identity.sessions import sign_in_end_all
 from gateway.models import (
-    DeviceGrant,
-    DeviceState,
     DirectoryToken,
     DirectoryUser,
     Identity,
@@ -296,5 +294,3 @@ def _end_access(user: User) -> None:
     """Browsers are signed out for good: switching the person on again brings no old session back. Keys and
     tokens stop with `is_active`, which every process reads each second."""
     sign_in_end_all(user=user, because=BECAUSE, by=None)
-    waiting = DeviceGrant.objects.filter(user=user, state__in=(DeviceState.PENDING, DeviceState.APPROVED))
-    waiting.update(state=DeviceState.DENIED)

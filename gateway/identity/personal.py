@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.db import transaction
 from django.utils import timezone
 
 from gateway.credentials.secret import Secret
 from gateway.deployment import deployment_now
 from gateway.identity.keys import Because, api_key_create, api_keys_revoke, living
 from gateway.identity.scope import KeyRefused
-from gateway.models import ApiKey, KeyKind, User
+from gateway.models import ApiKey, DeviceGrant, DeviceState, KeyKind, User
 from policies.history import attributed
 
 
@@ -40,6 +41,12 @@ def personal_key_create(
 
 @attributed
 def personal_keys_end(*, user: User, by: User | None, because: Because = Because.SIGNED_OUT) -> list[ApiKey]:
-    """End all personal keys of this person now. Whatever signs a person out everywhere calls this."""
-    rows = ApiKey.objects.filter(living(timezone.now()), user=user, kind=KeyKind.PERSONAL)
-    return api_keys_revoke(keys=rows.select_related("user"), by=by, because=because)
+    """End all personal keys of this person now, and those that a program has been let in for but not fetched.
+    Whatever signs a person out everywhere calls this."""
+    with transaction.atomic():
+        let_in = DeviceGrant.objects.filter(user=user, state=DeviceState.APPROVED)
+        let_in.update(
+            state=DeviceState.DENIED
+        )  # first: a key that is being fetched is then there to be ended
+        rows = ApiKey.objects.filter(living(timezone.now()), user=user, kind=KeyKind.PERSONAL)
+        return api_keys_revoke(keys=rows.select_related("user"), by=by, because=because)

@@ -1,5 +1,7 @@
 """How often somebody may try passwords: counted per account, per network and per both, in this process.
 
+A network is an IPv4 address or an IPv6 /64: whoever has one address of the latter has all of them.
+
 What was typed is kept as a keyed digest, in memory, for `WINDOW` seconds: people type passwords into the
 field for names. Accounts that do not exist count like those that do, so being told to wait says nothing.
 Several processes each count for themselves; a password costs as many tries more (`docs/sign-in.md`).
@@ -14,6 +16,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 WINDOW: Final = 900.0
@@ -25,6 +28,17 @@ PER_NETWORK: Final = 100
 """Whoever the account: an office may share one address."""
 
 HELD: Final = 20_000
+
+
+def around(address: str) -> str:
+    """What counts as one network: an IPv4 address, or the /64 of an IPv6 one. Other text stays as it is."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(found, IPv6Address):
+        return address
+    return str(found.ipv4_mapped or IPv6Network((found, 64), strict=False))
 
 
 class Tries:
@@ -52,7 +66,7 @@ class Tries:
     def passed(self, account: str, network: str) -> None:
         """Who came in after all starts anew from there."""
         with self._lock:
-            self._failed.pop(self._digest("both", account.casefold(), network), None)
+            self._failed.pop(self._digest("both", account.casefold(), around(network)), None)
 
     def _wait(self, key: bytes, most: int) -> float:
         times = self._failed.get(key)
@@ -61,7 +75,7 @@ class Tries:
         return times[0] + WINDOW - self._clock()
 
     def _keys(self, account: str, network: str) -> list[tuple[bytes, int]]:
-        name = account.casefold()
+        name, network = account.casefold(), around(network)
         return [
             (self._digest("both", name, network), PER_PAIR),
             (self._digest("account", name), PER_ACCOUNT),

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from scim2_models import SCIMException, UnauthorizedException
 
 from gateway.identity.directory_tokens import directory_of
+from gateway.identity.tries import around
 from gateway.models import DirectoryToken
 
 FAILURES: Final = 30
@@ -54,6 +55,6 @@ def directory_asking(request: HttpRequest) -> DirectoryToken:
     directory = directory_of(token.strip()) if scheme.lower() == "bearer" else None
     if directory is not None:
         return directory
-    if not failures.another(request.META.get("REMOTE_ADDR", "")):
+    if not failures.another(around(request.META.get("REMOTE_ADDR", ""))):
         raise TooManyRequests
     raise UnauthorizedException(detail="This token is not known, or it has ended.")

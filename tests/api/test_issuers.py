@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 from audit.models import Entry
 from gateway.deployment import deployment_now, deployment_save
 from gateway.identity.authz import role_grant
-from gateway.models import Deployment, Issuer, User
+from gateway.models import ApiKey, Deployment, Issuer, User
 from policies.models import Proposal
 from tests.api import world
 from tests.gateway import two
@@ -41,7 +41,9 @@ def api() -> APIClient:
     role_grant(group=Group.objects.get(name="ci programs"), role="admin", by=None)
     owner = User.objects.get(username="owner")
     owner.groups.add(Group.objects.get(name="ci programs"))  # proposes in person what its program asks for
-    return world.client(world.key_of(account)[1])
+    row, secret = world.key_of(account)
+    ApiKey.objects.filter(pk=row.pk).update(created_by=owner)
+    return world.client(secret)
 
 
 def added(api: APIClient, **more: Any) -> Any:
@@ -120,6 +122,22 @@ def test_where_it_takes_two_a_reason_proposes_it(api: APIClient) -> None:
     gone = api.delete(f"{one}?reason=left")
     two.confirm(Proposal.objects.get(pk=gone.json()["proposal"]), bob)
     assert not Issuer.objects.exists()
+
+
+def test_nobody_proposes_in_anothers_name_with_a_key_that_they_made(api: APIClient) -> None:
+    """Bob makes a key for a program that somebody else owns: proposing and confirming, he would be two."""
+    ApiKey.objects.update(created_by=two.official("bob"))
+    deployment_save(deployment=Deployment(two_person_issuers=True, two_person_roles=True), by=None)
+    made = Issuer.objects.create(name="Okta", issuer="https://login.example.com")
+    one = f"{ISSUERS}/{made.pk}"
+    answers = [
+        added(api, name="Mine", issuer="https://mine.example.com", reason="new provider"),
+        api.patch(one, {"leeway": 5, "reason": "skew"}, format="json"),
+        api.delete(f"{one}?reason=left"),
+        api.patch(DEPLOYMENT, {"two_person_roles": False, "reason": "slow"}, format="json"),
+    ]
+    assert [each.status_code for each in answers] == [403] * 4
+    assert not Proposal.objects.exists()
 
 
 def test_the_deployments_rules(api: APIClient) -> None:

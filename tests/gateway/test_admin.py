@@ -17,7 +17,8 @@ from audit.models import Entry
 from gateway.credentials.services import credential_current, credential_reveal_for_origin, endpoint_attach
 from gateway.identity.authz import role_grant
 from gateway.identity.keys import digest
-from gateway.models import AccessRule, ApiKey, Credential, Endpoint, Lock, User
+from gateway.identity.personal import personal_key_create
+from gateway.models import AccessRule, ApiKey, Credential, Endpoint, Lock, SignIn, User
 from tests.gateway import world
 
 pytestmark = pytest.mark.django_db
@@ -308,3 +309,20 @@ def test_somebody_without_permission_gets_nowhere() -> None:
     assert browser.post(url("apikey", "revoke", row.pk)).status_code == 403
     row.refresh_from_db()
     assert row.revoked_at is None
+
+
+def test_a_password_that_is_set_for_somebody_ends_what_the_old_one_opened(client: Client) -> None:
+    bob, new = world.person("bob"), "a long password of bob"
+    theirs = Client()
+    theirs.force_login(bob)
+    key = personal_key_create(user=bob, by=bob)[0]
+    page = reverse("admin:auth_user_password_change", args=[bob.pk])
+    form = {"password1": new, "password2": new, "usable_password": "true"}
+    assert client.post(page, form | {"password2": "another"}).status_code == 200
+    key.refresh_from_db()
+    assert key.revoked_at is None
+    assert client.post(page, form).status_code == 302
+    key.refresh_from_db()
+    assert key.revoked_at is not None
+    assert SignIn.objects.get(user=bob).ended_because == "new password"
+    assert client.get("/account/").status_code == 200

@@ -165,6 +165,15 @@ def test_a_flood_of_requests_is_held_back(monkeypatch: pytest.MonkeyPatch) -> No
     assert DeviceGrant.objects.count() == 1  # what ran out is gone
 
 
+def test_one_ipv6_network_does_not_fill_the_queue_of_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "WAITING_THERE", 2)
+    for each in (1, 2):
+        devices.device_begin(client="cli", address=f"2001:db8::{each}")
+    with pytest.raises(devices.DeviceError):
+        devices.device_begin(client="cli", address="2001:db8::3")
+    devices.device_begin(client="cli", address="2001:db8:0:1::3")
+
+
 def test_guessing_codes_ends_soon(browser: Client) -> None:
     said = begin()
     for _ in range(device.TRIES):
@@ -181,6 +190,14 @@ def test_whoever_is_deactivated_after_approving_lets_nobody_in(alice: User, brow
     User.objects.update(is_active=False)
     assert poll(said["device_code"])[1]["error"] == "access_denied"
     assert ApiKey.objects.count() == 0
+
+
+def test_whoever_signs_out_everywhere_after_approving_lets_nobody_in(alice: User, browser: Client) -> None:
+    asked = begin()
+    decide(browser, asked["user_code"], "approve")
+    browser.post("/account/sign-ins/end/")
+    assert poll(asked["device_code"]) == (400, {"error": "access_denied"})
+    assert not ApiKey.objects.exists()
 
 
 def test_too_many_keys_leave_the_approval_unused(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:

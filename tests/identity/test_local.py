@@ -16,8 +16,8 @@ from audit.models import Entry
 from gateway.api import urls
 from gateway.identity import failures, step_up
 from gateway.identity import tries as tries_module
-from gateway.identity.tries import PER_ACCOUNT, PER_NETWORK, PER_PAIR, WINDOW, Tries
-from gateway.models import SignIn, SignInMethod, User
+from gateway.identity.tries import PER_ACCOUNT, PER_NETWORK, PER_PAIR, WINDOW, Tries, around
+from gateway.models import Issuer, SignIn, SignInMethod, User
 from tests.gateway import world
 
 PASSWORD = "a long password of alice"
@@ -68,6 +68,17 @@ def test_tries_are_counted_per_account_and_network_per_account_and_per_network()
     for each in range(PER_NETWORK):
         tries.failed(f"user {each}", "office")
     assert tries.wait("dave", "office") > 0
+
+
+def test_another_address_of_the_same_ipv6_network_is_no_new_beginning() -> None:
+    tries = Tries(Clock())
+    for each in range(PER_PAIR):
+        tries.failed("alice", f"2001:db8:0:1::{each:x}")
+    assert tries.wait("alice", "2001:db8:0:1:ffff::9") > 0
+    assert tries.wait("alice", "2001:db8:0:2::1") == tries.wait("bob", "2001:db8:0:1::1") == 0
+    tries.passed("alice", "2001:db8:0:1::77")
+    assert tries.wait("alice", "2001:db8:0:1:ffff::9") == 0
+    assert around("::ffff:192.0.2.1") == around("192.0.2.1") == "192.0.2.1" and around("") == ""
 
 
 def test_what_was_typed_is_not_kept_and_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +148,30 @@ def test_where_passwords_are_not_allowed_the_right_one_does_not_help(alice: User
 def test_an_inactive_person_reads_what_a_wrong_password_gives(alice: User) -> None:
     User.objects.update(is_active=False)
     assert "correct username and password" in enter(Client(), "alice", PASSWORD).content.decode()
+
+
+def test_guessing_the_old_password_is_limited_as_at_the_door(alice: User) -> None:
+    client = Client()
+    enter(client, "alice", PASSWORD)
+    form = {"new_password1": "another long password", "new_password2": "another long password"}
+    for _ in range(PER_PAIR):
+        client.post("/account/password/", form | {"old_password": "wrong"})
+    answer = client.post("/account/password/", form | {"old_password": PASSWORD})
+    assert "Too many tries" in answer.content.decode()
+    assert len(events("signin.failed")) == PER_PAIR + 1
+
+
+def test_the_admin_changes_no_password_past_that(db: None) -> None:
+    ada = world.admin()
+    ada.set_password(PASSWORD)
+    ada.save()
+    client = Client()
+    enter(client, "ada", PASSWORD)
+    form = {"new_password1": "another long password", "new_password2": "another long password"}
+    answer = client.post("/admin/password_change/", form | {"old_password": PASSWORD})
+    assert (answer.status_code, answer["location"]) == (302, "/account/password/")
+    ada.refresh_from_db()
+    assert ada.check_password(PASSWORD)
 
 
 # --- step-up -----------------------------------------------------------------------------------------
@@ -211,6 +246,33 @@ def test_a_browser_cannot_publish_past_it_through_the_api(publisher: Client) -> 
         f"/api/v1/schema-versions/{draft.pk}/publish", "{}", content_type="application/json"
     )
     assert answer.status_code == 403 and answer.json()["title"] == "Fresh sign-in needed"
+
+
+def test_no_other_door_leads_past_it_to_issuers_roles_and_people(publisher: Client) -> None:
+    """What an administrator does there makes somebody who they like, or lets one person do what takes two."""
+    stale()
+    made = Issuer.objects.create(name="Okta", issuer="https://okta.example.com")
+    one, more = f"/api/v1/issuers/{made.pk}", {"content_type": "application/json"}
+    answers = [
+        publisher.post("/api/v1/issuers", "{}", **more),
+        publisher.patch(one, '{"enabled": false}', **more),
+        publisher.delete(one),
+        publisher.patch("/api/v1/deployment", '{"key_max_days": 1}', **more),
+    ]
+    assert [each.json()["title"] for each in answers] == ["Fresh sign-in needed"] * 4
+    bob = world.person("bob")
+    for page in (
+        f"user/{bob.pk}/password/",
+        f"user/{bob.pk}/change/",
+        "user/add/",
+        "rolegrant/",
+        "directorytoken/add/",
+        "directorygroup/add/",
+    ):
+        answer = publisher.post(f"/admin/gateway/{page}", {"password1": PASSWORD, "password2": PASSWORD})
+        assert answer["location"].startswith("/step-up/"), page
+    bob.refresh_from_db()
+    assert not bob.check_password(PASSWORD) and Issuer.objects.get().enabled
 
 
 def test_without_the_setting_nobody_is_asked(publisher: Client, settings: Any) -> None:

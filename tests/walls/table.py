@@ -361,6 +361,7 @@ EXEMPT: Final = {
     "admin:view_on_site": "no model has an address of its own: 404",
     "admin:autocomplete": "`test_choices` asks it",
     "admin/login/": "the old address of a sign-in: sends on to the console's own",
+    "admin/password_change/": "the old address of a new password: sends on to the console's own",
     "admin/logout/": "the old address of signing out: sends on to the console's own",
     **{
         name: "the tokens of directories come in here and nobody else: `tests/scim`"
@@ -394,7 +395,7 @@ ADMIN: Final[Mapping[str, Needs]] = {
     "admin:index": page(_enters, post=_enters),
     "admin:login": Needs(get=NEVER, post=NEVER, public=True),  # sends everybody on to the console's own
     "admin:logout": acts(_enters),
-    "admin:password_change": page(_enters, post=_enters),
+    "admin:password_change": page(OPEN, post=OPEN),  # sends everybody on to the console's own
     "admin:password_change_done": page(_enters),
     "admin:jsi18n": page(_enters),
     "admin:app_list": page(
