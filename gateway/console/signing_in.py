@@ -56,14 +56,13 @@ class SignInForm(AuthenticationForm):
     def clean(self) -> dict[str, Any]:
         assert self.request is not None  # noqa: S101  the view gives it
         typed, network = str(self.cleaned_data.get("username") or ""), network_of(self.request)
-        if tries.wait(typed, network):
+        if tries.begin(typed, network):
             sign_in_failed(method=SignInMethod.LOCAL, code="too_often", network=network)
             raise ValidationError(TOO_OFTEN, code="too_often")
         try:
             cleaned = super().clean()
         finally:
             if self.user_cache is None:
-                tries.failed(typed, network)
                 self._note(typed, network)
         tries.passed(typed, network)
         return cleaned
@@ -156,13 +155,12 @@ def step_up(request: HttpRequest) -> HttpResponse:
 def password_problem(user: User, typed: str, network: str) -> str:
     """Why what somebody typed does not prove that they are `user`; tries are counted as at the door."""
     name = user.get_username()
-    if tries.wait(name, network):
+    if tries.begin(name, network):
         sign_in_failed(method=SignInMethod.LOCAL, code="too_often", network=network)
         return TOO_OFTEN
     if user.check_password(typed):
         tries.passed(name, network)
         return ""
-    tries.failed(name, network)
     about = f"gateway.user {user.pk}"
     sign_in_failed(method=SignInMethod.LOCAL, code="password", network=network, about=about)
     return "That is not your password."

@@ -45,8 +45,19 @@ class Tries:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._lock = threading.Lock()
+        self._lock, self._counting = threading.Lock(), threading.Lock()
         self._failed: OrderedDict[bytes, deque[float]] = OrderedDict()
+
+    def begin(self, account: str, network: str) -> int:
+        """Seconds until this may be tried; 0: now, and it counts as failed until `passed` says otherwise.
+
+        So many at once, before the first of them is found to be wrong, are no more tries than one by one.
+        """
+        with self._counting:
+            wait = self.wait(account, network)
+            if not wait:
+                self.failed(account, network)
+        return wait
 
     def wait(self, account: str, network: str) -> int:
         """Seconds until this may be tried; 0: now."""
@@ -64,8 +75,11 @@ class Tries:
                 self._failed.popitem(last=False)
 
     def passed(self, account: str, network: str) -> None:
-        """Who came in after all starts anew from there."""
+        """Who came in after all starts anew from there, and has not failed elsewhere."""
         with self._lock:
+            for key, _ in self._keys(account, network)[1:]:
+                if times := self._failed.get(key):
+                    times.pop()
             self._failed.pop(self._digest("both", account.casefold(), around(network)), None)
 
     def _wait(self, key: bytes, most: int) -> float:

@@ -70,6 +70,22 @@ def test_tries_are_counted_per_account_and_network_per_account_and_per_network()
     assert tries.wait("dave", "office") > 0
 
 
+def test_many_at_once_are_no_more_tries_than_one_by_one() -> None:
+    """Nobody knows yet that they are wrong: looking at a password takes a while."""
+    tries = Tries(Clock())
+    told = [tries.begin("alice", "a") for _ in range(50)]
+    assert told.count(0) == PER_PAIR
+    tries.passed("alice", "a")
+    assert tries.begin("alice", "a") == 0
+
+
+def test_coming_in_costs_no_try_of_the_account_or_the_network() -> None:
+    tries = Tries(Clock())
+    for _ in range(PER_NETWORK + 1):
+        assert tries.begin("alice", "office") == 0
+        tries.passed("alice", "office")
+
+
 def test_another_address_of_the_same_ipv6_network_is_no_new_beginning() -> None:
     tries = Tries(Clock())
     for each in range(PER_PAIR):

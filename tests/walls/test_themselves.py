@@ -1,4 +1,4 @@
-"""Nobody gives themselves more than they hold: ways that take two steps, or somebody else's name."""
+"""Nobody gives themselves more than they hold: ways around it in two steps, or in somebody else's name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def form(model: str, page: str, *args: Any) -> str:
 
 
 def test_neither_of_two_people_gives_a_role_to_themselves(world: World) -> None:
-    """While it holds none yet, joining is free. Somebody leaves as she joins."""
+    """While it holds none, joining is free. Somebody leaves as she joins: the number shown stays right."""
     ada, group = world.people[ADA], Group.objects.create(name="night shift")
     grace, carol = two.official("grace", "admin"), world.people["nobody"]
     Deployment.objects.update(two_person_roles=True)
