@@ -7,13 +7,19 @@ from uuid import UUID
 
 from approvals.standing import Standing
 from gateway.proxy.errors import ApprovalDenied, ApprovalPending, ApprovalRequired
+from gateway.proxy.ledger import because
 from gateway.proxy.patient import Wish
+from policies.engine.types import Verdict
 
 LATER: Final = 600.0
 """Seconds after which a caller with too many open approvals may look again: longer than SDKs retry by."""
 
 
-def pending(standing: Standing, base: str, wish: Wish, *, late: bool) -> ApprovalRequired:
+def needs_approval(verdict: Verdict) -> str:
+    return f"This request needs an approval: {because(verdict)}"
+
+
+def pending(standing: Standing, verdict: Verdict, base: str, wish: Wish, *, late: bool) -> ApprovalRequired:
     """Nobody has decided yet. `late`: nor will they, the approval has run out."""
     if late:
         return _closed(standing.id, "expired", base, "Nobody decided about this request in time.")
@@ -21,7 +27,7 @@ def pending(standing: Standing, base: str, wish: Wish, *, late: bool) -> Approva
     if wish.asynchronous:
         return ApprovalPending(
             "approval_required",
-            "This request waits for a person's decision. Send it again once it is approved.",
+            f"{needs_approval(verdict)} Send it again once somebody has approved it.",
             details,
             location=details["status_url"],
             preference_applied="respond-async",
@@ -29,7 +35,7 @@ def pending(standing: Standing, base: str, wish: Wish, *, late: bool) -> Approva
         )
     return ApprovalRequired(
         "approval_required",
-        "This request needs a person's decision, which has not come yet. Send the same request again later: "
+        f"{needs_approval(verdict)} Nobody has decided yet. Send the same request again later; "
         f"{details['status_url']} tells how it stands.",
         details,
     )
