@@ -254,10 +254,18 @@ def test_whoever_saves_a_draft_is_told_what_is_missing(draft: PolicyVersion) -> 
     rules = version.rules.get()
     posted = {
         **{name: getattr(version, name) for name in POLICY_SETTINGS if getattr(version, name) is not None},
-        **{"schema": version.schema_id, "reviewers": "", "escalate_to": "", "_continue": "1"},
-        **{"rules-TOTAL_FORMS": 1, "rules-INITIAL_FORMS": 1, "rules-0-id": rules.pk},
+        "schema": version.schema_id,
+        "reviewers": "",
+        "escalate_to": "",
+        "_continue": "1",
+        "rules-TOTAL_FORMS": 1,
+        "rules-INITIAL_FORMS": 1,
+        "rules-0-id": rules.pk,
         **{f"rules-0-{name}": getattr(rules, name) for name in ("name", "matcher", "value", "directions")},
-        **{"rules-0-position": 0, "rules-0-gate": 0, "rules-0-weight": 0, "rules-0-version": version.pk},
+        "rules-0-position": 0,
+        "rules-0-gate": 0,
+        "rules-0-weight": 0,
+        "rules-0-version": version.pk,
         "rules-0-transform": "label",
     }
     for name in ("purpose_required", "keeps_alive", "clear_release"):
