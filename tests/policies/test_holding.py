@@ -1,4 +1,4 @@
-"""What a policy says about calls that wait: bounded by the database, frozen, compiled, copied and compared."""
+"""What a policy says about calls that wait: bounded by the database, frozen, copied and compared."""
 
 from __future__ import annotations
 
