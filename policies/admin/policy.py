@@ -139,7 +139,7 @@ def deciding_refusals(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if missing := unknown_groups(said.get(field) or ()):
             yield field, " ".join(missing)
     minutes, others = said.get("escalate_minutes"), said.get("escalate_to")
-    if minutes is None and others:
+    if minutes is None and others and "escalate_minutes" in said:
         yield "escalate_minutes", "Say after how many minutes these groups are asked."
     if minutes is not None and not others:
         yield "escalate_to", "Say which groups are asked then."
@@ -164,7 +164,7 @@ class PolicyVersionForm(ModelForm[PolicyVersion]):
         hold, block = cleaned.get("hold_score"), cleaned.get("block_score")
         if hold is not None and block is not None and hold >= block:
             self.add_error("block_score", "The score that blocks must be above the score that holds.")
-        for field, problem in deciding_refusals(cleaned):
+        for field, problem in deciding_refusals(dict(cleaned)):  # a field with an error leaves `cleaned`
             self.add_error(field, problem)
         schema = cleaned.get("schema")
         if schema is not None and schema.area_id != self.instance.policy.area_id:

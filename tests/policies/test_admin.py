@@ -323,6 +323,11 @@ REFUSED: list[tuple[dict[str, object], dict[str, object], str]] = [
         "Escalating asks nobody else",
     ),
     ({"value": "EMAIL"}, {"clear_release": "on"}, "approved by at least two persons"),
+    (
+        {"value": "EMAIL"},
+        {"escalate_minutes": 0, "escalate_to": "Legal"},
+        "Ensure this value is greater than or equal to 1.",
+    ),
 ]
 
 
@@ -335,6 +340,14 @@ def test_what_cannot_be_enforced_is_refused_when_saved(
     page = saved(client, draft, rule, **settings)
     assert page.count(said) == 1, "said once, where it belongs"
     assert not draft.rules.exists()
+
+
+def test_a_group_that_is_unknown_is_no_group_that_is_missing(client: Client) -> None:
+    """Each field says what is wrong with it, whatever is wrong with the others."""
+    draft = world.draft_policy(world.published_schema())
+    page = saved(client, draft, {"value": "EMAIL"}, escalate_minutes=0, escalate_to="Legal")
+    assert "There is no group “Legal”." in page and "greater than or equal to 1" in page
+    assert "Say which groups" not in page and "Say after how many" not in page
 
 
 def test_what_a_saved_rule_hides_is_refused_with_its_name(client: Client) -> None:
