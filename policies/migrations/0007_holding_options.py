@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
+import policies.models.policy
 from policies import triggers
 from policies.rebuilding import Altered
 
@@ -71,6 +72,7 @@ COLUMNS = [
             blank=True,
             default=list,
             help_text="Groups that may decide as well from then on, separated by commas.",
+            validators=[policies.models.policy.validate_groups],
         ),
     ),
     migrations.AddField(
@@ -99,6 +101,16 @@ COLUMNS = [
             default=False,
             help_text="What is approved leaves as it was written, unmasked. Takes at least two approvals.",
             verbose_name="releases in clear",
+        ),
+    ),
+    migrations.AlterField(
+        model_name="policyversion",
+        name="reviewers",
+        field=models.JSONField(
+            blank=True,
+            default=list,
+            help_text="Groups that decide about held calls, separated by commas.",
+            validators=[policies.models.policy.validate_groups],
         ),
     ),
     migrations.AlterField(

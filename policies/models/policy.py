@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
@@ -23,6 +24,16 @@ MAY_BE_EMPTY = [
     )
 ]
 COUNTING = [Matcher.BULK.value, Matcher.DISTINCT.value]
+
+
+def validate_groups(value: object) -> None:
+    """A JSON list of distinct names that a group can have."""
+    if not isinstance(value, list) or not all(
+        isinstance(name, str) and name.strip() and len(name) <= 150 for name in value
+    ):
+        raise ValidationError('Use a list of groups by name, such as ["Privacy", "Legal"].')
+    if len(set(value)) != len(value):
+        raise ValidationError("A group is named twice.")
 
 
 class Mode(models.TextChoices):
@@ -122,7 +133,10 @@ class PolicyVersion(Version):
         max_length=10, choices=Kept, default=Kept.TEXT, help_text="What the record keeps of payloads."
     )
     reviewers = models.JSONField(
-        default=list, blank=True, help_text="Groups that decide about held calls, separated by commas."
+        default=list,
+        blank=True,
+        validators=[validate_groups],
+        help_text="Groups that decide about held calls, separated by commas.",
     )
     approvals_needed = models.PositiveSmallIntegerField(
         default=1,
@@ -149,6 +163,7 @@ class PolicyVersion(Version):
     escalate_to = models.JSONField(
         default=list,
         blank=True,
+        validators=[validate_groups],
         help_text="Groups that may decide as well from then on, separated by commas.",
     )
     purpose_required = models.BooleanField(

@@ -198,6 +198,8 @@ def test_nothing_is_half_applied(file: dict[str, Any]) -> None:
         ("use a whole number", "policies", {"escalate_minutes": "5"}),
         ("less than or equal to 1440", "policies", {"escalate_minutes": 1441}),
         ("use a list", "policies", {"escalate_to": "managers"}),
+        ("groups by name", "policies", {"reviewers": [" "]}),
+        ("named twice", "policies", {"reviewers": ["reviewers", "reviewers"]}),
     ],
 )
 def test_what_does_not_fit_is_said_with_its_line(

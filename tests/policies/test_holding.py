@@ -109,6 +109,15 @@ def test_groups_to_escalate_to_are_a_list_or_nothing_is(draft: PolicyVersion) ->
         put(draft, escalate_to=Value(None, JSONField()))
 
 
+@pytest.mark.parametrize("value", ["Legal", {"a": 1}, [1], [""], [" "], ["Legal", "Legal"], ["x" * 151]])
+@pytest.mark.parametrize("name", ["reviewers", "escalate_to"])
+def test_groups_are_a_list_of_names(draft: PolicyVersion, name: str, value: object) -> None:
+    setattr(draft, name, value)
+    with pytest.raises(ValidationError) as refusal:
+        draft.full_clean()
+    assert name in refusal.value.message_dict
+
+
 def test_an_escalation_has_limits(draft: PolicyVersion) -> None:
     draft.escalate_minutes, draft.escalate_to, draft.valid_minutes = 1441, ["Managers"], 1440
     with pytest.raises(ValidationError) as refusal:
