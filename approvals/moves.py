@@ -28,16 +28,6 @@ def living(now: datetime) -> QuerySet[Approval]:
     return Approval.objects.filter(epoch=epoch(), expires_at__gt=now)
 
 
-def move(approval: Approval, to: Status, *, only: QuerySet[Approval] | None = None, **sets: Any) -> bool:
-    """Move it if it still stands where it was read; False if somebody was faster. No event."""
-    rows = Approval.objects.all() if only is None else only
-    sets.setdefault("changed_at", ids.now())
-    moved = rows.filter(pk=approval.pk, status=approval.status).update(status=to, **sets)
-    if moved:
-        hints.changed(approval.pk)
-    return bool(moved)
-
-
 def moved(
     approval: Approval,
     to: Status,
@@ -47,10 +37,12 @@ def moved(
     words: Recordable | None = None,
     **sets: Any,
 ) -> bool:
-    """The same, and the event that says so."""
+    """Move it if it still stands where it was read; False if somebody was faster."""
     with transaction.atomic():
-        if not move(approval, to, **sets):
+        rows = Approval.objects.filter(pk=approval.pk, status=approval.status)
+        if not rows.update(status=to, changed_at=ids.now(), **sets):
             return False
+        hints.changed(approval.pk)
         tell(f"approval.{to}", approval, by=by, facts=facts, words=words)
     return True
 

@@ -235,6 +235,8 @@ CELERY_BEAT_SCHEDULE = {
     "close-lost-calls": {"task": "audit.tasks.close_lost_calls", "schedule": 60.0},
     "make-partitions": {"task": "audit.tasks.make_partitions", "schedule": 3600.0},
     "preview-traffic": {"task": "gateway.tasks.preview_traffic", "schedule": 5.0},
+    "expire-approvals": {"task": "approvals.tasks.expire", "schedule": 15.0},
+    "escalate-approvals": {"task": "approvals.tasks.escalate", "schedule": 15.0},
     "index-fingerprints": {"task": "audit.tasks.index_fingerprints", "schedule": 30.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(BROKER_DIR / "schedule")

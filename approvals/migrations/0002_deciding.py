@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
             name="approval",
             options={
                 "ordering": ["-created_at"],
-                "permissions": [("break_glass", "Can let a held call through alone, in an emergency")],
+                "permissions": [("break_glass", "Can decide alone in an emergency")],
             },
         ),
         migrations.AddField(

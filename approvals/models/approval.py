@@ -87,7 +87,7 @@ class Approval(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
-        permissions = [("break_glass", "Can let a held call through alone, in an emergency")]
+        permissions = [("break_glass", "Can decide alone in an emergency")]
         indexes = [
             models.Index(fields=["status", "expires_at"], name="approvals_status_expiry"),
             models.Index(fields=["changed_at"], name="approvals_changed"),
