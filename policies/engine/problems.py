@@ -79,7 +79,7 @@ def deciding_faults(spec: PolicySpec) -> list[Fault]:
     """Why what waits under the policy could not be decided as it says."""
     holding, faults = spec.holding, []
     if holds(spec) and not holding.reviewers:
-        text = "Name who decides: a call can come to wait under this policy, and nobody could approve it."
+        text = "Name who decides: under this policy a call can come to wait for a person."
         faults.append(Fault("reviewers", text))
     if holding.escalate_to and set(holding.escalate_to) <= set(holding.reviewers):
         text = "Escalating asks nobody else: these groups are asked from the beginning."

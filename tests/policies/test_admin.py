@@ -378,7 +378,7 @@ def test_publishing_refuses_what_was_written_past_the_form() -> None:
         services.policy_version_publish(version=PolicyVersion.objects.get(pk=draft.pk), by=None)
     assert [problem.split(";")[0] for problem in refusal.value.problems] == [
         "Observing would end in the past.",
-        "Name who decides: a call can come to wait under this policy, and nobody could approve it.",
+        "Name who decides: under this policy a call can come to wait for a person.",
         "Rule “one”: a combination names at least two data classes or tags, such as PERSON + DIAGNOSIS.",
         "The score that holds (500) can never be reached: no call scores more than 20.",
     ]

@@ -211,7 +211,7 @@ def test_a_second_person_is_shown_them(draft: PolicyVersion) -> None:
     assert content.digest(changed) != seen
 
 
-NOBODY = "Name who decides: a call can come to wait under this policy, and nobody could approve it."
+NOBODY = "Name who decides: under this policy a call can come to wait for a person."
 
 
 @pytest.mark.parametrize("settings", [{"hold_score": 5}, {"opaque_gate": Gate.HOLD.value}, {}])
