@@ -20,7 +20,7 @@ from .scripted import Script, ScriptedModel, response, scripted_model, stream
 from .test_upstreams import answer, delta
 from .world import ROOT
 
-SSN, OTHER_SSN = "123-45-6789", "987-65-4321"
+SSN, OTHER_SSN = "123-45-6789", "536-22-1874"
 REVIEWERS = ("rita", "ravi")
 
 
@@ -142,6 +142,11 @@ class Scene:
         number = self.tell("publish", settings)
         for port in self.ports:
             assert wait_for(lambda port=port: self._judges_by(number, port), seconds=10)  # type: ignore[misc]
+
+    def may_call(self, person: str) -> bool:
+        """At both."""
+        asked = [self.ask("hi", at=at, person=person) for at in (0, 1)]
+        return all(each.result() == "ok" for each in asked)
 
     def _judges_by(self, number: int, port: int) -> bool:
         raw = self.sdk("bob", port).chat.completions.with_raw_response.create(
