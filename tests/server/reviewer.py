@@ -121,6 +121,7 @@ COMMANDS: dict[str, Any] = {
     "record": record,
     "epoch": raise_epoch,
     "run_out": run_out,
+    "lost": lambda call_id: Call.objects.get(pk=call_id).code == "instance_lost",
     "sweep": lambda: [sweeps.approvals_expire(), sweeps.approvals_escalate()],
 }
 
