@@ -93,4 +93,4 @@ def test_a_restarted_database_and_a_lost_redis_lose_no_decision(scene: Scene) ->
 
 
 LONG: dict[str, Any] = {"client": {"timeout": 60}}
-"""With the SDK's own retries: the first record after the restart may find its connection dead, which is 503."""
+"""With the SDK's own retries: the first record after the restart may find its connection dead: 503."""
