@@ -24,7 +24,7 @@ from gateway.identity.discovery import ProviderError
 from gateway.identity.introspection import FRESH, introspect
 from gateway.identity.jwks import Key
 from gateway.identity.key_source import KeySource, KeysUnavailable
-from gateway.identity.keys import digest
+from gateway.identity.keys import digest, has_shape
 from gateway.identity.tokens import ClaimsRefused, TokenError, UnknownIssuer, UnknownKey, Unverified, Vouched
 from gateway.identity.trust import Trusted
 from gateway.proxy import admission
@@ -32,9 +32,9 @@ from gateway.proxy.admission import RequestHead
 from gateway.proxy.beside import Beside
 from gateway.proxy.desk import Desk
 from gateway.proxy.errors import TokenRefused, Unavailable
-from gateway.proxy.known import Met
-from gateway.proxy.meeting import Meeting
-from gateway.proxy.routes import Caller, Known, Name, Snapshot
+from gateway.proxy.meeting import Meeting, read_keys, read_names
+from gateway.proxy.met import MetNames
+from gateway.proxy.routes import Caller, Known, Name, Snapshot, let_in
 from gateway.proxy.snapshot import Snapshots
 from gateway.proxy.vouching import Vouching, locked_out
 
@@ -46,6 +46,10 @@ CACHED: Final = 10_000
 ASKING: Final = 8
 WRITING: Final = 2
 """Threads that ask issuers about opaque tokens, which anybody can make up, and threads that write people."""
+
+
+ATTEMPTS: Final = 3
+"""Questions about a new key: a snapshot that comes while the store is asked may make its answer old."""
 
 
 class Entry:
@@ -73,7 +77,7 @@ class Entry:
             raise KeysUnavailable
         return trusted
 
-    def caller(self, snapshot: Snapshot, met: Met) -> Caller | None:
+    def caller(self, snapshot: Snapshot, met: MetNames) -> Caller | None:
         """The caller as the store has it; None where it must be asked, or has nobody of this name."""
         found = met.of(snapshot, self.name)
         if found is None or found.known is None:
@@ -108,7 +112,9 @@ class Bearer:
         self._asking = Desk(ASKING, "postern-introspection")
         self._writing = Desk(WRITING, "postern-people")
         self._met = snapshots.met
-        self._meeting = Meeting(self._met)
+        self._keys = snapshots.keys
+        self._meeting = Meeting(self._met, read_names)
+        self._key_meeting = Meeting(self._keys, read_keys)
         self._vouching = Vouching()
         self._beside = Beside("postern-issuers", 1.0, self._step)
 
@@ -120,6 +126,7 @@ class Bearer:
         self._asking.close()
         self._writing.close()
         self._meeting.close()
+        self._key_meeting.close()
 
     async def caller(self, head: RequestHead) -> Caller:
         """The verified caller, or a refusal that does not say which part was wrong.
@@ -129,7 +136,7 @@ class Bearer:
         credential = admission.credential(head)
         snapshot = self._snapshots.current()
         if not _may_be_token(credential, head, snapshot):
-            return snapshot.caller(digest(credential), time.time())
+            return let_in(await self._keyholder(credential, snapshot), time.time())
         try:
             return await self._caller(credential, snapshot, time.time())
         except TokenError as error:
@@ -140,6 +147,25 @@ class Bearer:
         except ProviderError as error:
             log.warning("token could not be checked: %s", error.code)
             raise _unavailable() from None
+
+    async def _keyholder(self, credential: str, snapshot: Snapshot) -> Caller | None:
+        """Who holds this key, if anybody does. One that is new to this process is looked up."""
+        key = digest(credential)
+        caller = snapshot.callers.get(key)
+        if caller is not None or not has_shape(credential):
+            return caller
+        try:
+            for attempt in range(ATTEMPTS + 1):
+                found = self._keys.of(self._snapshots.current(), key)
+                if found is not None:
+                    return found.known
+                if attempt < ATTEMPTS:
+                    await self._key_meeting.meet([key])
+        except ProviderError as error:
+            log.warning("a key could not be looked up: %s", error.code)
+        except KeysUnavailable:
+            pass
+        raise Unavailable("identity_unavailable", "Your API key cannot be checked now. Try again shortly.")
 
     async def _caller(self, credential: str, snapshot: Snapshot, now: float) -> Caller:
         key = digest(credential)

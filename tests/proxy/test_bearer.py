@@ -26,7 +26,6 @@ from gateway.models import (
     Source,
     User,
 )
-from gateway.proxy import meeting
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.bearer import Bearer
 from gateway.proxy.errors import BadRequest, Forbidden, ProxyError, TokenRefused, Unauthenticated, Unavailable
@@ -160,7 +159,7 @@ def test_those_who_are_met_at_once_are_one_or_two_questions(
         asked.append(len(names))
         return {}, 0
 
-    monkeypatch.setattr(meeting, "_read", read)
+    monkeypatch.setattr(world.bearer._meeting, "_read", read)
 
     async def come() -> None:
         meet = world.bearer._meeting.meet
@@ -178,7 +177,7 @@ def test_a_store_that_is_away_is_our_trouble_and_asked_again(
 
     token = world.token()
     with monkeypatch.context() as broken:
-        broken.setattr(meeting, "_read", away)
+        broken.setattr(world.bearer._meeting, "_read", away)
         assert world.refused(token, Unavailable) == "identity_unavailable"
     assert world.call(token)
 
@@ -478,7 +477,8 @@ def test_a_wrong_prefix_and_a_wrong_secret_take_the_same_path(world: World) -> N
     for wrong in (wrong_secret, wrong_prefix):
         with pytest.raises(Unauthenticated):
             world.call(wrong, fresh=False)
-    assert asked == [digest(wrong_secret), digest(wrong_prefix)]
+    first, second = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+    assert first == [digest(wrong_secret)] * 3 and second == [digest(wrong_prefix)] * 3
 
 
 # --- groups that did not fit -----------------------------------------------------------------------------
