@@ -15,7 +15,7 @@ from typing import Final
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
 
-from gateway.identity.mapping import MappingRule, groups_given
+from gateway.identity.mapping import MappingRule, TooManyGroups, groups_given
 from gateway.identity.membership import membership_change, membership_sources
 from gateway.models import Identity, Issuer, Source, User, Vouching
 from policies.history import attributed
@@ -28,7 +28,8 @@ _UNFIT: Final = re.compile(r"[^\w.@+-]+")
 
 
 class NotVouched(Exception):
-    """Nobody can come in on this word. `code`: unknown_person | inactive | not_a_person."""
+    """Nobody can come in on this word. `code`: unknown_person | inactive | not_a_person |
+    too_many_groups."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -165,7 +166,10 @@ def _renamed(identity: Identity, person: User, name: str) -> None:
 
 
 def _sync(issuer: Issuer, person: User, values: Collection[str], source: Source, *, adds: bool) -> None:
-    given = groups_given(values, rules_of(issuer), groups_named())
+    try:
+        given = groups_given(values, rules_of(issuer), groups_named())
+    except TooManyGroups:
+        raise NotVouched("too_many_groups") from None
     sources = membership_sources(person)
     held = {group.pk for group in person.groups.all()}
     given = given if adds else given & held

@@ -43,6 +43,10 @@ log = logging.getLogger(__name__)
 CACHED: Final = 10_000
 """Tokens that are remembered, the latest used."""
 
+REFUSED: Final = 10_000
+REFUSED_FOR: Final = 2.0
+"""Opaque tokens that their issuer refused, and seconds for which it is not asked about the same one again."""
+
 ASKING: Final = 8
 WRITING: Final = 2
 """Threads that ask issuers about opaque tokens, which anybody can make up, and threads that write people."""
@@ -107,6 +111,7 @@ class Bearer:
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
         self._cache: OrderedDict[bytes, Entry] = OrderedDict()
+        self._refused: OrderedDict[bytes, tuple[Trusted, float, TokenError]] = OrderedDict()
         self._sources: dict[str, KeySource] = {}
         self._lock = threading.Lock()
         self._asking = Desk(ASKING, "postern-introspection")
@@ -200,7 +205,10 @@ class Bearer:
 
     async def _judged(self, key: bytes, credential: str, snapshot: Snapshot, now: float) -> Entry:
         if _is_opaque(credential, snapshot):
-            return await self._asking.once(key, lambda: self._asked(credential, snapshot, now))
+            by, until, refusal = self._refused.get(key, (None, 0.0, None))
+            if refusal is not None and now < until and by is _introspecting(snapshot):
+                raise type(refusal)(refusal.code)
+            return await self._asking.once(key, lambda: self._asked(key, credential, snapshot, now))
         entry = await self._verified(credential, snapshot, now)
         if await self._is_settled(entry):
             return entry
@@ -247,16 +255,26 @@ class Bearer:
                 source = self._sources[issuer] = KeySource(trusted.place)
             return source
 
-    async def _asked(self, credential: str, snapshot: Snapshot, now: float) -> Entry:
+    async def _asked(self, key: bytes, credential: str, snapshot: Snapshot, now: float) -> Entry:
         """An opaque token: its issuer says."""
         trusted = _introspecting(snapshot)
         if trusted is None:
             raise UnknownIssuer("unknown_issuer")
-        vouched = await self._asking.done(lambda: introspect(credential, trusted, now))
+        try:
+            vouched = await self._asking.done(lambda: introspect(credential, trusted, now))
+        except TokenError as error:
+            self._refuse(key, trusted, error)
+            raise
         entry = Entry(trusted, vouched, min(vouched.expires_at, now + FRESH))
         if not await self._is_settled(entry):
             await self._introduced(entry)
         return entry
+
+    def _refuse(self, key: bytes, trusted: Trusted, error: TokenError) -> None:
+        self._refused.pop(key, None)
+        self._refused[key] = trusted, time.time() + REFUSED_FOR, type(error)(error.code)
+        if len(self._refused) > REFUSED:
+            self._refused.popitem(last=False)
 
     async def _introduced(self, entry: Entry) -> Entry:
         """The store learns of a person, or of changed groups."""

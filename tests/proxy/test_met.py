@@ -247,10 +247,15 @@ def test_a_store_that_is_away_refuses_new_keys_and_serves_the_others(world: Worl
     assert world.call(world.bobs).subject == "local:bob"
 
 
+class Going:
+    def __init__(self, caller: Caller) -> None:
+        self.ledger = SimpleNamespace(caller=caller)
+
+
 def test_a_call_that_goes_on_keeps_its_caller_in_mind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(met, "MET", 2)
     live = Live(world.snapshots)
-    live.enter(cast(Any, SimpleNamespace(ledger=SimpleNamespace(caller=world.call()))))
+    live.enter(cast(Any, Going(world.call())))
     for number in range(3):
         world.call(key_of(person(f"p{number}"))[1].reveal())
         live._stay_met()
