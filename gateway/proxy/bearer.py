@@ -303,7 +303,7 @@ class Bearer:
             for trusted in list(snapshot.issuers.values()) if snapshot else ():
                 source = self._source(trusted)
                 if source.due or source.aged(trusted.max_stale):
-                    source.refresh()
+                    source.refresh_beside()
         except Exception as error:  # whatever it is, the next second may be better
             log.error("issuers could not be followed: %s", type(error).__name__)
 
