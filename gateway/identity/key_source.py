@@ -47,8 +47,8 @@ class KeysUnavailable(Exception):
 
 
 class KeySource:
-    """One per issuer and process. Fetching blocks and is done in threads of its own, two at most: an issuer that
-    hangs, be it that its name does not resolve, delays no other. Reading never blocks.
+    """One per issuer and process. Fetching blocks and is done in threads of its own, two at most: an issuer
+    that hangs, be it that its name does not resolve, delays no other. Reading never blocks.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+import unicodedata
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -17,6 +18,7 @@ from django.db import IntegrityError, transaction
 
 from gateway.identity.mapping import MappingRule, TooManyGroups, groups_given
 from gateway.identity.membership import membership_change, membership_sources
+from gateway.identity.names import people_named
 from gateway.models import Identity, Issuer, Source, User, Vouching
 from policies.history import attributed
 from policies.journal import note
@@ -147,9 +149,9 @@ def _added(issuer: Issuer, subject: str, name: str, username: str, email: str) -
 
 def _free_username(wanted: str) -> str:
     """A user name like the one that was asked for. It links nobody, so it may differ."""
-    base = _UNFIT.sub("-", wanted).strip("-")[:140] or "person"
+    base = _UNFIT.sub("-", unicodedata.normalize("NFKC", wanted)).strip("-")[:140] or "person"
     name = base
-    while User.objects.filter(username__iexact=name).exists():
+    while people_named(name):
         name = f"{base}-{secrets.token_hex(3)}"
     return name
 

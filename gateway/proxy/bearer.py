@@ -166,10 +166,8 @@ class Bearer:
                     return found.known
                 if attempt < ATTEMPTS:
                     await self._key_meeting.meet([key])
-        except ProviderError as error:
-            log.warning("a key could not be looked up: %s", error.code)
-        except KeysUnavailable:
-            pass
+        except (ProviderError, KeysUnavailable):
+            pass  # told where the store was asked, once for all who waited
         raise Unavailable("identity_unavailable", "Your API key cannot be checked now. Try again shortly.")
 
     async def _caller(self, credential: str, snapshot: Snapshot, now: float) -> Caller:

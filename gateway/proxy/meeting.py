@@ -7,6 +7,7 @@ nobody whom this process has met.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -25,6 +26,8 @@ from gateway.proxy.known import known, now
 from gateway.proxy.locking import locks_at
 from gateway.proxy.met import Key, Met, Who
 from gateway.proxy.routes import Caller, Known, Name
+
+log = logging.getLogger(__name__)
 
 WAITING: Final = 5_000
 """Names, and keys, that may wait for the next questions. More are told to try again."""
@@ -66,6 +69,8 @@ class Meeting(Generic[Key, Who]):
                 self._met.learn(*await self._desk.done(lambda names=names: _asked(self._read, names)))  # type: ignore[misc]
             except Exception as error:
                 failed = error
+                why = error.code if isinstance(error, ProviderDown) else type(error).__name__
+                log.warning("callers could not be looked up: %s", why)
             for answer in waiting:
                 if failed is None:
                     answer.set_result(None)
