@@ -64,6 +64,11 @@ class Met(Generic[Key, Who]):
                 if before is None or before.since <= since:
                     self._keep(name, Found(known, since))
 
+    def doubt(self) -> None:
+        """No answer counts any more: the store is not the one that gave them."""
+        with self._lock:
+            self._found = dict.fromkeys(self._found)
+
     def of(self, snapshot: Snapshot, name: Key) -> Found[Who] | None:
         """Who this is now; None: ask the store."""
         found = self._found.get(name)
@@ -120,6 +125,11 @@ class MetKeys(Met[bytes, Caller]):
                     self._nobody[digest] = since
             while len(self._nobody) > NOBODY:
                 del self._nobody[next(iter(self._nobody))]
+
+    def doubt(self) -> None:
+        super().doubt()
+        with self._lock:
+            self._nobody.clear()
 
     def of(self, snapshot: Snapshot, name: bytes) -> Found[Caller] | None:
         found = super().of(snapshot, name)

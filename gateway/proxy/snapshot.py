@@ -103,6 +103,9 @@ class Snapshots:
             now = revision()
             if self._outdated(now):
                 self._compiling.begin(patient=self._snapshot is None)
+                if self._snapshot is not None and now < self._snapshot.revision:  # a backup was restored
+                    self.met.doubt()
+                    self.keys.doubt()
                 self._snapshot = build(now, self._compiling, self.met.names(), self.keys.names())
             self._read_at = asked_at
         except DatabaseError as error:

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from gateway.identity.discovery import ProviderDown
 from gateway.identity.keys import api_key_create, api_key_revoke, digest
-from gateway.models import AccessRule, ApiKey, Lock, User
+from gateway.models import AccessRule, ApiKey, Lock, Revision, User
 from gateway.proxy import meeting, met
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.bearer import Bearer
@@ -152,6 +152,16 @@ def test_a_key_that_was_nobodys_works_as_soon_as_it_is_made(world: World) -> Non
     ApiKey.objects.filter(pk=row.pk).update(digest=digest(wrong()))
     world.snapshots.refresh()
     assert world.call(wrong()).person_id == world.alice.pk
+
+
+def test_a_store_that_was_restored_gives_the_answers_from_then_on(world: World) -> None:
+    touch()
+    assert world.call() and world.refused(wrong())
+    ApiKey.objects.filter(pk=world.row.pk).update(revoked_at=timezone.now())
+    Revision.objects.update(value=1)
+    world.snapshots.refresh()
+    world.refused()
+    assert not world.snapshots.keys._nobody.keys() - {digest(world.key)}
 
 
 CHANGES = [
