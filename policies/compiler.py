@@ -105,6 +105,17 @@ def policy_spec_of(version: PolicyVersion, rows: Iterable[Rule]) -> types.Policy
         count_cap=version.count_cap,
         observe_until=version.observe_until.timestamp() if version.observe_until else None,
         keeps_text=version.keeps == Kept.TEXT,
+        holding=types.Holding(
+            reviewers=tuple(version.reviewers),
+            needed=version.approvals_needed,
+            seconds=version.hold_seconds,
+            valid_minutes=version.valid_minutes,
+            purpose_required=version.purpose_required,
+            keeps_alive=version.keeps_alive,
+            clear=version.clear_release,
+            escalate_minutes=version.escalate_minutes,
+            escalate_to=tuple(version.escalate_to),
+        ),
     )
 
 
