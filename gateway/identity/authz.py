@@ -58,7 +58,7 @@ ROLES: Mapping[str, Role] = {
             ("policies", VIEW, ()),
             ("policies", ("confirm",), ("proposal",)),
             ("auth", EDIT, ("group",)),
-            ("approvals", VIEW, ()),
+            ("approvals", VIEW, ("approval",)),
         ),
     ),
     "policy_editor": Role(
@@ -79,12 +79,11 @@ ROLES: Mapping[str, Role] = {
         ),
     ),
     "reviewer": Role("Reviewer", (("approvals", ("view", "change"), ("approval",)),)),
-    "emergency": Role("Emergency approver", (("approvals", ("view", "break"), ("approval",)),)),
     "auditor": Role(
         "Auditor",
         (
             ("audit", VIEW, ("call", "session")),
-            ("approvals", VIEW, ()),
+            ("approvals", VIEW, ("approval",)),
             ("policies", VIEW, ()),
             (
                 "gateway",
@@ -137,6 +136,7 @@ ROLES: Mapping[str, Role] = {
         ),
     ),
     "client_developer": Role("Client developer", (("gateway", VIEW, ("endpoint", "accessrule")),)),
+    "emergency": Role("Emergency approver", (("approvals", ("view", "break"), ("approval",)),)),
 }
 
 
