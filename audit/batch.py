@@ -9,6 +9,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, final
 from uuid import UUID
 
@@ -17,9 +18,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit import chain, crypto, ids, rows
 from audit.keys import PAYLOAD, KeyDirectory
-from audit.records import Admission, Close, Recordable
+from audit.records import Admission, Close, Guard, Recordable, Release
 from audit.sessions import Open
-from audit.store import Batch, Dialect, Row, row_id
+from audit.store import Batch, Dialect, Row, Statement, row_id
 
 _DAY = 86_400_000
 _NO_CALLER = -1.0
@@ -34,18 +35,23 @@ class UnknownCall(Exception):
 class Item:
     """One thing to record and the coroutine, if any, that waits for it."""
 
-    kind: str  # admit | refuse | segment | close | recover | event | heartbeat
+    kind: str  # admit | refuse | release | segment | close | recover | event | heartbeat
     call: UUID | None = None
     admission: Admission | None = None
     part: Recordable | None = None
     last: bool = False
     close: Close | None = None
     meta: Mapping[str, Any] | None = None
+    release: Release | None = None
+    view: Recordable | None = None  # of a held call: what its reviewers see
+    guard: Guard | None = None
     future: Future[None] | None = None
     loop: AbstractEventLoop | None = None
     deadline: float = _NO_CALLER
     expired: bool = False  # the caller was told that the store is not available
     packed: bytes = b""  # the payload, compressed
+    packed_view: bytes = b""
+    written: bool = False  # durable; others of its batch may not be
     session: Open | None = None
 
     def abandoned(self) -> bool:
@@ -111,12 +117,20 @@ class Writer:
         """Compress the payloads of a batch in one go: each call gives the interpreter away."""
         full, plain = [], []
         for item in items:
-            part = item.admission.request if item.admission else item.part
+            asked = item.admission or item.release
+            part = asked.request if asked else item.part
             if part is not None:
                 full.append(item)
                 plain.append((part.marks, part.data))
         for item, packed in zip(full, self.packer.pack(plain), strict=True):
             item.packed = packed
+        for item in items:
+            if item.view is not None:
+                (item.packed_view,) = self.packer.pack([(item.view.marks, item.view.data)])
+
+    def guard(self, guard: Guard) -> Statement:
+        """The guard with its values in the store's dialect."""
+        return guard.sql, [_value(self.dialect, each) for each in guard.parameters]
 
 
 @final
@@ -153,6 +167,8 @@ class Builder:
     def add(self, item: Item) -> None:
         if item.admission is not None:
             self._admit(item, item.admission)
+        elif item.release is not None:
+            self._entry("release", self._find(item.call), rows.release_meta(item.release), item.packed)
         elif item.part is not None:
             self._segment(self._find(item.call), item, item.part)
         elif item.close is not None:
@@ -175,6 +191,8 @@ class Builder:
         end = self._ending(call, item.close) if item.close else None
         key = self._key(call) if admission.request is not None or end is None else None
         self._entry("admission", call, meta, item.packed)
+        if item.packed_view:
+            self._entry("view", call, rows.VIEW, item.packed_view)
         if key is not None:
             self.batch.keys.append(which + key)
         self.batch.calls.append(which + row)
@@ -258,6 +276,16 @@ class Builder:
         if sealed:
             self.batch.payloads.append((place, call.started, blob(sealed)))
         self._sequence, self._digest, self._digest_blob = sequence, digest, chained
+
+
+def _value(dialect: Dialect, value: Any) -> Any:
+    if isinstance(value, UUID):
+        return row_id(value)
+    if isinstance(value, bytes):
+        return dialect.blob(value)
+    if isinstance(value, datetime):
+        return dialect.time(ids.microseconds(value) // 1000)
+    return value
 
 
 def _told(fingerprints: tuple[tuple[str, bytes], ...]) -> list[tuple[str, str]]:

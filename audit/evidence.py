@@ -13,7 +13,7 @@ from audit.models import Call
 from audit.reader import CallRecord, Part
 from audit.replay import Payload
 
-_BEFORE_THE_MODEL = frozenset({"refused", "held", "blocked"})
+_BEFORE_THE_MODEL = frozenset({"refused", "held", "denied", "blocked"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,14 @@ from uuid import UUID
 
 from audit.models import Call
 
-_AWAY = frozenset({"upstream_first_byte", "upstream_body", "upstream_stream", "send", "body"})
+_AWAY = frozenset({"upstream_first_byte", "upstream_body", "upstream_stream", "send", "body", "hold"})
 _RECORD = frozenset({"admit", "record"})
 _LABELS = {
     "auth": "identify, route",
     "body": "read request",
     "scan": "inspect request",
     "admit": "record request",
+    "hold": "wait for a decision",
     "upstream_first_byte": "model: first byte",
     "upstream_body": "model: body",
     "upstream_stream": "model: stream",

@@ -18,7 +18,7 @@ from audit.walls import Areas, within
 
 PAGE: Final = 50
 MAX_SUMMED: Final = 5_000
-ACTIONS: Final = ("passed", "masked", "flagged", "held", "blocked", "refused")
+ACTIONS: Final = ("passed", "masked", "flagged", "held", "released", "denied", "blocked", "refused")
 RECENT: Final = timedelta(hours=24)
 """How far back a list of one action looks: there is no index on it."""
 

@@ -53,6 +53,11 @@ class CallRecord:
         return next((part.payload for part in self.parts if part.kind == "admission"), None)
 
     @property
+    def view(self) -> Recordable | None:
+        """What reviewers see of a held request: numbered labels; None where the policy keeps no text."""
+        return next((part.payload for part in self.parts if part.kind == "view"), None)
+
+    @property
     def response(self) -> tuple[Recordable, ...]:
         """The response's segments that open, in order."""
         return tuple(part.payload for part in self.parts if part.kind == "segment" and part.payload)

@@ -2,6 +2,7 @@
 `segment` does.
 
     StoreUnavailable         the record cannot be made now: 503, or cut the stream
+    GuardFailed              what the entry was to rest on is not there: nothing was written
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ from django.db import connections
 
 from audit.batch import Item
 from audit.keys import KeyDirectory
-from audit.records import Admission, Close, Recordable
+from audit.records import Admission, Close, Guard, Recordable, Release
 from audit.refusals import Refusals
 from audit.sessions import Sessions
 from audit.store import Store
-from audit.waiting import Desks, StoreUnavailable
+from audit.waiting import Desks, GuardFailed, StoreUnavailable
 from audit.worker import Worker
 
-__all__ = ["Recorder", "StoreUnavailable"]
+__all__ = ["GuardFailed", "Recorder", "StoreUnavailable"]
 
 _PATIENCE = 0.9  # seconds; with the watchdog's tick a caller knows within 1, of the 2 that are promised
 _QUEUE = 20_000  # items; beyond it waiting would be longer than anybody's patience
@@ -70,9 +71,18 @@ class Recorder:
         if self._thread is not None:
             self._thread.join(timeout)
 
-    async def admit(self, admission: Admission) -> None:
-        """Returns when the admission is durable; only then may bytes go upstream."""
-        await self._handed_in(Item("admit", admission.call_id, admission))
+    async def admit(
+        self, admission: Admission, *, guard: Guard | None = None, view: Recordable | None = None
+    ) -> None:
+        """Returns when the admission is durable; only then may bytes go upstream.
+
+        `view`: of a held call what its reviewers see. Raises GuardFailed where `guard` did not hold.
+        """
+        await self._handed_in(Item("admit", admission.call_id, admission, guard=guard, view=view))
+
+    async def release(self, call_id: UUID, release: Release, *, guard: Guard | None = None) -> None:
+        """An admitted call that was held may go on. Returns when that is durable; see `admit`."""
+        await self._handed_in(Item("release", call_id, release=release, guard=guard))
 
     async def segment(self, call_id: UUID, part: Recordable, *, final: bool = False) -> None:
         """Returns when this part of the response is durable; only then may it be released."""

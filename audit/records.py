@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, final
 from uuid import UUID
 
@@ -25,6 +26,25 @@ class Recordable:
 
     def __repr__(self) -> str:
         return f"Recordable({len(self.data)} bytes)"
+
+
+Parameter = str | int | bool | bytes | UUID | datetime | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A statement that has to change exactly one row, in the transaction of the entry that it guards.
+
+    If it does not, nothing is written and `GuardFailed` says so: an approval that is gone lets nothing out.
+    SQL that both vendors read, with `?` placeholders; constants only, never a caller's text.
+    """
+
+    sql: str
+    parameters: tuple[Parameter, ...]
+
+    def __repr__(self) -> str:
+        return f"Guard({self.sql[:40]!r})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +88,7 @@ class What:
 class Decision:
     """The request's verdict as data."""
 
-    action: str  # passed | masked | flagged | held | blocked | refused
+    action: str  # passed | masked | flagged | held | released | denied | blocked | refused
     gate: str = "allow"
     code: str = ""  # error code of a refusal
     reasons: tuple[str, ...] = ()
@@ -81,6 +101,7 @@ class Decision:
     score: tuple[tuple[int, str], ...] = ()  # the risk's breakdown: points, what for
     observed: str = ""  # the gate that would have applied, had the policy not been observing
     spared: Mapping[str, int] = field(default_factory=dict)  # findings left in clear for the same reason
+    approval: str = ""  # the approval that it waits for, or leaves under
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +120,16 @@ class Admission:
         b""  # keyed digest of what ties calls together (client header or conversation prefix)
     )
     fingerprints: tuple[tuple[str, bytes], ...] = ()  # (data class, keyed digest of the value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A held call that may go on after all: judged anew, and by what. Committed before any byte leaves."""
+
+    what: What
+    decision: Decision
+    sent_digest: bytes
+    request: Recordable | None  # as it leaves now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

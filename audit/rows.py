@@ -13,7 +13,7 @@ from typing import Any, final
 
 import orjson
 
-from audit.records import Admission, Close, Decision, What, Who
+from audit.records import Admission, Close, Decision, Release, What, Who
 from audit.store import Dialect, Row, plain, text, uid
 
 VERSION = 1  # of the entries' metadata
@@ -163,6 +163,7 @@ def _decision_key(decision: Decision) -> Hashable:
         decision.score,
         decision.observed,
         tuple(decision.spared.items()),
+        decision.approval,
     )
 
 
@@ -173,6 +174,22 @@ def _end_form(close: Close) -> Form:
     """The words of an end, without its numbers."""
     words = encode({name: getattr(close, name) for name in _END})[1:-1]
     return words, (close.action, close.code, close.status, int(close.complete), text(close.finish_reason, 64))
+
+
+VIEW = b'{"v":1}'
+"""Nothing to say of a reviewers' copy: the admission before it says it all."""
+
+
+def release_meta(release: Release) -> bytes:
+    """Rare, hence not remembered: everything that the admission's metadata says and that may differ now."""
+    return encode(
+        {
+            "v": VERSION,
+            "what": release.what,
+            "decision": release.decision,
+            "sent_digest": release.sent_digest.hex(),
+        }
+    )
 
 
 def segment_meta(*, part: int, size: int, last: bool) -> bytes:

@@ -3,6 +3,7 @@
 StoreError               the transaction did not happen, or nobody knows: reconnect and look
     SessionRace          another process made the same session first: look it up, build again
     RowsRefused          the database dislikes a value: find the one call that carries it
+    GuardRefused         the guard did not change exactly one row: nothing was written
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ class SessionRace(StoreError):
 class RowsRefused(StoreError):
     """A value in the batch cannot be stored."""
 
+
+class GuardRefused(StoreError):
+    """The guard changed nothing, or could not be tried in time."""
+
+
+Statement = tuple[str, Sequence[Any]]
+"""SQL with `?` placeholders, and values in the vendor's dialect."""
 
 # Column names with the types by which PostgreSQL reads them.
 ENTRY = {
@@ -153,8 +161,8 @@ class Store(Protocol):
         """Make a call that does not return fail. The only method for other threads."""
         ...
 
-    def commit(self, batch: Batch) -> None:
-        """Write the batch in one transaction; durable on return."""
+    def commit(self, batch: Batch, guard: Statement | None = None) -> None:
+        """Write the batch in one transaction, the guard first; durable on return."""
         ...
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import errors
 
 from audit import ids, store
-from audit.store import Batch, Row, RowsRefused, SessionRace, StoreError
+from audit.store import Batch, GuardRefused, Row, RowsRefused, SessionRace, Statement, StoreError
 
 _LIMITS = {
     "lock_timeout": "700ms",
@@ -32,6 +32,7 @@ _CONNECTION = {  # a peer that vanished is noticed within seconds
     "keepalives_count": 3,
     "tcp_user_timeout": 2000,
 }
+_IMPATIENT = "SET LOCAL lock_timeout = '500ms'"
 _TAKEN = "audit_session_key"
 _STREAMS = 0x706F7374  # the advisory locks that are streams
 _OWN = ("context", "prepare_threshold", "cursor_factory", "row_factory")  # Django's, not libpq's
@@ -158,10 +159,21 @@ class PostgreSQLStore:
         ):
             wire.shutdown(socket.SHUT_RDWR)
 
-    def commit(self, batch: Batch) -> None:
+    def commit(self, batch: Batch, guard: Statement | None = None) -> None:
         documents = _documents(batch)
+        if guard is not None:
+            self._commit_guarded(documents, guard)
+            return
         with _translated():
             self._live().execute(_WRITE, documents, prepare=True)
+
+    def _commit_guarded(self, documents: list[bytes], guard: Statement) -> None:
+        """Whoever holds the guarded row keeps one call waiting, not everybody's record."""
+        connection = self._live()
+        with _translated(), connection.transaction():
+            connection.execute(_IMPATIENT)
+            _hold(connection, guard)
+            connection.execute(_WRITE, documents, prepare=True)
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         with _translated():
@@ -214,6 +226,16 @@ def _numbered(sql: str) -> str:
     """`?` placeholders as PostgreSQL's own."""
     first, *rest = sql.split("?")
     return first + "".join(f"${place}{text}" for place, text in enumerate(rest, start=1))
+
+
+def _hold(connection: psycopg.Connection[Row], guard: Statement) -> None:
+    sql, parameters = guard
+    try:
+        changed = connection.execute(_numbered(sql), parameters).rowcount
+    except (errors.LockNotAvailable, errors.DeadlockDetected, psycopg.IntegrityError) as error:
+        raise GuardRefused(type(error).__name__) from None
+    if changed != 1:
+        raise GuardRefused(f"the guard changed {changed} rows")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any, final
 
 from audit import ids, store
 from audit.lock import write_lock
-from audit.store import Batch, Row, RowsRefused, SessionRace, StoreError
+from audit.store import Batch, GuardRefused, Row, RowsRefused, SessionRace, Statement, StoreError
 
 _WAIT = 0.6  # seconds for a lock: twice this stays within what a caller waits
 _CHECKPOINT = 4000  # pages: the ends of the tables are rewritten by every commit, copied back by few
@@ -144,13 +144,14 @@ class SQLiteStore:
     def interrupt(self) -> None:
         """Nothing to do: the locks have timeouts, and a disk that hangs cannot be interrupted."""
 
-    def commit(self, batch: Batch) -> None:
-        self.transaction(
+    def commit(self, batch: Batch, guard: Statement | None = None) -> None:
+        self._written(
             [
                 (statement(len(part)), list(chain.from_iterable(part)))
                 for statement, rows in _tables(batch)
                 for part in (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
-            ]
+            ],
+            guard,
         )
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -158,8 +159,13 @@ class SQLiteStore:
             return self._live().execute(sql, parameters).fetchall()
 
     def transaction(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        self._written(statements, None)
+
+    def _written(self, statements: Sequence[Statement], guard: Statement | None) -> None:
         with self._writing() as execute:
             execute("BEGIN IMMEDIATE", ())
+            if guard is not None:
+                _hold(execute, guard)
             for sql, parameters in statements:
                 execute(sql, parameters)
             execute("COMMIT", ())
@@ -184,6 +190,15 @@ class SQLiteStore:
         if self._connection is None:
             raise StoreError("not connected")
         return self._connection
+
+
+def _hold(execute: Callable[[str, Sequence[Any]], sqlite3.Cursor], guard: Statement) -> None:
+    try:
+        changed = execute(*guard).rowcount
+    except sqlite3.IntegrityError:
+        changed = 0
+    if changed != 1:
+        raise GuardRefused(f"the guard changed {changed} rows")
 
 
 @contextmanager

@@ -18,6 +18,10 @@ class StoreUnavailable(Exception):
     """The record cannot be made now: refuse the call (503) or cut the stream."""
 
 
+class GuardFailed(Exception):
+    """What the entry was to rest on is not there (any more), or is being changed: nothing was written."""
+
+
 @final
 class Desk:
     """Where the coroutines of one loop hand in and wait. Lives on that loop.

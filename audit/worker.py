@@ -20,8 +20,8 @@ from audit.batch import Builder, Head, Item, Month, OpenCall, UnknownCall, Write
 from audit.keys import KeyDirectory, KeysUnavailable
 from audit.records import Close
 from audit.sessions import Open, Sessions, Tie
-from audit.store import Row, RowsRefused, SessionRace, Store, StoreError, row_id, uid
-from audit.waiting import StoreUnavailable, answer
+from audit.store import GuardRefused, Row, RowsRefused, SessionRace, Store, StoreError, row_id, uid
+from audit.waiting import GuardFailed, StoreUnavailable, answer
 
 log = logging.getLogger(__name__)
 
@@ -195,6 +195,20 @@ class Worker:
 
     # --- committing ---------------------------------------------------------------------------------
     def _commit(self, items: list[Item]) -> None:
+        """Guarded items each by itself: one that fails takes nobody else with it."""
+        guarded = [item for item in items if item.guard is not None]
+        if guarded:
+            items = [item for item in items if item.guard is None]
+        if items:
+            self._commit_free(items)
+        for item in guarded:
+            try:
+                self._commit_free([item])
+            except GuardRefused as refused:
+                self._groups.forget(self._ties([item]))
+                self._answer([item], GuardFailed(str(refused)))
+
+    def _commit_free(self, items: list[Item]) -> None:
         try:
             self._write(items)
         except SessionRace:
@@ -221,14 +235,17 @@ class Worker:
         if not kept:
             return
         self._doubt = builder, kept
+        guard = kept[0].guard
         try:
-            self._store.commit(builder.finish())
-        except (SessionRace, RowsRefused):
+            self._store.commit(builder.finish(), guard and self._writer.guard(guard))
+        except (SessionRace, RowsRefused, GuardRefused):
             self._doubt = None  # rolled back, the connection lives
             raise
         self._doubt = None
         self._adopt(builder)
         self.commits += 1
+        for item in kept:
+            item.written = True
         self._answer(kept, None)
 
     def _build(self, builder: Builder, items: Iterable[Item]) -> list[Item]:
@@ -238,7 +255,7 @@ class Worker:
             try:
                 builder.add(item)
             except UnknownCall:
-                if item.kind == "segment":
+                if item.kind in ("segment", "release"):
                     self._answer([item], StoreUnavailable("the call is not open"))
             except KeysUnavailable:
                 raise
@@ -259,7 +276,7 @@ class Worker:
     def _answer(self, items: list[Item], error: Exception | None) -> None:
         answer(items, error, self.unclaimed)
         for item in items:
-            item.admission = item.part = None
+            item.admission = item.part = item.release = item.view = None
 
     def unclaimed(self, item: Item) -> None:
         """Durable after its caller was refused: say in the record that nothing was sent."""
@@ -337,7 +354,9 @@ class Worker:
 
     def _keep(self, items: Iterable[Item]) -> None:
         """Closes and events wait for the store; what had a caller was refused and is dropped."""
-        kept = [item for item in items if item.future is None and item.kind != "heartbeat"]
+        kept = [
+            item for item in items if item.future is None and not item.written and item.kind != "heartbeat"
+        ]
         self._again.extendleft(reversed(kept))
         while len(self._again) > _KEPT:
             self._again.pop()

@@ -14,7 +14,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 
 app = Celery("postern")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.conf.imports = ("gateway.tasks", "audit.tasks")
+app.conf.imports = ("gateway.tasks", "approvals.tasks", "audit.tasks")
 
 
 @worker_init.connect

@@ -37,6 +37,7 @@ ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
 CSRF_TRUSTED_ORIGINS = env.names("CSRF_TRUSTED_ORIGINS")
 PLAIN_HTTP = env.flag("PLAIN_HTTP")  # cookies without Secure, no redirect to https: loopback only
 TRUSTED_PROXY_HEADER = env.flag("TRUST_X_FORWARDED_PROTO")
+PUBLIC_URL = env.text("PUBLIC_URL").rstrip("/")  # what addresses begin with that people are given
 TRUSTED_PROXIES = proxies("TRUSTED_PROXIES", env.names("TRUSTED_PROXIES"))  # None: nobody's X-Forwarded-For
 ROOT_URLCONF = "gateway.urls"
 ASGI_APPLICATION = "gateway.asgi.application"
@@ -115,6 +116,8 @@ DATABASES = {"default": DATABASE}
 
 AUDIT_SESSION_GAP = env.integer("AUDIT_SESSION_GAP", 1800, least=1)
 AUDIT_SESSION_HINT_GAP = env.integer("AUDIT_SESSION_HINT_GAP", 86_400, least=1)
+
+OPEN_APPROVALS_PER_CALLER = env.integer("OPEN_APPROVALS_PER_CALLER", 50, least=1)
 
 REDIS_URL = env.secret("REDIS_URL")
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
@@ -232,6 +235,8 @@ CELERY_BEAT_SCHEDULE = {
     "close-lost-calls": {"task": "audit.tasks.close_lost_calls", "schedule": 60.0},
     "make-partitions": {"task": "audit.tasks.make_partitions", "schedule": 3600.0},
     "preview-traffic": {"task": "gateway.tasks.preview_traffic", "schedule": 5.0},
+    "expire-approvals": {"task": "approvals.tasks.expire", "schedule": 15.0},
+    "escalate-approvals": {"task": "approvals.tasks.escalate", "schedule": 15.0},
     "index-fingerprints": {"task": "audit.tasks.index_fingerprints", "schedule": 30.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(BROKER_DIR / "schedule")

@@ -105,6 +105,12 @@ def policy_spec_of(version: PolicyVersion, rows: Iterable[Rule]) -> types.Policy
         count_cap=version.count_cap,
         observe_until=version.observe_until.timestamp() if version.observe_until else None,
         keeps_text=version.keeps == Kept.TEXT,
+        holding=types.Holding(
+            reviewers=tuple(version.reviewers),
+            needed=version.approvals_needed,
+            seconds=version.hold_seconds,
+            valid_minutes=version.valid_minutes,
+        ),
     )
 
 

@@ -20,7 +20,7 @@ from policies.models import DataClass, State
 
 LIMIT: Final = 10_000
 HOURS: Final = 24
-STOPPED: Final = frozenset({"held", "blocked", "refused"})
+STOPPED: Final = frozenset({"held", "denied", "blocked", "refused"})
 AWAY: Final = frozenset({"total", "body", "send", "upstream_first_byte", "upstream_body", "upstream_stream"})
 """Phases that are not ours: the client's upload and the model's time."""
 

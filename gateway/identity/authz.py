@@ -79,6 +79,7 @@ ROLES: Mapping[str, Role] = {
         ),
     ),
     "reviewer": Role("Reviewer", (("approvals", ("view", "change"), ("approval",)),)),
+    "emergency": Role("Emergency approver", (("approvals", ("view", "break"), ("approval",)),)),
     "auditor": Role(
         "Auditor",
         (

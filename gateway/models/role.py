@@ -18,6 +18,7 @@ ROLE_NAMES: Final = (
     "auditor",
     "operator",
     "client_developer",
+    "emergency",
 )
 
 

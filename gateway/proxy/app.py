@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any, Final
 
+from approvals.broker import Broker
 from audit.recorder import Recorder, StoreUnavailable
 from gateway.identity.network import TrustedProxies
 from gateway.proxy import admission, routes
@@ -24,7 +25,6 @@ from gateway.proxy.drift import FieldLog
 from gateway.proxy.errors import (
     BadRequest,
     BodyTimeout,
-    LimitReached,
     ProxyError,
     Unavailable,
     Unrecorded,
@@ -36,9 +36,10 @@ from gateway.proxy.errors import (
     stopped,
     unrecorded,
 )
-from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, own_words
+from gateway.proxy.exchange import INLINE_BYTES, DigestKeys, Exchange, Head, Piece, Unreadable, own_words
+from gateway.proxy.holding import Hold
 from gateway.proxy.last_used import LastUsed
-from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, refusal_action
+from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, is_recorded, refusal_action
 from gateway.proxy.live import Live
 from gateway.proxy.patience import Patience
 from gateway.proxy.routes import Access, Caller, Route, Snapshot, Target, Undecided
@@ -48,7 +49,7 @@ from gateway.proxy.tally import Tally
 from gateway.proxy.upstream import Answer, Upstream, check, unreadable
 from gateway.proxy.wire.base import Wire
 from policies.engine.policy import Policy
-from policies.engine.types import Circumstances, Verdict
+from policies.engine.types import Circumstances, Gate, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +59,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LAST_WORDS: Final = 1.0
 """Seconds that a client may take for a stream's last event; the connection breaks after it in any case."""
-
-INLINE_BYTES: Final = 32 * 1024
-"""Larger payloads are inspected in a thread, so that other calls go on beside them."""
 
 STREAM_HEADERS: Final[Headers] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -86,17 +84,21 @@ class Proxy:
         self.upstream = Upstream()
         self.bearer = Bearer(snapshots)
         self.live = Live(snapshots)
+        self.broker = Broker()
+        self.open_approvals = 50  # that one caller may have
+        self.public_url = ""  # what addresses begin with that callers are given
         self.proxies: TrustedProxies | None = None  # whose word on the client's address is believed
 
     async def startup(self) -> None:
         for slow in (self.recorder, self.snapshots, self.tally):
             await asyncio.to_thread(slow.start)
-        for quick in (self.fields, self.used, self.bearer, self.live):
+        for quick in (self.fields, self.used, self.bearer, self.live, self.broker):
             quick.start()
 
     async def shutdown(self) -> None:
         self.live.stop()
-        await asyncio.to_thread(self.bearer.stop)
+        for slow in (self.broker, self.bearer):
+            await asyncio.to_thread(slow.stop)
         await self.upstream.close()
         for part in (self.snapshots, self.tally, self.fields, self.used):
             await asyncio.to_thread(part.stop)
@@ -169,11 +171,13 @@ class _Call:
             self.proxy.fields.saw(target.id, call.fields, now)
         ledger.lap("scan")
         enforce(verdict)
-        await self.recorder.admit(ledger.admission(action_of(verdict)))
-        self.admitted = True
-        ledger.lap("admit")
-        assert ledger.route is not None  # noqa: S101  nothing is inspected without one
-        await self._forward(call, ledger.route)
+        if verdict.gate is Gate.HOLD:
+            await Hold(self, self.proxy, body).let_through()
+        else:
+            await self.recorder.admit(ledger.admission(action_of(verdict)))
+            self.admitted = True
+            ledger.lap("admit")
+        await self._forward()
 
     def _resolve(
         self, snapshot: Snapshot, caller: Caller, head: RequestHead, now: float
@@ -254,11 +258,21 @@ class _Call:
             raise BadRequest("sensitive_path", "The path holds data that must not travel in a URL.")
         self.ledger.path_is_clean = True
 
-    async def _forward(self, call: Exchange, route: Route) -> None:
+    async def say_alive(self, comment: bytes) -> None:
+        """A sign of life in a stream that waits for a decision. From here on its status is 200."""
+        if not self.started:
+            self.streams = True
+            await self._start(200, STREAM_HEADERS)
+        await self.send({"type": "http.response.body", "body": comment, "more_body": True})
+
+    async def _forward(self) -> None:
+        """Send what was let through: judged anew while it waited, it may have another exchange and route."""
+        call, route = self.ledger.exchange, self.ledger.route
+        assert call is not None and route is not None  # noqa: S101  nothing is let through without
         self.patience.watch()
         self.ledger.answering = True  # also where the client leaves before the answer: the model is at it
         try:
-            answer = await self.proxy.upstream.send(route.target, route.path, call.outgoing, self.patience)
+            answer = await self.proxy.upstream.send(route.target, route.path, call.leaving, self.patience)
         except UpstreamFailed:
             self.ledger.answering = False
             raise
@@ -268,6 +282,8 @@ class _Call:
             check(answer)
             if answer.status == 200 and answer.content_type == "text/event-stream":
                 await self._stream(call, answer)
+            elif self.started:
+                raise unreadable()
             else:
                 await self._document(call, answer)
         finally:
@@ -367,23 +383,10 @@ class _Call:
         if self.admitted:
             if not isinstance(error, Unrecorded):
                 await self.recorder.segment(self.ledger.id, own_words(body), final=True)
-        elif self._is_recorded(error):
+        elif is_recorded(self.recorder, self.ledger, error):
             action = refusal_action(error)
             close = self.ledger.close(error.code, complete=True, status=error.status, action=action)
             await self.recorder.refuse(self.ledger.admission(action, error.code, error.reason), close)
-
-    def _is_recorded(self, error: ProxyError) -> bool:
-        """Callers that nobody knows, and those far beyond their limits, are counted and sampled: a flood of
-        them must not fill the store."""
-        if isinstance(error, Unavailable) and error.code != "internal_error":
-            return False
-        caller = self.ledger.caller
-        if caller is None:
-            return self.recorder.count_refusal(code=error.code, network=self.ledger.network)
-        if isinstance(error, LimitReached) and not error.sampled:
-            self.recorder.count_refusal(code=error.code, network=self.ledger.network, caller=caller.subject)
-            return False
-        return True
 
     def _close(self, code: str, *, complete: bool, status: int | None = None) -> None:
         """Tell the recorder how an admitted call ended. Happens once."""

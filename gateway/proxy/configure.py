@@ -22,4 +22,6 @@ def build() -> Proxy:
     )
     proxy = Proxy(recorder=Recorder(keys=keys), snapshots=Snapshots(), tally=Tally(), keys=digests)
     proxy.proxies = settings.TRUSTED_PROXIES
+    proxy.public_url = settings.PUBLIC_URL
+    proxy.open_approvals = settings.OPEN_APPROVALS_PER_CALLER
     return proxy

@@ -7,7 +7,9 @@ ProxyError
 │   │   └── TokenRefused        401  a bearer token that is not believed
 │   ├── Forbidden               403  no access rule, locked, model not allowed
 │   │   ├── PolicyBlocked       403  the verdict is block
-│   │   ├── ApprovalRequired    403  the verdict is hold
+│   │   ├── ApprovalRequired    403  the verdict is hold, and nobody has approved
+│   │   │   ├── ApprovalPending 202  the same, for a client that asked not to wait
+│   │   │   └── ApprovalDenied  403  somebody has decided against it
 │   │   └── CallCut             403  was let in, and may not go on: locked, revoked, cut by hand
 │   ├── NotFound                404  unknown endpoint or path
 │   ├── MethodNotAllowed        405
@@ -27,6 +29,7 @@ A message never holds a matched value, an upstream host or a stack.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 import orjson
@@ -53,7 +56,7 @@ class ProxyError(Exception):
 class Refused(ProxyError):
     status = 400
     type = "invalid_request_error"
-    retry = False
+    retry: bool | None = False
 
 
 class BadRequest(Refused):
@@ -86,7 +89,24 @@ class PolicyBlocked(Forbidden):
 
 
 class ApprovalRequired(Forbidden):
+    """`approval` tells the client where it stands: id, status, status_url."""
+
     type = "policy_error"
+
+    def __init__(
+        self, code: str, message: str, approval: Mapping[str, str] | None = None, **headers: str
+    ) -> None:
+        super().__init__(code, message, **headers)
+        self.approval = approval or {}
+
+
+class ApprovalPending(ApprovalRequired):
+    status = 202
+    retry = None
+
+
+class ApprovalDenied(ApprovalRequired):
+    pass
 
 
 class CallCut(Forbidden):
@@ -169,12 +189,15 @@ def body_for(api: str, error: ProxyError) -> bytes:
     """The error as the called API's clients read it.
 
     OpenAI: `{"error": {"message", "type", "param", "code"}}`. Plain JSON services: `{"error": "text"}` plus
-    a `code`, which KServe-style clients ignore.
+    a `code`, which KServe-style clients ignore. A call that waits for a person is told `approval` as well.
     """
+    more = {"approval": error.approval} if isinstance(error, ApprovalRequired) and error.approval else {}
+    if isinstance(error, ApprovalPending):
+        return orjson.dumps({"message": error.message, **more})
     if api.startswith("openai"):
-        detail = {"message": error.message, "type": error.type, "param": None, "code": error.code}
+        detail = {"message": error.message, "type": error.type, "param": None, "code": error.code, **more}
         return orjson.dumps({"error": detail})
-    return orjson.dumps({"error": error.message, "code": error.code})
+    return orjson.dumps({"error": error.message, "code": error.code, **more})
 
 
 def event_for(api: str, error: ProxyError) -> bytes:

@@ -35,6 +35,7 @@ from policies.engine import jsontext
 from policies.engine.errors import MaskError
 from policies.engine.fields import unclassified
 from policies.engine.jsontext import JsonError
+from policies.engine.labels import labelled
 from policies.engine.masker import MaskedDocument, Masker
 from policies.engine.policy import Policy
 from policies.engine.sketch import OneRequest
@@ -55,6 +56,9 @@ from policies.engine.verdict import NOTHING_KNOWN, decide
 HINT_CHARACTERS: Final = 512
 """How much of each opening message tells one conversation from another; its length counts besides."""
 
+
+INLINE_BYTES: Final = 32 * 1024
+"""Larger payloads are inspected in a thread, so that other calls go on beside them."""
 
 MAX_REASONS: Final = 32
 """Reasons for what became of a response that are told: a stream may have one for each of its pieces."""
@@ -125,6 +129,7 @@ class Exchange:
     response_spared = NOTHING
     lists_fields = False  # set: `fields` are told even if no rule of the policy asks for them
     fields: tuple[FieldSeen, ...] = ()  # of the request: no data class claims them
+    cleared: bytes | None = None  # what leaves instead of `outgoing`, where an approval says so
 
     def __init__(self, policy: Policy | Callable[[str], Policy], wire: Wire, keys: DigestKeys) -> None:
         """`policy`: the one to judge by, or what gives it for the model that the body names."""
@@ -183,6 +188,35 @@ class Exchange:
             policy, _REQUEST, masked.findings, [part.finding() for part in opaque], circumstances
         )
         return self.verdict
+
+    @property
+    def leaving(self) -> bytes:
+        """The bytes that go upstream."""
+        return self.outgoing if self.cleared is None else self.cleared
+
+    def view(self, body: bytes) -> Recordable | None:
+        """What reviewers see of this request: numbered labels; None where the policy keeps no text."""
+        if not self.policy.spec.keeps_text:
+            return None
+        tree = self._parse(body)
+        for part in _opaque(self.shape.opaque, tree):
+            tree = _without(tree, part)
+        try:
+            seen = labelled(self.policy.schema, tree, self.shape.embedded)
+        except MaskError as error:
+            raise Unreadable(error.code, str(error)) from None
+        return Recordable(seen.recorded, marks_of(seen.findings))
+
+    def purpose(self, body: bytes) -> str:
+        """What the request says in its `metadata.purpose` that it is for; raw text."""
+        tree = self._parse(body)
+        metadata = tree.get("metadata") if isinstance(tree, dict) else None
+        said = metadata.get("purpose") if isinstance(metadata, dict) else None
+        return said.strip() if isinstance(said, str) else ""
+
+    def leave_in_clear(self, body: bytes) -> None:
+        """Without transforms: two persons have approved that. Still what was inspected, written anew (P4)."""
+        self.cleared = jsontext.dumps(self._parse(body))
 
     def _counted(self, circumstances: Circumstances) -> Circumstances:
         """This request's values are counted first, whatever becomes of it: trying is counted too."""

@@ -9,12 +9,21 @@ from collections.abc import Mapping
 from time import perf_counter_ns, time
 from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
 from audit import ids
-from audit.records import Admission, Close, Decision, What, Who
+from audit.recorder import Recorder
+from audit.records import Admission, Close, Decision, Release, What, Who
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.digests import sent_digest
-from gateway.proxy.errors import ApprovalRequired, PolicyBlocked, ProxyError
+from gateway.proxy.errors import (
+    ApprovalDenied,
+    ApprovalRequired,
+    LimitReached,
+    PolicyBlocked,
+    ProxyError,
+    Unavailable,
+)
 from gateway.proxy.exchange import Exchange, Outcome
 from gateway.proxy.meter import BYTES_PER_TOKEN, Account
 from gateway.proxy.routes import Caller, Route, Target
@@ -45,6 +54,8 @@ class Ledger:
         self.account: Account | None = None  # where the call is counted, if its rule has limits
         self.answering = False  # the model's service has the request and has not refused it
         self.circumstances: Circumstances | None = None
+        self.approval: UUID | None = None  # which it waits for or leaves under
+        self.standing = ""  # of a call that is held: held, released or denied
         self.path_is_clean = False  # only then it may be recorded
         self.size = 0
         self.status = 0
@@ -79,8 +90,10 @@ class Ledger:
         if self.route is not None:
             policy = self.route.access.policy_label
             headers.append((b"x-postern-policy", policy.encode("ascii", "replace")))
+        if self.approval is not None:
+            headers.append((b"x-postern-approval", str(self.approval).encode()))
         if (verdict := self._verdict()) is not None:
-            headers.append((b"x-postern-action", action_of(verdict).encode()))
+            headers.append((b"x-postern-action", (self.standing or action_of(verdict)).encode()))
             if verdict.masked:
                 headers.append((b"x-postern-masked", _counted(verdict.masked)))
         if self.account is not None:
@@ -108,20 +121,31 @@ class Ledger:
             received = (outcome.streamed or self.released) // BYTES_PER_TOKEN
         return spent + received
 
-    def admission(self, action: str, code: str = "", reason: str = "") -> Admission:
+    def admission(self, action: str, code: str = "", reason: str = "", approval: str = "") -> Admission:
         """The entry that is committed before anything leaves; `reason`: more than a client is told."""
         call, verdict = self.exchange, self._verdict()
         return Admission(
             call_id=self.id,
             who=self._who(),
             what=self._what(),
-            decision=_decision(action, code, verdict, self.circumstances, reason),
+            decision=_decision(action, code, verdict, self.circumstances, reason, approval),
             request_hmac=call.request_hmac if call else b"",
-            sent_digest=sent_digest(call.outgoing) if call and verdict else b"",
+            sent_digest=sent_digest(call.leaving) if call and verdict else b"",
             request_size=self.size,
             request=call.recorded if call else None,
             session_hint=call.session_hint if call else b"",
             fingerprints=call.fingerprints if call else (),
+        )
+
+    def release(self, action: str, approval: str) -> Release:
+        """The entry that lets a held call out, or says that it goes on waiting: as it is judged now."""
+        call = self.exchange
+        assert call is not None  # noqa: S101  it was inspected
+        return Release(
+            what=self._what(),
+            decision=_decision(action, "", call.verdict, self.circumstances, "", approval),
+            sent_digest=sent_digest(call.leaving),
+            request=call.recorded,
         )
 
     def close(self, code: str, *, complete: bool, status: int, action: str = "") -> Close:
@@ -152,11 +176,13 @@ class Ledger:
         call = self.exchange
         if call is None:
             return "refused"
+        if self.standing in ("held", "denied"):
+            return self.standing
         if call.response_gate in ACTIONS:
             return ACTIONS[Gate.BLOCK] if call.response_gate >= Gate.HOLD else ACTIONS[call.response_gate]
         if code:
             return "failed"
-        action = action_of(call.verdict)
+        action = self.standing or action_of(call.verdict)
         return "masked" if action == "passed" and call.response_masked else action
 
     def _who(self) -> Who:
@@ -188,13 +214,34 @@ def action_of(verdict: Verdict) -> str:
 
 def refusal_action(error: ProxyError) -> str:
     """What a refusal is called in the record."""
+    if isinstance(error, ApprovalDenied):
+        return "denied"
     if isinstance(error, ApprovalRequired):
         return "held"
     return "blocked" if isinstance(error, PolicyBlocked) else "refused"
 
 
+def is_recorded(recorder: Recorder, ledger: Ledger, error: ProxyError) -> bool:
+    """Whether a refusal becomes a row. Callers that nobody knows, and those far beyond their limits, are
+    counted and sampled: a flood of them must not fill the store."""
+    if isinstance(error, Unavailable) and error.code != "internal_error":
+        return False
+    caller = ledger.caller
+    if caller is None:
+        return recorder.count_refusal(code=error.code, network=ledger.network)
+    if isinstance(error, LimitReached) and not error.sampled:
+        recorder.count_refusal(code=error.code, network=ledger.network, caller=caller.subject)
+        return False
+    return True
+
+
 def _decision(
-    action: str, code: str, verdict: Verdict | None, circumstances: Circumstances | None, reason: str
+    action: str,
+    code: str,
+    verdict: Verdict | None,
+    circumstances: Circumstances | None,
+    reason: str,
+    approval: str = "",
 ) -> Decision:
     declared = ceiling = ""
     if circumstances is not None:
@@ -219,6 +266,7 @@ def _decision(
         score=tuple([(part.points, part.text) for part in verdict.risk_parts]),
         observed=GATES[observed] if observed is not None else "",
         spared=verdict.spared,
+        approval=approval,
     )
 
 
@@ -238,13 +286,11 @@ def _counted(counts: Mapping[str, int]) -> bytes:
 
 
 def enforce(verdict: Verdict) -> None:
-    """Stop here what must not go on. A hold is closed until somebody can approve it, never open."""
+    """Stop here what must not go on. What waits for a person is `holding.Hold`'s to stop."""
     if verdict.above_ceiling:
         raise PolicyBlocked("above_ceiling", "This endpoint does not take this request: " + _because(verdict))
     if verdict.gate == Gate.BLOCK:
         raise PolicyBlocked("policy_blocked", "The policy blocks this request: " + _because(verdict))
-    if verdict.gate == Gate.HOLD:
-        raise ApprovalRequired("approval_required", "This request needs an approval: " + _because(verdict))
 
 
 def _because(verdict: Verdict) -> str:

@@ -92,7 +92,7 @@ def parsed(expression: str, flags: int = 0) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return re._parser.parse(expression, flags)  # type: ignore[attr-defined]  # the only public-free way
+            return re._parser.parse(expression, flags)  # the only public-free way
     except (re.error, Warning, RecursionError, OverflowError):
         return None
 

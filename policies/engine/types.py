@@ -165,6 +165,21 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """What a policy version says about requests that wait for a person. The engine itself asks nobody."""
+
+    reviewers: tuple[str, ...] = ()  # groups that decide, by name; none: nobody can
+    needed: int = 1  # distinct persons who have to approve
+    seconds: int = 50  # a call waits, at most
+    valid_minutes: int = 60  # for a decision, and then for the use of an approval
+    purpose_required: bool = False  # the caller says what the request is for
+    keeps_alive: bool = False  # a waiting stream is sent comments; a denial is then an event in it
+    clear: bool = False  # what is approved leaves without its transforms; two persons have to approve
+    escalate_minutes: int | None = None  # after so long without a decision others are asked as well
+    escalate_to: tuple[str, ...] = ()  # groups, by name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySpec:
     """One policy version as data; `Policy` (compiled with a schema) is made from it."""
 
@@ -179,6 +194,7 @@ class PolicySpec:
     count_cap: int = 10  # findings of one class that add to the risk, at most
     observe_until: float | None = None  # Unix seconds; until then only restricted data is enforced
     keeps_text: bool = True  # False: the record keeps findings, not the masked text
+    holding: Holding = Holding()
 
 
 class Finding(NamedTuple):

@@ -54,18 +54,52 @@ class Approval(models.Model):
     access_rule_id = models.UUIDField()
     policy_version_id = models.UUIDField()
     schema_version_id = models.UUIDField()
+    policy = models.CharField(max_length=255, blank=True, help_text="name@number")
+    schema = models.CharField(max_length=255, blank=True, help_text="name@number")
     reasons = models.JSONField(default=list)
+    counts = models.JSONField(default=dict)
+    highest = models.CharField(max_length=32, blank=True)
+    risk = models.PositiveIntegerField(default=0)
+    score = models.JSONField(default=list, help_text="The risk's lines: points, what for.")
+    purpose = models.CharField(max_length=500, blank=True, help_text="As the requester says, scrubbed.")
+
+    reviewers = models.JSONField(default=list, help_text="Groups that decide, by name.")
+    needed = models.PositiveSmallIntegerField(default=1)
+    clear = models.BooleanField(default=False, help_text="Released without its transforms.")
+    barred = models.JSONField(default=list, help_text="Further persons who may not decide.")
+    valid_minutes = models.PositiveSmallIntegerField(default=60)
+    escalate_to = models.JSONField(default=list)
+    escalate_at = models.DateTimeField(null=True)
+    escalated_at = models.DateTimeField(null=True)
 
     created_at = models.DateTimeField()
+    changed_at = models.DateTimeField(
+        default=ids.now, help_text="Last move, vote or comment: what pages follow."
+    )
     expires_at = models.DateTimeField()
     decided_at = models.DateTimeField(null=True)
     decided_by = models.UUIDField(null=True)
     consumed_at = models.DateTimeField(null=True)
     consumed_call_id = models.UUIDField(null=True, help_text="The call that used the grant.")
+    emergency = models.BooleanField(default=False, help_text="Let through by whoever may break the glass.")
+    looked_at = models.DateTimeField(null=True, help_text="When somebody else reviewed the emergency.")
+    looked_by = models.UUIDField(null=True)
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["status", "expires_at"], name="approvals_status_expiry")]
+        permissions = [("break_glass", "Can decide alone in an emergency")]
+        indexes = [
+            models.Index(fields=["status", "expires_at"], name="approvals_status_expiry"),
+            models.Index(fields=["changed_at"], name="approvals_changed"),
+            models.Index(fields=["requester_id", "request_hmac"], name="approvals_of_request"),
+            models.Index(fields=["requester_id", "created_at"], name="approvals_of_requester"),
+            models.Index(fields=["call_id"], name="approvals_of_call"),
+            models.Index(
+                fields=["escalate_at"],
+                condition=models.Q(status="pending", escalated_at__isnull=True),
+                name="approvals_to_escalate",
+            ),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["requester_id", "request_hmac"],
@@ -106,6 +140,15 @@ class Approval(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(expires_at__gt=models.F("created_at")), name="approvals_expires_later"
+            ),
+            models.CheckConstraint(condition=models.Q(needed__gte=1), name="approvals_needs_somebody"),
+            models.CheckConstraint(
+                condition=models.Q(clear=False) | models.Q(needed__gte=2), name="approvals_clear_needs_two"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(looked_by__isnull=True)
+                | models.Q(emergency=True) & ~models.Q(looked_by=models.F("decided_by")),
+                name="approvals_emergency_reviewed_by_another",
             ),
         ]
 

@@ -1,0 +1,251 @@
+"""Between the calls that wait and the database that knows: the data path's side of approvals.
+
+A waiting call has a future and nothing else: no connection, no thread, no lock. One poller per process asks
+for all of them together; a hint wakes it earlier. Everything that asks the database does so in two threads
+of its own, and nobody waits for them longer than a caller may be kept (P3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Final, TypeVar, final
+from uuid import UUID
+
+from django.db import close_old_connections, connections
+from django.db.utils import Error as DatabaseError
+
+from approvals import hints, moves
+from approvals.models import OPEN, Approval, Choice, Status, Vote
+from approvals.standing import Binding, Request, Standing
+from audit import ids
+from policies.services import scrub
+
+log = logging.getLogger(__name__)
+
+POLL: Final = 0.5
+"""Seconds between two looks at what became of the waiting calls, where no hint comes."""
+
+PATIENCE: Final = 1.5
+"""Seconds that a caller is kept for the database."""
+
+ASKING_AT_MOST: Final = 500
+"""Calls that wait for the two threads; beyond it they are refused at once."""
+
+CHUNK: Final = 500
+HELD_PER_CALLER: Final = 100
+HELD_AT_MOST: Final = 5_000
+"""Calls that one process holds; who comes beyond it is told to come back, and their approval is open."""
+
+T = TypeVar("T")
+
+
+class ApprovalsUnavailable(Exception):
+    """The database does not say now: refuse the call (503)."""
+
+
+@final
+class Broker:
+    """One per process. Everything but `poke` is called on the loop that serves the calls."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[UUID, set[asyncio.Future[Standing]]] = {}
+        self._of_caller: Counter[UUID] = Counter()
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="postern-approvals")
+        self._asking = 0
+        self._wake = asyncio.Event()
+        self._poller: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ear = hints.Ear()
+        self._unlisten: Callable[[], None] | None = None
+
+    def start(self) -> None:
+        """Called on the loop."""
+        self._loop = asyncio.get_running_loop()
+        self._unlisten = hints.listen(self.poke)
+        self._ear.start()
+
+    def stop(self) -> None:
+        if self._unlisten is not None:
+            self._unlisten()
+        if self._poller is not None:
+            self._poller.cancel()
+        self._ear.stop()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def poke(self, approval_id: UUID) -> None:
+        """Something has changed. From any thread."""
+        loop = self._loop
+        if loop is not None and approval_id in self._waiting:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits on it
+                loop.call_soon_threadsafe(self._wake.set)
+
+    @property
+    def held(self) -> int:
+        """Calls that wait now."""
+        return sum(self._of_caller.values())
+
+    def has_room(self, caller: UUID) -> bool:
+        """Whether one more call of this caller may wait here."""
+        return self._of_caller[caller] < HELD_PER_CALLER and self.held < HELD_AT_MOST
+
+    # --- questions --------------------------------------------------------------------------------------
+
+    async def find(self, request: Request) -> Standing | None:
+        """The open approval of a request, else one that was denied and still stands; None: ask anew."""
+        return await self._ask(lambda: _find(request))
+
+    async def read(self, approval_id: UUID) -> Standing | None:
+        """How it stands now."""
+        return await self._ask(lambda: next(iter(_read([approval_id])), None))
+
+    async def open_of(self, caller: UUID) -> int:
+        """How many approvals a caller has open."""
+        return await self._ask(lambda: _open_of(caller))
+
+    async def scrubbed(self, text: str) -> str:
+        """What a caller wrote about their request, as it may be kept."""
+        return await self._ask(lambda: scrub(text).data.decode())
+
+    async def supersede(self, approval_id: UUID, because: str) -> None:
+        """What it was bound to is not so any more (P12)."""
+        await self._ask(lambda: _supersede(approval_id, because))
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        if self._asking >= ASKING_AT_MOST:
+            raise ApprovalsUnavailable("too many calls ask at once")
+        self._asking += 1
+        try:
+            loop = asyncio.get_running_loop()
+            answer = loop.run_in_executor(self._threads, _connected, question)
+            return await asyncio.wait_for(answer, PATIENCE)
+        except (DatabaseError, TimeoutError) as error:
+            raise ApprovalsUnavailable(type(error).__name__) from None
+        finally:
+            self._asking -= 1
+
+    # --- waiting ----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def waiting(self, caller: UUID, approval_id: UUID) -> Iterator[asyncio.Future[Standing]]:
+        """A future that is done when the approval is pending no more."""
+        future: asyncio.Future[Standing] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(approval_id, set()).add(future)
+        self._of_caller[caller] += 1
+        self._wake.set()  # it may have been decided between being read and being waited for
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.get_running_loop().create_task(self._poll())
+        try:
+            yield future
+        finally:
+            self._of_caller[caller] -= 1
+            if not self._of_caller[caller]:
+                del self._of_caller[caller]
+            futures = self._waiting[approval_id]
+            futures.discard(future)
+            if not futures:
+                del self._waiting[approval_id]
+
+    async def _poll(self) -> None:
+        """As long as somebody waits."""
+        while self._waiting:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), POLL)
+            self._wake.clear()
+            try:
+                await self._look()
+            except ApprovalsUnavailable:
+                pass  # those who wait have their deadlines; the next look may be better
+            except Exception as error:  # whoever looks must not end before those who wait
+                log.error("approvals not looked at: %s", type(error).__name__)
+
+    async def _look(self) -> None:
+        wanted = [*self._waiting]
+        for start in range(0, len(wanted), CHUNK):
+            chunk = wanted[start : start + CHUNK]
+            for standing in await self._ask(lambda chunk=chunk: _decided(chunk)):  # type: ignore[misc]
+                for future in self._waiting.get(standing.id, ()):
+                    if not future.done():
+                        future.set_result(standing)
+
+
+def _connected(question: Callable[[], T]) -> T:
+    close_old_connections()  # one that failed is not asked again
+    try:
+        return question()
+    except DatabaseError:
+        connections.close_all()
+        raise
+
+
+def _find(request: Request) -> Standing | None:
+    now = ids.now()
+    rows = Approval.objects.filter(
+        requester_id=request.requester_id, request_hmac=request.hmac, status__in=(*OPEN, Status.DENIED)
+    )
+    epoch, denied = moves.epoch(), None
+    for row in rows.order_by("-created_at")[:20]:
+        if row.epoch == epoch and row.expires_at > now:
+            if row.status != Status.DENIED:
+                return _standing(row)
+            denied = denied or row
+        elif row.status in OPEN:
+            _over(row, of_this_store=row.epoch == epoch)
+    return _standing(denied) if denied else None
+
+
+def _over(row: Approval, *, of_this_store: bool) -> None:
+    """It holds the place of a new one."""
+    if of_this_store:
+        moves.moved(row, Status.EXPIRED)
+    else:
+        moves.moved(row, Status.SUPERSEDED, facts={"because": "restored from a backup"})
+
+
+def _read(approval_ids: Sequence[UUID]) -> list[Standing]:
+    rows = Approval.objects.filter(id__in=approval_ids, epoch=moves.epoch())
+    return [_standing(row) for row in rows]
+
+
+def _decided(approval_ids: Sequence[UUID]) -> list[Standing]:
+    """Those that are pending no more. What is gone, or another epoch's, counts as superseded."""
+    pending = set(
+        Approval.objects.filter(
+            id__in=approval_ids, status=Status.PENDING, epoch=moves.epoch(), expires_at__gt=ids.now()
+        ).values_list("id", flat=True)
+    )
+    wanted = [each for each in approval_ids if each not in pending]
+    return [_standing(row) for row in Approval.objects.filter(id__in=wanted)] if wanted else []
+
+
+def _standing(row: Approval) -> Standing:
+    binding = Binding(
+        bytes(row.sent_digest),
+        row.endpoint_id,
+        row.model,
+        row.access_rule_id,
+        row.policy_version_id,
+        row.schema_version_id,
+    )
+    return Standing(row.pk, Status(row.status), binding, row.expires_at, _reason(row))
+
+
+def _reason(row: Approval) -> str:
+    if row.status != Status.DENIED:
+        return ""
+    said = Vote.objects.filter(approval=row, choice=Choice.DENY).values_list("reason", flat=True)
+    return next(iter(said), "")
+
+
+def _open_of(caller: UUID) -> int:
+    return moves.living(ids.now()).filter(requester_id=caller, status__in=OPEN).count()
+
+
+def _supersede(approval_id: UUID, because: str) -> None:
+    row = Approval.objects.filter(pk=approval_id, status__in=OPEN).first()
+    if row is not None:
+        moves.moved(row, Status.SUPERSEDED, facts={"because": because})

@@ -1,0 +1,7 @@
+"""One file per concept; Django finds the models here."""
+
+from approvals.models.approval import OPEN, TRANSITIONS, Approval, Status
+from approvals.models.comment import Comment
+from approvals.models.vote import Choice, Vote
+
+__all__ = ["OPEN", "TRANSITIONS", "Approval", "Choice", "Comment", "Status", "Vote"]

@@ -1,0 +1,71 @@
+"""Moving an approval: compare and set, with its event in the same transaction. Nothing else sets `status`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from approvals import hints
+from approvals.models import Approval, Status
+from audit import ids
+from audit.events import NOBODY, event
+from audit.models import Store
+from audit.records import Recordable, Who
+
+
+def epoch() -> int:
+    """The store's own; 0 where nothing has been recorded yet."""
+    return Store.objects.values_list("epoch", flat=True).filter(pk=1).first() or 0
+
+
+def living(now: datetime) -> QuerySet[Approval]:
+    """Approvals of this store that have not run out."""
+    return Approval.objects.filter(epoch=epoch(), expires_at__gt=now)
+
+
+def moved(
+    approval: Approval,
+    to: Status,
+    *,
+    by: Who = NOBODY,
+    facts: Mapping[str, Any] | None = None,
+    words: Recordable | None = None,
+    **sets: Any,
+) -> bool:
+    """Move it if it still stands where it was read; False if somebody was faster."""
+    with transaction.atomic():
+        rows = Approval.objects.filter(pk=approval.pk, status=approval.status)
+        if not rows.update(status=to, changed_at=ids.now(), **sets):
+            return False
+        hints.changed(approval.pk)
+        tell(f"approval.{to}", approval, by=by, facts=facts, words=words)
+    return True
+
+
+def tell(
+    name: str,
+    approval: Approval,
+    *,
+    by: Who = NOBODY,
+    facts: Mapping[str, Any] | None = None,
+    words: Recordable | None = None,
+) -> None:
+    """An event about an approval, in the area that it lies in."""
+    event(
+        name,
+        by=by,
+        area=approval.area,
+        about=f"approval {approval.pk}",
+        call_id=approval.call_id,
+        detail={"requester": approval.requester_name, "endpoint": approval.endpoint, **(facts or {})},
+        note=words,
+    )
+
+
+def find(approval_id: UUID) -> Approval | None:
+    return Approval.objects.filter(pk=approval_id, epoch=epoch()).first()

@@ -1,0 +1,81 @@
+"""Who sees an approval, and who may decide about it. Asked anew each time: a role that was lost between the
+look and the click decides nothing.
+
+Reviewers hold `approvals.change_approval` in the approval's area and, where the policy names groups, are in
+one of them. Nobody decides about a request of their own, of a program they answer for, or of one they act
+for; no role and no superuser stands above that (P9).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db.models import Q, QuerySet
+
+from approvals.models import Approval
+
+DECIDES: Final = "approvals.change_approval"
+BREAKS_GLASS: Final = "approvals.break_glass"
+VIEWS: Final = "approvals.view_approval"
+
+OWN: Final = "This is your own request. Somebody else decides about it."
+OWNED: Final = "You answer for the program that asks. Somebody else decides about it."
+ACTING: Final = "You act for whoever asks. Somebody else decides about it."
+ELSEWHERE: Final = "You do not review in this area."
+OTHERS: Final = "The policy leaves this to {}."
+
+
+def why_not(person: Any, approval: Approval, *, emergency: bool = False) -> str:
+    """Why this person may not decide, in words for them; empty if they may."""
+    if person.pk == approval.requester_id:
+        return OWN
+    if person.pk == approval.owner_id:
+        return OWNED
+    if str(person.pk) in approval.barred:
+        return ACTING
+    if not person.is_active or not _holds(person, BREAKS_GLASS if emergency else DECIDES, approval.area):
+        return ELSEWHERE
+    groups = deciding_groups(approval)
+    if emergency or not groups or person.groups.filter(name__in=groups).exists():
+        return ""
+    return OTHERS.format(", ".join(groups))
+
+
+def deciding_groups(approval: Approval) -> list[str]:
+    """By name; none: whoever reviews in the area."""
+    if not approval.reviewers:
+        return []
+    return [*approval.reviewers, *(approval.escalate_to if approval.escalated_at else [])]
+
+
+def concerns(person: Any, approval: Approval) -> bool:
+    """Whether it is theirs: they asked, or answer for the program that did."""
+    return person.pk in (approval.requester_id, approval.owner_id)
+
+
+def may_see(person: Any, approval: Approval) -> bool:
+    """Reviewers and auditors of its area. What a requester sees is another page."""
+    return _holds(person, VIEWS, approval.area)
+
+
+def seen_by(person: Any) -> QuerySet[Approval]:
+    """Every approval of the areas in which this person may look at them."""
+    return Approval.objects.filter(_within(person, VIEWS))
+
+
+def assigned(person: Any, rows: QuerySet[Approval]) -> QuerySet[Approval]:
+    """Of these the ones that this person may decide about. Names of groups are matched in Python's stead by
+    the page (`why_not`); the database leaves out what is theirs or lies elsewhere."""
+    return rows.filter(_within(person, DECIDES) | _within(person, BREAKS_GLASS)).exclude(
+        Q(requester_id=person.pk) | Q(owner_id=person.pk)
+    )
+
+
+def _within(person: Any, permission: str) -> Q:
+    reach = person.areas_with(permission)
+    return Q() if reach.everywhere else Q(area__in=reach.slugs)
+
+
+def _holds(person: Any, permission: str, area: str) -> bool:
+    reach = person.areas_with(permission)
+    return bool(reach.everywhere or area in reach.slugs)

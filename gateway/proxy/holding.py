@@ -1,0 +1,334 @@
+"""A call that its policy holds: asks for a person's decision, waits for it, leaves under it or not at all.
+
+Nothing here decides. A grant is looked for, or asked for, by whose request it is and which; before it is used
+the call is judged anew by the configuration of now, and a grant that was given for anything else is void
+(P12). It is used up in the transaction of the entry that lets the call out (P8), so that no two calls leave
+under one, whichever process they came to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Final, Protocol, final
+from uuid import UUID
+
+from approvals import guards
+from approvals.broker import ApprovalsUnavailable, Broker
+from approvals.models import Status
+from approvals.standing import Binding, Opening, Request, Standing
+from audit import ids
+from audit.recorder import GuardFailed, Recorder
+from audit.records import Guard, Recordable
+from gateway.proxy import approving, routes
+from gateway.proxy.digests import DigestKeys, sent_digest
+from gateway.proxy.distinct import Distinct
+from gateway.proxy.errors import BadRequest, LimitReached, TokenRefused, Unauthenticated, Unavailable
+from gateway.proxy.exchange import INLINE_BYTES, Exchange, Head, Unreadable
+from gateway.proxy.ledger import LEVELS, Ledger, action_of, enforce
+from gateway.proxy.patience import Patience
+from gateway.proxy.patient import patience_of, wish_of
+from gateway.proxy.routes import Caller, Route
+from gateway.proxy.snapshot import Snapshots
+from policies.engine.types import Gate, Holding
+
+ROUNDS: Final = 8
+"""How often a call looks again because somebody was faster; then the store is in trouble."""
+
+SIGN_OF_LIFE: Final = 10.0
+"""Seconds between two comments in a stream that waits."""
+
+PURPOSE_AT_MOST: Final = 500
+
+
+class Held(Protocol):
+    """The call, as far as it is needed here."""
+
+    ledger: Ledger
+    patience: Patience
+    recorder: Recorder
+    distinct: Distinct | None
+    admitted: bool
+
+    async def say_alive(self, comment: bytes) -> None: ...
+
+
+class Process(Protocol):
+    """The process's parts that are needed here."""
+
+    broker: Broker
+    snapshots: Snapshots
+    keys: DigestKeys
+    public_url: str
+    open_approvals: int
+
+
+@final
+class Hold:
+    """From the verdict to the release of one call."""
+
+    def __init__(self, call: Held, proxy: Process, body: bytes) -> None:
+        self._call, self._proxy, self._body = call, proxy, body
+        self._broker = proxy.broker
+        self._ledger = ledger = call.ledger
+        head, caller = ledger.head, ledger.caller
+        assert head is not None and caller is not None  # noqa: S101  it was inspected
+        self._head, self._caller = head, caller
+        self._wish = wish_of(head)
+        holding = self._holding
+        self._kept_alive = holding.keeps_alive and self._exchange.shape.streaming and self._wish.wait is None
+        patience = patience_of(head, self._wish, holding.seconds, kept_alive=self._kept_alive)
+        self._deadline = asyncio.get_running_loop().time() + patience
+        self._waited = False
+
+    async def let_through(self) -> None:
+        """Returns when the call may leave and the record says so; raises what it is answered with."""
+        try:
+            for _ in range(ROUNDS):
+                if await self._look():
+                    self._ledger.lap("admit")
+                    return
+        except ApprovalsUnavailable:
+            raise _unavailable() from None
+        raise _unavailable()
+
+    async def _look(self) -> bool:
+        """Whether it may leave; False: somebody was faster, look again."""
+        verdict = self._exchange.verdict
+        enforce(verdict)
+        if verdict.gate is not Gate.HOLD:
+            await self._go_free()
+            return True
+        standing = await self._broker.find(self._request)
+        if standing is not None and standing.binding != self._binding:
+            if standing.status is not Status.DENIED:
+                await self._broker.supersede(standing.id, "the request is judged otherwise now")
+            standing = None
+        if standing is None:
+            return await self._ask()
+        self._ledger.approval = standing.id
+        if standing.status is Status.DENIED:
+            raise approving.denied(standing, self._proxy.public_url)
+        if standing.status is Status.APPROVED:
+            return await self._use(standing)
+        if not self._call.admitted:
+            await self._admit("held", standing.id)
+        await self._wait(standing)
+        return False
+
+    # --- asking -----------------------------------------------------------------------------------------
+
+    async def _ask(self) -> bool:
+        """Open an approval. Another process may open the same at this moment: then it is joined."""
+        if self._waited:
+            raise approving.used_or_void(self._ledger.approval, self._proxy.public_url)
+        purpose = await self._purpose()
+        if await self._broker.open_of(self._request.requester_id) >= self._proxy.open_approvals:
+            limit = f"{self._proxy.open_approvals} open approvals"
+            raise LimitReached("too_many_approvals", limit, approving.LATER)
+        approval_id = ids.new()
+        guard = guards.opening(approval_id, self._opening(purpose), ids.now())
+        self._ledger.approval = approval_id
+        with suppress(GuardFailed):
+            await self._admit("held", approval_id, guard=guard, view=True)
+        return False
+
+    async def _purpose(self) -> str:
+        """What the caller says that this is for, as it may be kept."""
+        said = self._head.text(b"x-postern-purpose") or self._exchange.purpose(self._body)
+        if len(said) > PURPOSE_AT_MOST:
+            raise BadRequest("purpose_too_long", f"State the purpose in {PURPOSE_AT_MOST} characters.")
+        if said:
+            return (await self._broker.scrubbed(said))[:PURPOSE_AT_MOST]
+        if self._holding.purpose_required:
+            raise BadRequest(
+                "purpose_required",
+                "This request needs an approval. Say what it is for in the header X-Postern-Purpose.",
+            )
+        return ""
+
+    def _opening(self, purpose: str) -> Opening:
+        route, verdict, caller = self._route, self._exchange.verdict, self._caller
+        highest = verdict.highest
+        return Opening(
+            call_id=self._ledger.id,
+            request=self._request,
+            binding=self._binding,
+            requester_kind=caller.kind,
+            requester_name=caller.name,
+            owner_id=caller.owner_id,
+            key_id=caller.key_id,
+            barred=self._acting(),
+            area=route.target.area,
+            endpoint=route.target.slug,
+            policy=route.access.policy_label,
+            schema=route.access.schema_label,
+            reasons=tuple(dict.fromkeys(reason.text for reason in verdict.reasons)),
+            counts=dict(verdict.counts),
+            highest=LEVELS[highest] if highest is not None else "",
+            risk=verdict.risk,
+            score=tuple((part.points, part.text) for part in verdict.risk_parts),
+            purpose=purpose,
+            holding=self._holding,
+        )
+
+    def _acting(self) -> tuple[UUID, ...]:
+        """Persons known here who act for the caller: to decide would be to decide for themselves."""
+        known = self._proxy.snapshots.current().known
+        acting = (known.get(name) for name in self._caller.acting)
+        return tuple(
+            person for each in acting if each is not None and (person := each.caller.person_id) is not None
+        )
+
+    # --- waiting ----------------------------------------------------------------------------------------
+
+    async def _wait(self, standing: Standing) -> None:
+        """Until somebody has decided; then the call is judged anew. Raises what ends the waiting."""
+        self._call.patience.watch()
+        self._ledger.lap("admit")
+        decided = await self._decided(standing)
+        self._ledger.lap("hold", away=True)
+        url = self._proxy.public_url
+        if decided is None or decided.status is Status.PENDING:
+            raise approving.pending(standing, url, self._wish, late=decided is not None)
+        if decided.status is Status.DENIED:
+            self._ledger.standing = "denied"
+            raise approving.denied(decided, url)
+        if decided.status in (Status.EXPIRED, Status.WITHDRAWN, Status.REVOKED):
+            raise approving.over(decided, url)
+        self._waited = True
+        await self._judge()
+
+    async def _decided(self, standing: Standing) -> Standing | None:
+        """None: the caller cannot wait any longer."""
+        requester = self._request.requester_id
+        if self._left() <= 0 or not self._broker.has_room(requester):
+            return None
+        with self._broker.waiting(requester, standing.id) as future:
+            while (left := self._left()) > 0:
+                try:
+                    with self._call.patience.limit(min(left, SIGN_OF_LIFE) if self._kept_alive else left):
+                        return await future
+                except TimeoutError:
+                    if self._kept_alive:
+                        await self._call.say_alive(b": waiting for a decision\n\n")
+        return None
+
+    def _left(self) -> float:
+        return self._deadline - asyncio.get_running_loop().time()
+
+    # --- leaving ----------------------------------------------------------------------------------------
+
+    async def _judge(self) -> None:
+        """By the versions, identity, locks and credential of now, as if the call had just come (P12)."""
+        call, ledger, head = self._call, self._ledger, self._head
+        snapshot, now = self._proxy.snapshots.current(), time.time()
+        caller = snapshot.again(self._caller, now)
+        if now >= caller.expires_at:
+            raise _run_out(caller)
+        target, path = snapshot.target(head.path)
+        wire = routes.operation(target, head.method, path)
+        access = snapshot.grant(caller, target, path, head.network, self._exchange.shape.model, now)
+        route = Route(target, wire, path, access, routes.policy_of(access))
+        circumstances = routes.circumstances(head, caller, target, now, call.distinct)
+        fresh = Exchange(route.policy, wire, self._proxy.keys)
+        request = Head(head.method, head.path, head.text(b"x-postern-session"))
+        try:
+            if len(self._body) > INLINE_BYTES:
+                await asyncio.to_thread(fresh.request, request, self._body, circumstances)
+            else:
+                fresh.request(request, self._body, circumstances)
+        except Unreadable as error:
+            raise BadRequest(error.code, str(error)) from None
+        if not wire.fixed_path and not fresh.path_is_clean(path):
+            raise BadRequest("sensitive_path", "The path holds data that must not travel in a URL.")
+        self._caller = ledger.caller = caller
+        ledger.target, ledger.route, ledger.circumstances, ledger.exchange = (
+            target,
+            route,
+            circumstances,
+            fresh,
+        )
+
+    async def _use(self, standing: Standing) -> bool:
+        """Leave under a grant; False where it is used or gone meanwhile."""
+        if self._holding.clear:
+            self._exchange.leave_in_clear(self._body)
+        guard = guards.consuming(standing.id, self._request, self._binding, self._ledger.id)
+        try:
+            await self._admit("released", standing.id, guard=guard)
+        except GuardFailed:
+            self._exchange.cleared = None
+            return False
+        return True
+
+    async def _go_free(self) -> None:
+        """Judged anew it needs nobody: what was asked for is void."""
+        approval_id = self._ledger.approval
+        if approval_id is not None:
+            await self._broker.supersede(approval_id, "the request needs no approval any more")
+        await self._admit(action_of(self._exchange.verdict), None)
+
+    async def _admit(
+        self, action: str, approval_id: UUID | None, *, guard: Guard | None = None, view: bool = False
+    ) -> None:
+        """Write down that the call waits or leaves: its admission, or what became of it since."""
+        call, ledger = self._call, self._ledger
+        approval = str(approval_id) if approval_id else ""
+        if call.admitted:
+            await call.recorder.release(ledger.id, ledger.release(action, approval), guard=guard)
+        else:
+            seen = await self._view() if view else None
+            await call.recorder.admit(ledger.admission(action, approval=approval), guard=guard, view=seen)
+            call.admitted = True
+        ledger.standing = action if action in ("held", "released") else ""
+
+    async def _view(self) -> Recordable | None:
+        if len(self._body) > INLINE_BYTES:
+            return await asyncio.to_thread(self._exchange.view, self._body)
+        return self._exchange.view(self._body)
+
+    # --- what it is about -------------------------------------------------------------------------------
+
+    @property
+    def _exchange(self) -> Exchange:
+        assert self._ledger.exchange is not None  # noqa: S101  it was inspected
+        return self._ledger.exchange
+
+    @property
+    def _route(self) -> Route:
+        assert self._ledger.route is not None  # noqa: S101  nothing is inspected without one
+        return self._ledger.route
+
+    @property
+    def _holding(self) -> Holding:
+        return self._exchange.policy.spec.holding
+
+    @property
+    def _request(self) -> Request:
+        assert self._caller.person_id is not None  # noqa: S101  callers are persons or programs
+        return Request(self._caller.person_id, self._exchange.request_hmac)
+
+    @property
+    def _binding(self) -> Binding:
+        access = self._route.access
+        assert access.policy_version_id is not None and access.schema_version_id is not None  # noqa: S101
+        return Binding(
+            sent_digest(self._exchange.outgoing),
+            self._route.target.id,
+            self._exchange.model,
+            access.id,
+            access.policy_version_id,
+            access.schema_version_id,
+        )
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("approvals_unavailable", "Approvals cannot be looked up now. Try again shortly.")
+
+
+def _run_out(caller: Caller) -> Unauthenticated:
+    if caller.issuer:
+        return TokenRefused("invalid_token", "The bearer token is not accepted.", "expired while it waited")
+    return Unauthenticated("invalid_api_key", "The API key is unknown, expired or revoked.")

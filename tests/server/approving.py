@@ -1,0 +1,164 @@
+"""Two gateways on one store, a model, and reviewers: what the tests of approvals drive."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+
+from .hammer_house import House, running_house, second_gateway, wait_for
+from .scripted import Script, ScriptedModel, response, scripted_model, stream
+from .test_upstreams import answer, delta
+from .world import ROOT
+
+SSN, OTHER_SSN = "123-45-6789", "987-65-4321"
+REVIEWERS = ("rita", "ravi")
+
+
+class Model(ScriptedModel):
+    """Answers at once, whole or as a stream."""
+
+    def script_for(self, request: bytes) -> Script:
+        if b'"stream":true' in request.replace(b" ", b""):
+            return stream(delta("thanks "), delta("a lot"), finished())
+        return response("200 OK", "application/json", answer("ok"), "connection: close")
+
+
+def finished() -> bytes:
+    end = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    choice = {"index": 0, "delta": {}, "finish_reason": "stop"}
+    return f"data: {json.dumps(end | {'choices': [choice]})}\n\ndata: [DONE]\n\n".encode()
+
+
+class Asking:
+    """One call in a thread of its own, by the openai SDK."""
+
+    def __init__(self, scene: Scene, text: str, *, port: int, person: str = "bob", **how: Any) -> None:
+        self.text, self.error, self.began = "", None, time.monotonic()
+        self.took = 0.0
+        self.ended = threading.Event()
+        self.client = scene.sdk(person, port, **how.pop("client", {}))
+        self._messages, self._how = [{"role": "user", "content": text}], how
+        threading.Thread(target=self._run, daemon=True).start()
+
+    error: openai.APIError | httpx.HTTPError | None
+
+    def _run(self) -> None:
+        try:
+            self.text = self._ask()
+        except (openai.APIError, httpx.HTTPError) as error:
+            self.error = error
+        self.took = time.monotonic() - self.began
+        self.ended.set()
+
+    def _ask(self) -> str:
+        made: Any = self.client.chat.completions.create(
+            model=self._how.pop("model", "m"), messages=self._messages, **self._how
+        )
+        if self._how.get("stream"):
+            return "".join(chunk.choices[0].delta.content or "" for chunk in made if chunk.choices)
+        return str(made.choices[0].message.content)
+
+    def result(self, seconds: float = 30) -> str:
+        """The answer, or the code of the error."""
+        assert self.ended.wait(seconds), "the call goes on"
+        if self.error is None:
+            return self.text
+        return str(getattr(self.error, "code", "")) or type(self.error).__name__
+
+
+class Scene:
+    def __init__(self, house: House, ports: tuple[int, int], model: ScriptedModel) -> None:
+        self.house, self.ports, self.model = house, ports, model
+        self._desk = subprocess.Popen(
+            [sys.executable, "-m", "tests.server.reviewer"],
+            cwd=ROOT,
+            env={**house.env, "DJANGO_SETTINGS_MODULE": "gateway.settings"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._lock = threading.Lock()
+        for name in REVIEWERS:
+            self.tell("make", name)
+
+    def tell(self, *given: Any) -> Any:
+        assert self._desk.stdin is not None and self._desk.stdout is not None
+        with self._lock:
+            self._desk.stdin.write(json.dumps(given) + "\n")
+            self._desk.stdin.flush()
+            line = self._desk.stdout.readline()
+        assert line, "the reviewers have left"
+        said = json.loads(line)
+        assert not (isinstance(said, dict) and "error" in said), said
+        return said
+
+    def close(self) -> None:
+        assert self._desk.stdin is not None and self._desk.stdout is not None
+        self._desk.stdin.close()
+        self._desk.wait(10)
+        self._desk.stdout.close()
+
+    def sdk(self, person: str, port: int, **how: Any) -> openai.OpenAI:
+        base = f"http://127.0.0.1:{port}{self.house.path('openai').removesuffix('/chat/completions')}"
+        return openai.OpenAI(base_url=base, api_key=self.house.key(person), **how)
+
+    def ask(self, text: str, *, at: int = 0, **how: Any) -> Asking:
+        return Asking(self, text, port=self.ports[at], **how)
+
+    def waiting(self, *, but: frozenset[str] = frozenset(), seconds: float = 10) -> dict[str, Any]:
+        """The one approval that is open, besides those known."""
+        found: list[dict[str, Any]] = []
+
+        def there() -> bool:
+            found[:] = [row for row in self.tell("open") if row["id"] not in but]
+            return bool(found)
+
+        assert wait_for(there, seconds=seconds), "nothing waits"
+        assert len(found) == 1, found
+        return found[0]
+
+    def vote(self, approval: Mapping[str, Any], choice: str = "approve", by: str = "rita") -> str:
+        return str(self.tell("vote", approval["id"], by, choice))
+
+    def status(self, approval: Mapping[str, Any]) -> str:
+        return str(self.tell("show", approval["id"])["status"])
+
+    def upstream(self) -> int:
+        """How many requests the model has got."""
+        return len(self.model.requests)
+
+    def publish(self, **settings: Any) -> None:
+        """Another version of the policy; returns when both gateways judge by it."""
+        number = self.tell("publish", settings)
+        for port in self.ports:
+            assert wait_for(lambda port=port: self._judges_by(number, port), seconds=10)  # type: ignore[misc]
+
+    def _judges_by(self, number: int, port: int) -> bool:
+        raw = self.sdk("bob", port).chat.completions.with_raw_response.create(
+            model="m", messages=[{"role": "user", "content": "hi"}]
+        )
+        return raw.headers["x-postern-policy"].endswith(f"@{number}")
+
+
+@contextmanager
+def running_scene(root: Path, redis_url: str = "") -> Iterator[Scene]:
+    with (
+        scripted_model(Model) as model,
+        running_house(root, model_url=model.url, redis_url=redis_url) as house,
+        second_gateway(house) as second,
+    ):
+        scene = Scene(house, (house.port, second), model)
+        try:
+            yield scene
+        finally:
+            scene.close()
