@@ -150,8 +150,8 @@ def roles_need_two() -> bool:
 
 
 def check_not_own(group: Group, by: User | None) -> None:
-    """Raises `OwnGroup` for a group that this person is in, or fills: they made the token of the directory that
-    keeps it. A superuser sets up the first roles."""
+    """Raises `OwnGroup` for a group that this person is in, or fills: with the token, which they made, of the
+    directory that keeps it. A superuser sets up the first roles."""
     if by is None or by.is_superuser:
         return
     if by.groups.filter(pk=group.pk).exists():
