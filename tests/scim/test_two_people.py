@@ -16,9 +16,21 @@ from gateway.identity.authz import OwnGroup, role_grant
 from gateway.identity.directory import Unfit
 from gateway.identity.directory_groups import group_hand_over, group_take_back, person_hand_over
 from gateway.identity.directory_tokens import TokenRefused, directory_token_create, directory_token_replace
-from gateway.models import Deployment, DirectoryGroup, DirectoryToken, RoleGrant, User
+from gateway.identity.people import person_vouched
+from gateway.issuers import issuer_save
+from gateway.models import (
+    Deployment,
+    DirectoryGroup,
+    DirectoryToken,
+    GroupMapping,
+    Identity,
+    RoleGrant,
+    Source,
+    User,
+)
 from policies import proposals
 from tests.gateway import two
+from tests.scim import world
 from tests.scim.world import Pushing
 
 pytestmark = pytest.mark.django_db
@@ -205,3 +217,78 @@ def test_whoever_is_in_it_already_stays(ada: User, grace: User, group: Group) ->
     grant(group, grace)
     assert pushed(pushing, group, ada)[0] in (200, 204)
     assert ada.groups.filter(pk=group.pk).exists()
+
+
+# --- nor by an issuer's mapping rules, in either order
+
+
+@pytest.mark.parametrize("steps", [("rule", "role"), ("role", "rule")])
+@pytest.mark.parametrize("match", ["exact", "prefix", "regex"])
+@pytest.mark.parametrize(
+    ("rule_by", "role_by", "joins"),
+    [
+        ("ada", "ada", False),
+        ("ada", "grace", False),
+        ("grace", "ada", False),
+        ("grace", "grace", True),
+        (None, None, True),
+    ],
+)
+def test_nobody_signs_themselves_into_a_role(
+    ada: User,
+    grace: User,
+    group: Group,
+    steps: tuple[str, ...],
+    match: str,
+    rule_by: str | None,
+    role_by: str | None,
+    joins: bool,
+) -> None:
+    people = {"ada": ada, "grace": grace, None: None}
+    issuer = world.issuer()
+    issuer.audiences = ["postern"]
+    Identity.objects.create(user=ada, issuer=issuer.issuer, subject="0a21")
+    value, to = {
+        "exact": ("everybody", group),
+        "prefix": ("x-", None),
+        "regex": ("(Night shift)", None),
+    }[match]
+    said = {"exact": "everybody", "prefix": "x-Night shift", "regex": "Night shift"}[match]
+    for step in steps:
+        if step == "role":
+            grant(group, people[role_by])
+        else:
+            rules = [GroupMapping(match=match, value=value, group=to)]
+            issuer_save(issuer=issuer, mappings=rules, by=people[rule_by])
+    for source in (Source.OIDC, Source.TOKEN):
+        person_vouched(issuer=issuer, subject="0a21", values=[said], source=source)
+        assert ada.groups.filter(pk=group.pk).exists() is joins
+    other = person_vouched(issuer=issuer, subject="0b33", values=[said], source=Source.OIDC)
+    assert other.groups.filter(pk=group.pk).exists(), "everybody else joins"
+
+
+def test_a_rule_of_somebody_else_is_enough_beside_ones_own(ada: User, grace: User, group: Group) -> None:
+    issuer = world.issuer()
+    issuer.audiences = ["postern"]
+    Identity.objects.create(user=ada, issuer=issuer.issuer, subject="0a21")
+    grant(group, grace)
+    rules = [GroupMapping(match="exact", value="everybody", group=group)]
+    issuer_save(issuer=issuer, mappings=rules, by=ada)
+    rules = [*rules, GroupMapping(match="exact", value="nights", group=group)]
+    issuer_save(issuer=issuer, mappings=rules, by=grace)
+    person_vouched(issuer=issuer, subject="0a21", values=["everybody"], source=Source.OIDC)
+    assert not ada.groups.filter(pk=group.pk).exists()
+    person_vouched(issuer=issuer, subject="0a21", values=["nights"], source=Source.OIDC)
+    assert ada.groups.filter(pk=group.pk).exists()
+
+
+def test_a_group_without_a_role_is_joined_as_ever(ada: User, group: Group) -> None:
+    issuer = world.issuer()
+    issuer.audiences = ["postern"]
+    Identity.objects.create(user=ada, issuer=issuer.issuer, subject="0a21")
+    rules = [GroupMapping(match="exact", value="everybody", group=group)]
+    issuer_save(issuer=issuer, mappings=rules, by=ada)
+    person_vouched(issuer=issuer, subject="0a21", values=["everybody"], source=Source.OIDC)
+    assert ada.groups.filter(pk=group.pk).exists()
+    with pytest.raises(OwnGroup):
+        grant(group, ada)

@@ -373,7 +373,7 @@ SCIM: Final[Mapping[str, Needs]] = {
     **{f"scim-{name}": replace(_DIRECTORY, args={"resource_id": "1"}) for name in ("group", "person")},
     **{f"scim-{name}": replace(_DIRECTORY, args={"name": "User"}) for name in ("schema", "type")},
 }
-"""Tokens of directories come in here (`tests/scim`) and nobody else, by session or by key, whatever the role."""
+"""Tokens of directories come in here (`tests/scim`), and no session or key does, whatever the role."""
 
 _CLOSED_FORM = Needs(get=NEVER, post=NEVER)
 
