@@ -118,7 +118,7 @@ def api_key_create(
     check_name(name)
     maker = None if by_program else by
     if service_account is not None and (by_program or by is not None):
-        _check_lends(service_account, scope, maker)
+        check_lends(service_account, scope, maker)
     alive = ApiKey.objects.filter(living(timezone.now()), user=user, service_account=service_account)
     if alive.count() >= MOST:
         raise KeyRefused(f"There are {MOST} living keys already. Revoke what is not needed.")
@@ -142,7 +142,7 @@ def api_key_create(
     return row, key
 
 
-def _check_lends(account: ServiceAccount, scope: KeyScope, maker: User | None) -> None:
+def check_lends(account: ServiceAccount, scope: KeyScope, maker: User | None) -> None:
     """Raises `KeyRefused` for a key that would not do what its program's groups say. One for certain
     endpoints or models calls these and carries no role anyway."""
     if scope.endpoints or scope.models:

@@ -316,3 +316,29 @@ def test_whoever_gives_a_role_is_told_of_the_programs_in_the_group(
     )
     sight = proposals.KINDS["role.grant"].look(None, opened.payload, False)
     assert ("Programs in the group", "–", "nightly") in sight.rows
+
+
+def test_the_form_says_why_it_makes_no_such_key(world: World, nightly: ServiceAccount) -> None:
+    client, until = Client(), timezone.now() + timedelta(days=5)
+    client.force_login(world.people[BOB])
+    values = {"name": "ci", "service_account": nightly.pk}
+    values |= {"expires_at_0": f"{until:%Y-%m-%d}", "expires_at_1": "10:00"}
+    page = client.post(reverse("admin:gateway_apikey_add"), values)
+    assert page.status_code == 200 and "By robots it would carry roles that you do not hold" in (
+        page.content.decode()
+    )
+    page = client.post(reverse("admin:gateway_apikey_add"), values | {"endpoints": ["ward-chat"]})
+    assert page.context["plain_key"] and ApiKey.objects.get(service_account=nightly).created_by is not None
+
+
+def test_a_refused_rotation_is_told_in_words(world: World, nightly: ServiceAccount) -> None:
+    row, _ = made(nightly, publishing(world))
+    other = house.person("other")
+    other.groups.add(Group.objects.get(name=BOB))
+    client = Client()
+    client.force_login(other)
+    page = client.post(reverse("admin:gateway_apikey_rotate", args=[row.pk]), {"overlap": "1"}, follow=True)
+    assert "By robots it would carry roles that you do not hold" in page.content.decode()
+    answer = client.post(f"/api/v1/keys/{row.pk}/rotate", {}, JSON)
+    assert answer.status_code == 422 and b"roles that you do not hold" in answer.content
+    assert not ApiKey.objects.filter(rotated_from=row).exists()
