@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Model, Q, QuerySet
 from django.db.models.options import Options
 
-from gateway.models import Area, Deployment, DirectoryGroup, RoleGrant, User
+from gateway.models import Area, Deployment, DirectoryGroup, DirectoryToken, RoleGrant, User
 from policies.grants import Grant, require
 from policies.history import attributed
 from policies.journal import note
@@ -163,6 +163,13 @@ def check_not_own(group: Group, by: User | None) -> None:
         )
 
 
+def _hold(group: Group) -> None:
+    """Whoever joins it, hands it over or makes its directory's token at this moment waits: each of them looks
+    whether it holds a role."""
+    Group.objects.select_for_update(no_key=True).filter(pk=group.pk).first()
+    DirectoryToken.objects.select_for_update(of=("self",)).filter(groups__group=group).first()
+
+
 def holding(groups: QuerySet[Group]) -> QuerySet[Group]:
     """Of these groups those that hold a role, or a permission past the roles."""
     return groups.filter(Q(role_grants__isnull=False) | Q(permissions__isnull=False)).distinct()
@@ -180,6 +187,7 @@ def role_grant(
         found = RoleGrant.objects.filter(group=group, role=role, area=area).first()
         if found is not None:
             return found
+        _hold(group)
         check_not_own(group, by)
         require(grant, kind="role.grant", target_id=None, needed=roles_need_two(), why=TWO_FOR_ROLES)
         made = RoleGrant(group=group, role=role, area=area, created_by=by)

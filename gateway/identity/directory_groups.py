@@ -238,6 +238,7 @@ def group_hand_over(*, group: Group, directory: DirectoryToken, by: User | None)
     """
     with transaction.atomic():
         Group.objects.select_for_update().get(pk=group.pk)
+        directory = DirectoryToken.objects.select_for_update().get(pk=directory.pk)  # whose token it is now
         check_group(group, directory, by)
         if DirectoryGroup.objects.filter(group=group).exists():
             raise Taken("A directory keeps this group already.")

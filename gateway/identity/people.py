@@ -185,6 +185,8 @@ def _by_themselves(
 ) -> frozenset[int]:
     """Of these groups those that hold a role which this person would have given themselves: by a rule that
     they wrote and nobody else, or by a role that they gave the group. Somebody else puts them in."""
+    if groups:  # who gives one of them a role at this moment waits
+        list(Group.objects.select_for_update(no_key=True).filter(pk__in=groups).order_by("pk"))
     powerful = frozenset(holding(Group.objects.filter(pk__in=groups)).values_list("pk", flat=True))
     if not powerful or person.is_superuser:
         return frozenset()
