@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
@@ -16,8 +17,9 @@ from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
 
 from gateway.identity.authz import holding
-from gateway.identity.mapping import MappingRule, groups_given
+from gateway.identity.mapping import MappingRule, TooManyGroups, groups_given
 from gateway.identity.membership import membership_change, membership_sources
+from gateway.identity.names import people_named
 from gateway.models import GroupMapping, Identity, Issuer, RoleGrant, Source, User, Vouching
 from policies.history import attributed
 from policies.journal import note
@@ -29,7 +31,8 @@ _UNFIT: Final = re.compile(r"[^\w.@+-]+")
 
 
 class NotVouched(Exception):
-    """Nobody can come in on this word. `code`: unknown_person | inactive | not_a_person."""
+    """Nobody can come in on this word. `code`: unknown_person | inactive | not_a_person |
+    too_many_groups."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -150,9 +153,9 @@ def _added(issuer: Issuer, subject: str, name: str, username: str, email: str) -
 
 def _free_username(wanted: str) -> str:
     """A user name like the one that was asked for. It links nobody, so it may differ."""
-    base = _UNFIT.sub("-", wanted).strip("-")[:140] or "person"
+    base = _UNFIT.sub("-", unicodedata.normalize("NFKC", wanted)).strip("-")[:140] or "person"
     name = base
-    while User.objects.filter(username__iexact=name).exists():
+    while people_named(name):
         name = f"{base}-{secrets.token_hex(3)}"
     return name
 
@@ -169,7 +172,10 @@ def _renamed(identity: Identity, person: User, name: str) -> None:
 
 
 def _sync(issuer: Issuer, person: User, values: Collection[str], source: Source, *, adds: bool) -> None:
-    given = groups_given(values, rules_of(issuer), groups_named())
+    try:
+        given = groups_given(values, rules_of(issuer), groups_named())
+    except TooManyGroups:
+        raise NotVouched("too_many_groups") from None
     sources = membership_sources(person)
     held = {group.pk for group in person.groups.all()}
     given = given if adds else given & held
