@@ -11,7 +11,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.safestring import SafeString
@@ -27,6 +27,7 @@ from gateway.admin.kept import (
 )
 from gateway.admin.person import person
 from gateway.admin.proposing import warn_of_rules
+from gateway.identity.authz import holding
 from gateway.identity.membership import (
     KeptByDirectory,
     group_delete,
@@ -72,8 +73,7 @@ class PersonForm(KeepingForm, ChangeBase):
         if asker is None or asker.is_superuser or asker.pk != self.instance.pk:
             return groups
         joined = groups.exclude(user=asker)
-        giving = joined.filter(Q(role_grants__isnull=False) | Q(permissions__isnull=False))
-        if names := sorted(set(giving.values_list("name", flat=True))):
+        if names := sorted(holding(joined).values_list("name", flat=True)):
             raise ValidationError(
                 f"Somebody else has to put you into {', '.join(names)}: roles come with it."
             )
