@@ -2,8 +2,8 @@
 look and the click decides nothing.
 
 Reviewers hold `approvals.change_approval` in the approval's area and, where the policy names groups, are in
-one of them. Nobody decides about a request of their own, of a program they answer for, or of one they act
-for; no role and no superuser stands above that (P9).
+one of them. Nobody decides about a request of their own, of a program they answer for, of one they act
+for, or one that came with a key they made; no role and no superuser stands above that (P9).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VIEWS: Final = "approvals.view_approval"
 
 OWN: Final = "This is your own request. Somebody else decides about it."
 OWNED: Final = "You answer for the program that asks. Somebody else decides about it."
-ACTING: Final = "You act for whoever asks. Somebody else decides about it."
+ACTING: Final = "You act for whoever asks, or made their key. Somebody else decides about it."
 ELSEWHERE: Final = "You do not review in this area."
 OTHERS: Final = "The policy leaves this to {}."
 

@@ -189,8 +189,7 @@ class Bearer:
 
     def _is_out(self, acting: Iterable[Name], snapshot: Snapshot) -> bool:
         """Whether one of those who act for somebody is known here, and may not call."""
-        found = (self._met.of(snapshot, name) for name in acting)
-        return any(each.known.caller.refusal for each in found if each and each.known)
+        return any(each.refusal for each in self._met.callers(snapshot, acting))
 
     def _keep(self, key: bytes, entry: Entry) -> None:
         entry.vouched = replace(entry.vouched, claims={})  # they were looked at, and are large

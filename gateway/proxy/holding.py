@@ -159,7 +159,7 @@ class Hold:
             requester_name=caller.name,
             owner_id=caller.owner_id,
             key_id=caller.key_id,
-            barred=self._acting(),
+            barred=barred(caller, self._proxy.snapshots),
             area=route.target.area,
             endpoint=route.target.slug,
             policy=route.access.policy_label,
@@ -171,14 +171,6 @@ class Hold:
             score=tuple((part.points, part.text) for part in verdict.risk_parts),
             purpose=purpose,
             holding=self._holding,
-        )
-
-    def _acting(self) -> tuple[UUID, ...]:
-        """Persons known here who act for the caller: to decide would be to decide for themselves."""
-        known = self._proxy.snapshots.current().known
-        acting = (known.get(name) for name in self._caller.acting)
-        return tuple(
-            person for each in acting if each is not None and (person := each.caller.person_id) is not None
         )
 
     # --- waiting ----------------------------------------------------------------------------------------
@@ -323,6 +315,14 @@ class Hold:
             access.policy_version_id,
             access.schema_version_id,
         )
+
+
+def barred(caller: Caller, snapshots: Snapshots) -> tuple[UUID, ...]:
+    """Persons who would decide for themselves: whoever acts for the caller, or answers for a program that
+    does, and whoever made the key that it came with, since they have seen it."""
+    acting = snapshots.met.callers(snapshots.current(), caller.acting)
+    found = [person for each in acting for person in (each.person_id, each.owner_id)]
+    return tuple(dict.fromkeys(person for person in (*found, caller.maker_id) if person is not None))
 
 
 def _unavailable() -> Unavailable:

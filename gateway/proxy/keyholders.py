@@ -21,7 +21,7 @@ from gateway.proxy.routes import Caller
 from gateway.proxy.scope import EVERYWHERE, Scope
 from policies.engine.types import Level
 
-PLAIN: Final = ("id", "digest", "prefix", "expires_at", "revoked_at", "declared_level")
+PLAIN: Final = ("id", "digest", "prefix", "expires_at", "revoked_at", "declared_level", "created_by_id")
 LISTS: Final = ("group_ids", "allowed_endpoints", "allowed_models", "networks")
 TEXTS: Final = {f"{name}_text": Cast(name, TextField()) for name in LISTS}
 """The lists as JSON text: nearly all are empty, and need no parser then."""
@@ -36,6 +36,7 @@ class _Key(NamedTuple):
     expires_at: datetime
     revoked_at: datetime | None
     declared_level: int | None
+    maker_id: UUID | None
     group_ids: list[int]
     endpoints: list[str]
     models: list[str]
@@ -113,6 +114,7 @@ def _caller(key: _Key, holder: Holder, groups: Groups, locks: Locks) -> Caller:
         scope=_scope(key),
         account=str(holder.id) if holder.id else "",
         digest=bytes(key.digest),
+        maker_id=key.maker_id,
     )
 
 

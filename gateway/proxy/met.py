@@ -96,6 +96,11 @@ class MetNames(Met[Name, Known]):
     def _held(self, snapshot: Snapshot) -> Mapping[Name, Known]:
         return snapshot.known
 
+    def callers(self, snapshot: Snapshot, names: Iterable[Name]) -> list[Caller]:
+        """Of these names those who are known here, be it since a moment ago."""
+        found = (self.of(snapshot, name) for name in names)
+        return [each.known.caller for each in found if each is not None and each.known is not None]
+
 
 class MetKeys(Met[bytes, Caller]):
     """Of API keys, by digest. Anybody can make some up: keys of nobody are kept apart, push nobody out, and

@@ -79,6 +79,7 @@ class Caller:
     acting: tuple[Name, ...] = ()  # the same, by their names
     since: int = 0  # the revision at which the store was asked; 0: a snapshot has it
     digest: bytes = field(default=b"", repr=False)  # of the key it came with
+    maker_id: UUID | None = None  # who made that key, and has seen it
     _seen: dict[str, Who] = field(default_factory=dict, compare=False, repr=False)
 
     def who(self, network: str) -> Who:

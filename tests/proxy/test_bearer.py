@@ -32,6 +32,7 @@ from gateway.proxy import bearer, vouching
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.bearer import Bearer
 from gateway.proxy.errors import BadRequest, Forbidden, ProxyError, TokenRefused, Unauthenticated, Unavailable
+from gateway.proxy.holding import barred
 from gateway.proxy.routes import Caller
 from gateway.proxy.snapshot import Snapshots
 from tests.gateway.world import area, key_of, person
@@ -108,6 +109,18 @@ def test_the_record_says_who_vouched_and_who_acted(world: World) -> None:
     assert who.subject == f"local:{User.objects.get().username}"
     plain = world.call(world.token()).who("192.0.2.1")
     assert plain.actor == () and plain.subject == who.subject
+
+
+def test_who_acts_for_the_caller_decides_nothing_for_them(world: World) -> None:
+    """Also when they were met with this very call, and no snapshot has them yet (P9)."""
+    dave, olga = person("dave"), person("olga")
+    agent = ServiceAccount.objects.create(area=area("batch"), name="agent", owner=olga)
+    Identity.objects.create(issuer=world.issuer.issuer, subject="dave", user=dave)
+    Identity.objects.create(issuer=world.issuer.issuer, subject="agent", service_account=agent)
+    caller = world.call(world.token(act={"sub": "dave", "act": {"sub": "agent"}}))
+    for _ in range(2):
+        assert barred(caller, world.snapshots) == (dave.pk, agent.pk, olga.pk)
+        world.snapshots.refresh()
 
 
 def test_a_cached_token_asks_nobody(world: World, django_assert_num_queries: Any) -> None:

@@ -20,6 +20,7 @@ from gateway.proxy import meeting, met
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.bearer import Bearer
 from gateway.proxy.errors import Forbidden, ProxyError, Unauthenticated, Unavailable
+from gateway.proxy.holding import barred
 from gateway.proxy.live import Live
 from gateway.proxy.routes import Caller
 from gateway.proxy.snapshot import Snapshots
@@ -241,6 +242,17 @@ def test_the_rights_of_a_new_key_are_its_holders(world: World) -> None:
     view, caller = world.snapshots.current(), world.call()
     target, path = view.target("/proxy/chat/v1/chat/completions")
     assert view.grant(caller, target, path, "192.0.2.1", "m", time.time()).id == rule.pk
+
+
+def test_whoever_made_a_key_decides_about_no_request_that_comes_with_it(world: World) -> None:
+    """They have seen it: the request may be theirs (P9)."""
+    ada = person("ada")
+    until = timezone.now() + timedelta(days=1)
+    _, secret = api_key_create(name="job", user=world.alice, expires_at=until, by=ada)
+    for _ in range(2):
+        assert barred(world.call(secret.reveal()), world.snapshots) == (ada.pk,)
+        touch()
+        world.snapshots.refresh()
 
 
 def test_a_store_that_is_away_refuses_new_keys_and_serves_the_others(world: World) -> None:
