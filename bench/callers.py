@@ -18,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.settings")
 
@@ -76,8 +77,9 @@ async def meet(digests: list[bytes]) -> None:
     """A key that is asked about: alone, and one that comes with 2,000 wrong ones."""
     from gateway.proxy.meeting import Meeting, read_keys
     from gateway.proxy.met import MetKeys
+    from gateway.proxy.snapshot import revision
 
-    meeting = Meeting(MetKeys(), read_keys)
+    meeting = Meeting(MetKeys(), partial(read_keys, revision))
     alone = []
     for digest in digests[:50]:
         began = time.perf_counter()

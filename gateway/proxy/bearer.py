@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from gateway.identity import tokens
@@ -59,10 +60,22 @@ ATTEMPTS: Final = 3
 class Entry:
     """One token that was verified, and the caller that it stands for."""
 
-    __slots__ = ("_base", "_caller", "acting", "key", "name", "source", "trusted", "until", "vouched")
+    __slots__ = (
+        "_base",
+        "_caller",
+        "acting",
+        "fresh",
+        "key",
+        "name",
+        "source",
+        "trusted",
+        "until",
+        "vouched",
+    )
 
-    def __init__(self, trusted: Trusted, vouched: Vouched, until: float) -> None:
-        self.trusted, self.vouched, self.until = trusted, vouched, until
+    def __init__(self, trusted: Trusted, vouched: Vouched, until: float, fresh: float = float("inf")) -> None:
+        """`until` by the calendar, which tokens are written in; `fresh` by the clock that nobody sets."""
+        self.trusted, self.vouched, self.until, self.fresh = trusted, vouched, until, fresh
         self.name: Name = (vouched.issuer, vouched.subject)
         self.acting = tuple([(each.issuer or vouched.issuer, each.subject) for each in vouched.actors])
         self.source: KeySource | None = None  # and the key that signed it; None where the issuer was asked
@@ -72,7 +85,9 @@ class Entry:
 
     def holds(self, snapshot: Snapshot, now: float) -> bool:
         """Whether it would be verified again now. Raises `KeysUnavailable` where nobody can tell."""
-        if now >= self.until or snapshot.issuers.get(self.vouched.issuer) is not self.trusted:
+        if now >= self.until or time.monotonic() >= self.fresh:
+            return False
+        if snapshot.issuers.get(self.vouched.issuer) is not self.trusted:
             return False
         if self.source is None or self.key is None:
             return True
@@ -118,9 +133,9 @@ class Bearer:
         self._writing = Desk(WRITING, "postern-people")
         self._met = snapshots.met
         self._keys = snapshots.keys
-        self._meeting = Meeting(self._met, read_names)
-        self._key_meeting = Meeting(self._keys, read_keys)
-        self._vouching = Vouching()
+        self._meeting = Meeting(self._met, partial(read_names, snapshots.number))
+        self._key_meeting = Meeting(self._keys, partial(read_keys, snapshots.number))
+        self._vouching = Vouching(snapshots.number)
         self._beside = Beside("postern-issuers", 1.0, self._step)
 
     def start(self) -> None:
@@ -173,7 +188,10 @@ class Bearer:
     async def _caller(self, credential: str, snapshot: Snapshot, now: float) -> Caller:
         key = digest(credential)
         entry = self._cache.get(key)
-        if entry is not None and entry.holds(snapshot, now) and (caller := entry.caller(snapshot, self._met)):
+        caller = None
+        if entry is not None and entry.holds(snapshot, now) and self._knows(entry.acting, snapshot):
+            caller = entry.caller(snapshot, self._met)
+        if entry is not None and caller is not None:
             self._cache.move_to_end(key)
         else:
             entry = await self._judged(key, credential, snapshot, now)
@@ -186,6 +204,10 @@ class Bearer:
         if caller.refusal or (entry.acting and self._is_out(entry.acting, snapshot)):
             raise locked_out()
         return caller
+
+    def _knows(self, names: Iterable[Name], snapshot: Snapshot) -> bool:
+        """Whether it can be said who these are without asking the store."""
+        return all([self._met.of(snapshot, name) is not None for name in names])
 
     def _is_out(self, acting: Iterable[Name], snapshot: Snapshot) -> bool:
         """Whether one of those who act for somebody is known here, and may not call."""
@@ -203,7 +225,7 @@ class Bearer:
     async def _judged(self, key: bytes, credential: str, snapshot: Snapshot, now: float) -> Entry:
         if _is_opaque(credential, snapshot):
             by, until, refusal = self._refused.get(key, (None, 0.0, None))
-            if refusal is not None and now < until and by is _introspecting(snapshot):
+            if refusal is not None and time.monotonic() < until and by is _introspecting(snapshot):
                 raise type(refusal)(refusal.code)
             return await self._asking.once(key, lambda: self._asked(key, credential, snapshot, now))
         entry = await self._verified(credential, snapshot, now)
@@ -257,19 +279,20 @@ class Bearer:
         trusted = _introspecting(snapshot)
         if trusted is None:
             raise UnknownIssuer("unknown_issuer")
+        asked_at = time.monotonic()
         try:
             vouched = await self._asking.done(lambda: introspect(credential, trusted, now))
         except TokenError as error:
             self._refuse(key, trusted, error)
             raise
-        entry = Entry(trusted, vouched, min(vouched.expires_at, now + FRESH))
+        entry = Entry(trusted, vouched, vouched.expires_at, asked_at + FRESH)
         if not await self._is_settled(entry):
             await self._introduced(entry)
         return entry
 
     def _refuse(self, key: bytes, trusted: Trusted, error: TokenError) -> None:
         self._refused.pop(key, None)
-        self._refused[key] = trusted, time.time() + REFUSED_FOR, type(error)(error.code)
+        self._refused[key] = trusted, time.monotonic() + REFUSED_FOR, type(error)(error.code)
         if len(self._refused) > REFUSED:
             self._refused.popitem(last=False)
 

@@ -18,7 +18,6 @@ from django.db.utils import Error as DatabaseError
 
 from gateway.identity.discovery import ProviderDown
 from gateway.identity.key_source import KeysUnavailable
-from gateway.proxy import snapshot as store
 from gateway.proxy.desk import Desk
 from gateway.proxy.holders import BATCH
 from gateway.proxy.keyholders import keyholders, living_digests
@@ -87,16 +86,16 @@ def _asked(read: Callable[[Collection[Key]], Answer[Key, Who]], names: Collectio
         raise ProviderDown(type(error).__name__) from None
 
 
-def read_names(names: Collection[Name]) -> Answer[Name, Known]:
-    """Who bears these names at their issuers."""
-    revision = store.revision()
+def read_names(number: Callable[[], int], names: Collection[Name]) -> Answer[Name, Known]:
+    """Who bears these names at their issuers. `number` as `Snapshots` has it."""
+    revision = number()
     found = known(locks_at(now()), names)
     return {name: found.get(name) for name in names}, revision
 
 
-def read_keys(digests: Collection[bytes]) -> Answer[bytes, Caller]:
+def read_keys(number: Callable[[], int], digests: Collection[bytes]) -> Answer[bytes, Caller]:
     """Who holds the keys of these digests. Most that are asked for may be nobody's, which one look tells."""
-    revision, at = store.revision(), now()
+    revision, at = number(), now()
     held = living_digests(at, digests)
     found = keyholders(locks_at(at), at, held) if held else {}
     return {each: _since(found.get(each), revision) for each in digests}, revision

@@ -2,7 +2,7 @@
 
 A caller who comes anew is asked about once, off the loop (`meeting.py`). What was read then counts until a
 snapshot of a later revision is there: that one has the caller, since whoever is asked about is `names()`
-before the revision is read.
+before the revision is read. Revisions are as `Snapshots.number` counts them, which never goes back.
 """
 
 from __future__ import annotations
@@ -63,11 +63,6 @@ class Met(Generic[Key, Who]):
                 before = self._found.get(name)
                 if before is None or before.since <= since:
                     self._keep(name, Found(known, since))
-
-    def doubt(self) -> None:
-        """No answer counts any more: the store is not the one that gave them."""
-        with self._lock:
-            self._found = dict.fromkeys(self._found)
 
     def of(self, snapshot: Snapshot, name: Key) -> Found[Who] | None:
         """Who this is now; None: ask the store."""
@@ -130,11 +125,6 @@ class MetKeys(Met[bytes, Caller]):
                     self._nobody[digest] = since
             while len(self._nobody) > NOBODY:
                 del self._nobody[next(iter(self._nobody))]
-
-    def doubt(self) -> None:
-        super().doubt()
-        with self._lock:
-            self._nobody.clear()
 
     def of(self, snapshot: Snapshot, name: bytes) -> Found[Caller] | None:
         found = super().of(snapshot, name)

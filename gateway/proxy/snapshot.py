@@ -50,6 +50,12 @@ log = logging.getLogger(__name__)
 
 POLL: Final = 1.0
 MAX_AGE: Final = 5.0
+STEADY: Final = 1.0
+"""Seconds by which the clock may go wrong from one look to the next and counts as the same."""
+
+ERA: Final = 1 << 48
+"""More than the revisions that a store comes to."""
+
 CUT_KEPT: Final = timedelta(minutes=10)
 """How long a cut is told to processes. One that has not read it by then has been stale for long, and has
 ended all its calls."""
@@ -63,6 +69,8 @@ class Snapshots:
         self.keys = MetKeys()
         self._snapshot: Snapshot | None = None
         self._read_at = float("-inf")
+        self._era = 0  # how often the store or the clock was set back
+        self._clock: float | None = None  # the clock of the calendar less the one that only runs
         self._stopped = False
         self._wake = threading.Event()
         self._compiling = Compiling(self._wake.set)
@@ -99,17 +107,31 @@ class Snapshots:
     def refresh(self) -> None:
         """Confirm or rebuild the snapshot; on a database error leave it to grow old."""
         asked_at = time.monotonic()
+        clock = time.time() - asked_at
         try:
-            now = revision()
+            now = self.number()
+            if self._was_set(now, clock):
+                self._era += 1
+                now = self.number()
             if self._outdated(now):
                 self._compiling.begin(patient=self._snapshot is None)
-                if self._snapshot is not None and now < self._snapshot.revision:  # a backup was restored
-                    self.met.doubt()
-                    self.keys.doubt()
                 self._snapshot = build(now, self._compiling, self.met.names(), self.keys.names())
-            self._read_at = asked_at
+            self._read_at, self._clock = asked_at, clock
         except DatabaseError as error:
             log.warning("configuration could not be read: %s", type(error).__name__)
+
+    def number(self) -> int:
+        """The store's revision as this process counts: higher than any before, also after a backup was
+        restored. Reads the store."""
+        era = self._era  # of before the store is asked: an answer that comes late is an old one
+        return era * ERA + revision()
+
+    def _was_set(self, now: int, clock: float) -> bool:
+        """Whether a backup was restored, or somebody set the clock: what was read by the other one, such as
+        that a lock had ended, counts no more."""
+        if self._snapshot is None or self._clock is None:
+            return False
+        return now < self._snapshot.revision or abs(clock - self._clock) > STEADY
 
     def _outdated(self, now: int) -> bool:
         snapshot = self._snapshot

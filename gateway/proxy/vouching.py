@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from django.db import connection
@@ -21,7 +22,6 @@ from gateway.identity.people import NotVouched, is_latest_word, person_vouched, 
 from gateway.identity.tokens import GroupsRefused, Vouched
 from gateway.identity.trust import Trusted
 from gateway.models import Issuer, Source
-from gateway.proxy import snapshot as store
 from gateway.proxy.errors import Forbidden
 from gateway.proxy.known import now, one
 from gateway.proxy.locking import locks_at
@@ -46,9 +46,10 @@ class _Word(NamedTuple):
 
 
 class Vouching:
-    """One per process."""
+    """One per process. `number` as `Snapshots` has it."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: Callable[[], int]) -> None:
+        self._number = number
         self._last: OrderedDict[tuple[str, str], _Word] = OrderedDict()
         self._heard: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
@@ -85,7 +86,7 @@ class Vouching:
                 source=Source.TOKEN,
                 issued_at=vouched.issued_at,
             )
-            revision = store.revision()
+            revision = self._number()
             known = one(vouched.issuer, vouched.subject, locks_at(now()))
             latest = is_latest_word(vouched.issuer, vouched.subject, vouched.issued_at)
         except NotVouched as error:

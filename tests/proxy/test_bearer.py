@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -121,6 +122,16 @@ def test_who_acts_for_the_caller_decides_nothing_for_them(world: World) -> None:
     for _ in range(2):
         assert barred(caller, world.snapshots) == (dave.pk, agent.pk, olga.pk)
         world.snapshots.refresh()
+
+
+def test_who_acts_for_somebody_and_was_forgotten_is_asked_for_again(world: World) -> None:
+    dave = person("dave")
+    Identity.objects.create(issuer=world.issuer.issuer, subject="dave", user=dave)
+    token = world.token(act={"sub": "dave"})
+    world.call(token)
+    del world.snapshots.met._found[world.issuer.issuer, "dave"]  # as if very many had come since
+    Lock.objects.create(user=dave, reason="lost")
+    assert world.refused(token, Forbidden) == "caller_locked"
 
 
 def test_a_cached_token_asks_nobody(world: World, django_assert_num_queries: Any) -> None:
@@ -578,13 +589,21 @@ def test_an_opaque_token_is_asked_about_once_in_a_while(world: World) -> None:
     assert world.provider.asked["/introspect"] == 1
 
 
-def test_an_opaque_token_that_is_revoked_is_cut(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def passed(monkeypatch: pytest.MonkeyPatch, seconds: float, *, calendar: float) -> None:
+    """So much time goes by; the calendar says something else."""
+    clock = SimpleNamespace(time=lambda: time.time() + calendar, monotonic=lambda: time.monotonic() + seconds)
+    monkeypatch.setattr(bearer, "time", clock)
+
+
+@pytest.mark.parametrize("calendar", [introspection.FRESH, -3600])
+def test_an_opaque_token_that_is_revoked_is_cut(
+    world: World, monkeypatch: pytest.MonkeyPatch, calendar: float
+) -> None:
     assert introspection.FRESH < 5
     token = opaque(world)
     assert world.call(token)
     world.provider.opaque.clear()
-    later = time.time() + introspection.FRESH
-    monkeypatch.setattr("gateway.proxy.bearer.time.time", lambda: later)
+    passed(monkeypatch, introspection.FRESH, calendar=calendar)
     assert world.refused(token) == "inactive"
 
 
@@ -592,13 +611,14 @@ def test_a_wrong_opaque_token_is_asked_about_once_in_a_short_while(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token = opaque(world, active=False)
-    began = time.time()
-    monkeypatch.setattr("gateway.proxy.bearer.time.time", lambda: began)
+    began = time.monotonic()
+    clock = SimpleNamespace(time=time.time, monotonic=lambda: began)
+    monkeypatch.setattr(bearer, "time", clock)
     assert world.refused(token) == world.refused(token) == "inactive"
     assert world.refused("opaque-2") == "inactive"
     assert world.provider.asked["/introspect"] == 2
     assert world.call(opaque(world, "opaque-3")), "what is said of one token is not said of another"
-    monkeypatch.setattr("gateway.proxy.bearer.time.time", lambda: began + bearer.REFUSED_FOR)
+    clock.monotonic = lambda: began + bearer.REFUSED_FOR
     opaque(world)
     assert world.call(token)
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from django.utils import timezone
 from gateway.identity.discovery import ProviderDown
 from gateway.identity.keys import api_key_create, api_key_revoke, digest
 from gateway.models import AccessRule, ApiKey, Lock, Revision, User
-from gateway.proxy import meeting, met
+from gateway.proxy import meeting, met, snapshot
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.bearer import Bearer
 from gateway.proxy.errors import Forbidden, ProxyError, Unauthenticated, Unavailable
@@ -155,14 +155,64 @@ def test_a_key_that_was_nobodys_works_as_soon_as_it_is_made(world: World) -> Non
     assert world.call(wrong()).person_id == world.alice.pk
 
 
-def test_a_store_that_was_restored_gives_the_answers_from_then_on(world: World) -> None:
-    touch()
-    assert world.call() and world.refused(wrong())
-    ApiKey.objects.filter(pk=world.row.pk).update(revoked_at=timezone.now())
+def restored(world: World) -> None:
+    """Back to an early revision; there the key is revoked."""
     Revision.objects.update(value=1)
     world.snapshots.refresh()
+    api_key_revoke(key=world.row, by=None)
+    world.snapshots.refresh()
+
+
+def test_a_store_that_was_restored_gives_the_answers_from_then_on(world: World) -> None:
+    for _ in range(9):
+        touch()
+    caller = world.call()
+    world.refused(wrong())
+    restored(world)
     world.refused()
-    assert not world.snapshots.keys._nobody.keys() - {digest(world.key)}
+    with pytest.raises(Unauthenticated):  # a call under way, too
+        world.snapshots.current().again(caller, time.time())
+    world.refused(wrong())
+    assert world.asked.count([digest(wrong())]) == 2
+
+
+def test_an_answer_of_before_the_store_was_restored_comes_too_late(world: World) -> None:
+    for _ in range(9):
+        touch()
+    meeting = world.bearer._key_meeting
+    read = meeting._read
+
+    def late(digests: Collection[bytes]) -> Any:
+        answer = read(digests)
+        if len(world.asked) == 1:
+            restored(world)
+        return answer
+
+    meeting._read = late  # type: ignore[method-assign]
+    world.refused()
+
+
+def test_a_clock_that_runs_ahead_for_a_while_ends_no_lock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def set_clock(ahead: timedelta) -> None:
+        seconds = ahead.total_seconds()
+        clock = SimpleNamespace(time=lambda: time.time() + seconds, monotonic=time.monotonic)
+        monkeypatch.setattr(snapshot, "time", clock)
+        monkeypatch.setattr(
+            snapshot, "datetime", SimpleNamespace(now=lambda zone: datetime.now(zone) + ahead)
+        )
+        world.snapshots.refresh()
+
+    until = timezone.now() + timedelta(hours=1)
+    world.call()
+    Lock.objects.create(user=world.alice, reason="lost", expires_at=until)
+    set_clock(timedelta(0))
+    world.refused(kind=Forbidden)
+    set_clock(timedelta(hours=2))
+    assert world.call()
+    set_clock(timedelta(0))
+    world.refused(kind=Forbidden)
 
 
 CHANGES = [
