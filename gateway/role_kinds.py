@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractUser, Group
 
-from gateway.identity.authz import ROLES, check_not_own, role_grant
+from gateway.identity.authz import ROLES, check_not_own, hold, role_grant
 from gateway.models import Area, RoleGrant, User
 from policies.content import unpack
 from policies.grants import Grant
@@ -66,6 +66,7 @@ def _check(target_id: UUID | None, payload: Payload) -> None:
 def _apply(target_id: UUID | None, payload: Payload, grant: Grant, by: AbstractUser) -> object:
     """Neither of the two may be in the group."""
     row = _row(payload)
+    hold(row.group)  # who joins it at this moment waits
     person = cast(User, by)
     proposal = Proposal.objects.select_related("proposed_by").get(pk=grant.proposal_id)
     for each in (person, proposal.proposed_by):  # who proposed it may have joined since

@@ -8,6 +8,8 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
 from gateway.admin.person import person
 from gateway.identity.linking import LinkRefused, check_add, check_link, identity_add, identity_link
@@ -88,5 +90,18 @@ class IdentityAdmin(NotedAdmin[Identity]):
         user, by = form.cleaned_data["user"], person(request)
         if not change:
             obj.pk = identity_add(issuer=obj.issuer, subject=obj.subject, user=user, by=by).pk
-        elif identity_link(identity=obj, user=user, by=by):
+            return
+        before = Identity.objects.select_related("user").get(pk=obj.pk).user
+        if identity_link(identity=obj, user=user, by=by):
             messages.warning(request, "The account that it was taken from is inactive now.")
+        elif before is not None and before != user and before.is_active:
+            page = reverse("admin:gateway_user_change", args=[before.pk])
+            messages.warning(
+                request,
+                format_html(
+                    '<a href="{}">{}</a> is still active: there is a password or another identity to come in'
+                    " with. If it is the same person, make that account inactive.",
+                    page,
+                    before,
+                ),
+            )

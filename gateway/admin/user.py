@@ -27,7 +27,7 @@ from gateway.admin.kept import (
 )
 from gateway.admin.person import person
 from gateway.admin.proposing import warn_of_rules
-from gateway.identity.authz import holding
+from gateway.identity.authz import OwnGroup, check_joins
 from gateway.identity.membership import (
     KeptByDirectory,
     group_delete,
@@ -69,14 +69,11 @@ class PersonForm(KeepingForm, ChangeBase):
         return name_free(self.cleaned_data["username"], self.instance)
 
     def clean_groups(self) -> Any:
-        groups, asker = super().clean_groups(), self.asker
-        if asker is None or asker.is_superuser or asker.pk != self.instance.pk:
-            return groups
-        joined = groups.exclude(user=asker)
-        if names := sorted(holding(joined).values_list("name", flat=True)):
-            raise ValidationError(
-                f"Somebody else has to put you into {', '.join(names)}: roles come with it."
-            )
+        groups = super().clean_groups()
+        try:
+            check_joins(groups.exclude(user=self.instance), self.instance, self.asker)
+        except OwnGroup as refusal:
+            raise ValidationError(str(refusal)) from None
         return groups
 
 

@@ -7,7 +7,7 @@ Access to models is another matter: it is granted by access rules (`gateway.mode
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -163,10 +163,25 @@ def check_not_own(group: Group, by: User | None) -> None:
         )
 
 
-def _hold(group: Group) -> None:
+def check_joins(groups: QuerySet[Group], member: User, by: User | None) -> None:
+    """Raises `OwnGroup` where somebody puts themselves into a group that holds a role. A superuser may."""
+    if by is None or by.is_superuser or by.pk != member.pk:
+        return
+    if names := sorted(holding(groups).values_list("name", flat=True)):
+        raise OwnGroup(f"Somebody else has to put you into {', '.join(names)}: roles come with it.")
+
+
+def hold_groups(groups: Iterable[Group]) -> None:
+    """Until the transaction ends, whoever gives one of them a role or joins one waits. Of several hands each
+    locks groups before people."""
+    keys = [group.pk for group in groups]
+    list(Group.objects.select_for_update(no_key=True).filter(pk__in=keys).order_by("pk"))
+
+
+def hold(group: Group) -> None:
     """Whoever joins it, hands it over or makes its directory's token at this moment waits: each of them looks
     whether it holds a role."""
-    Group.objects.select_for_update(no_key=True).filter(pk=group.pk).first()
+    hold_groups([group])
     DirectoryToken.objects.select_for_update(of=("self",)).filter(groups__group=group).first()
 
 
@@ -187,7 +202,7 @@ def role_grant(
         found = RoleGrant.objects.filter(group=group, role=role, area=area).first()
         if found is not None:
             return found
-        _hold(group)
+        hold(group)
         check_not_own(group, by)
         require(grant, kind="role.grant", target_id=None, needed=roles_need_two(), why=TWO_FOR_ROLES)
         made = RoleGrant(group=group, role=role, area=area, created_by=by)

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
 from gateway.access_rules import access_rules_drop
+from gateway.identity.authz import check_joins, hold_groups
 from gateway.models import (
     DirectoryGroup,
     HolderKind,
@@ -37,12 +38,17 @@ def membership_set(
 ) -> list[MembershipChange]:
     """Make these the member's groups. Returns what changed, which is nothing when they were already.
 
-    Raises `KeptByDirectory` where that would change a group whose members a directory keeps.
+    Raises `KeptByDirectory` where that would change a group whose members a directory keeps, and `OwnGroup`
+    where somebody would put themselves into one that holds a role.
     """
     wanted = {group.pk: group for group in groups}
     with transaction.atomic():
+        if member == by:
+            hold_groups(wanted.values())
         held = _held(member)
         joined = [group for pk, group in wanted.items() if pk not in held]
+        if isinstance(member, User):
+            check_joins(Group.objects.filter(pk__in=[group.pk for group in joined]), member, by)
         left = [group for pk, group in held.items() if pk not in wanted]
         return _changed(member, joined, left, by, source)
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
 
-from gateway.identity.authz import holding
+from gateway.identity.authz import hold_groups, holding
 from gateway.identity.mapping import MappingRule, TooManyGroups, groups_given
 from gateway.identity.membership import membership_change, membership_sources
 from gateway.identity.names import people_named
@@ -191,9 +191,9 @@ def _by_themselves(
 ) -> frozenset[int]:
     """Of these groups those that hold a role which this person would have given themselves: by a rule that
     they wrote and nobody else, or by a role that they gave the group. Somebody else puts them in."""
-    if groups:  # who gives one of them a role at this moment waits
-        list(Group.objects.select_for_update(no_key=True).filter(pk__in=groups).order_by("pk"))
-    powerful = frozenset(holding(Group.objects.filter(pk__in=groups)).values_list("pk", flat=True))
+    rows = Group.objects.filter(pk__in=groups)
+    hold_groups(rows)  # who gives one of them a role at this moment waits
+    powerful = frozenset(holding(rows).values_list("pk", flat=True))
     if not powerful or person.is_superuser:
         return frozenset()
     history: Any = GroupMapping

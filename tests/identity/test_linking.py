@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.urls import reverse
 
 from approvals.models import Approval, Status, Vote
 from audit.models import Entry
@@ -154,6 +155,19 @@ def test_whoever_may_only_look_ends_nothing() -> None:
     assert row.ended_at is None
 
 
+def test_whoever_links_is_told_of_an_account_that_can_still_come_in() -> None:
+    client, ada = Client(), world.admin()
+    client.force_login(ada)
+    alice, double = world.person("alice"), world.person("double")
+    double.set_password("still good")
+    double.save()
+    identity = Identity.objects.create(issuer="https://id.example.com", subject="7", user=double)
+    page = reverse("admin:gateway_identity_change", args=[identity.pk])
+    answer = client.post(page, {"user": alice.pk}, follow=True).content.decode()
+    assert "double</a> is still active" in answer
+    assert reverse("admin:gateway_user_change", args=[double.pk]) in answer
+
+
 # --- the first administrator ------------------------------------------------------------------------------
 
 
@@ -193,6 +207,24 @@ def test_or_be_whoever_is_in_a_group_there(settings: Any) -> None:
         issuer=Issuer.objects.get(), subject="00u1", values=["pst-admins"], source=Source.OIDC
     )
     assert roles_of(person) == ["admin"]
+
+
+def test_nobody_becomes_an_administrator_by_having_been_in_a_group_of_that_name(settings: Any) -> None:
+    settings.OIDC_ISSUER = "https://okta.example.com"
+    group = Group.objects.create(name="administrators")
+    mallory = User.objects.create_user("mallory")
+    mallory.groups.add(group)
+    with pytest.raises(CommandError, match="mallory"):
+        first_admin(group="pst-admins")
+    assert not RoleGrant.objects.exists() and not Issuer.objects.exists()
+    mallory.groups.clear()
+    other = Issuer.objects.create(name="Other", issuer="https://other.example.com")
+    rule = GroupMapping.objects.create(issuer=other, value="admins", group=group)
+    with pytest.raises(CommandError, match="admins at Other"):
+        first_admin(group="pst-admins")
+    rule.delete()
+    mallory.groups.add(group)
+    assert first_admin(group="pst-admins", with_members=True) and roles_of(mallory) == ["admin"]
 
 
 def test_a_weak_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

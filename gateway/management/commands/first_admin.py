@@ -21,6 +21,8 @@ from gateway.identity.names import people_named
 from gateway.models import GroupMapping, Issuer, Match, RoleGrant, Source, User
 
 GROUP = "administrators"
+NAMED = 10
+"""Of each kind that a refusal names."""
 
 
 class Command(BaseCommand):
@@ -35,6 +37,11 @@ class Command(BaseCommand):
         way.add_argument("--subject", default="", help="the person's subject at the provider")
         way.add_argument("--group", default="", help="whoever has this value in the provider's groups claim")
         parser.add_argument("--name", default="OpenID provider", help="what people call the provider")
+        parser.add_argument(
+            "--with-members",
+            action="store_true",
+            help="also where others are in the group already: they become administrators with it",
+        )
         parser.add_argument("--password-stdin", action="store_true", help="read the password from there")
 
     def handle(self, *, username: str, subject: str, group: str, name: str, **options: Any) -> None:
@@ -47,6 +54,12 @@ class Command(BaseCommand):
         password = "" if subject or group else self._password(username, options["password_stdin"])
         with transaction.atomic():
             admins = Group.objects.get_or_create(name=GROUP)[0]
+            others = _others(admins, group)
+            if others and not options["with_members"]:
+                raise CommandError(
+                    f"The group {GROUP} is there already, and these would be administrators with it: "
+                    f"{', '.join(others)}. Empty it, or say --with-members."
+                )
             role_grant(group=admins, role="admin", by=None)
             if group:
                 GroupMapping.objects.get_or_create(
@@ -69,6 +82,18 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError("\n".join(error.messages)) from None
         return password
+
+
+def _others(admins: Group, value: str) -> list[str]:
+    """Who is in the group, or comes into it without being asked for here."""
+    people = admins.user_set.filter(is_active=True).order_by("username")
+    found = [str(person) for person in people[:NAMED]]
+    found += [f"{account} (service account)" for account in admins.service_accounts.order_by("name")[:NAMED]]
+    rules = admins.mappings.exclude(match=Match.EXACT, value=value, issuer__issuer=settings.OIDC_ISSUER)
+    found += [f"whoever {rule.get_match_display()} {rule.value} at {rule.issuer}" for rule in rules[:NAMED]]
+    if hasattr(admins, "directory"):
+        found.append(f"whoever the directory {admins.directory.directory} puts there")
+    return found
 
 
 def _issuer(name: str) -> Issuer:
