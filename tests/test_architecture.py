@@ -64,6 +64,7 @@ ROOMS = {
             "gateway.settings",
             "gateway.shape",
             "gateway.site",
+            "gateway.sockets",
             "gateway.static",
             "gateway.supervisor",
             "gateway.tasks",
