@@ -9,21 +9,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from approvals.following import MANY, Follower, Following, Reach, Right
+from approvals.following import MANY, RESTART, Follower, Following, Reach, Right
 
 log = logging.getLogger(__name__)
 
 PATH: Final = "/ws/review/"
-OVER: Final = 4401
-"""Close code: the sign-in has ended, or the role is gone. Reload the page, do not come back."""
-
 BUSY: Final = 1013
 UNEXPECTED: Final = 1003
 PATIENCE: Final = 3.0  # seconds to find out who comes
@@ -33,6 +31,7 @@ BEAT: Final = 15.0
 
 SEND_WITHIN: Final = 10.0
 
+Receive = Callable[[], Awaitable[Any]]
 Admit = Callable[[Any], tuple[Right, Reach] | None]
 
 
@@ -44,9 +43,28 @@ class ReviewSocket(AsyncWebsocketConsumer):
         self._following, self._admit = following, admit
         self._follower: Follower | None = None
         self._changed: set[UUID] = set()
-        self._many = self._ended = False
-        self._news = asyncio.Event()
+        self._many, self._code = False, RESTART
+        self._news, self._ended = asyncio.Event(), asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Receive, send: Any) -> None:
+        """What ends it comes in like a message of the client's: the server does not close a connection that
+        somebody still waits on for one."""
+        ended = asyncio.ensure_future(self._ended.wait())
+
+        async def receive_until_over() -> Any:
+            received = asyncio.ensure_future(receive())
+            try:
+                await asyncio.wait({received, ended}, return_when=asyncio.FIRST_COMPLETED)
+                return await received if received.done() else {"type": "review.over"}
+            finally:
+                received.cancel()
+
+        try:
+            await super().__call__(scope, receive_until_over, send)
+        finally:
+            ended.cancel()
+            self._part()
 
     async def connect(self) -> None:
         admitted = await self._admitted()
@@ -59,9 +77,9 @@ class ReviewSocket(AsyncWebsocketConsumer):
             with suppress(RuntimeError):  # the loop is closed: nobody listens
                 loop.call_soon_threadsafe(self._take, changed, many)
 
-        def end() -> None:
+        def end(code: int) -> None:
             with suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._stop)
+                loop.call_soon_threadsafe(self._end, code)
 
         follower = Follower(right, reach, tell=tell, end=end)
         await self.accept()
@@ -74,7 +92,13 @@ class ReviewSocket(AsyncWebsocketConsumer):
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         await self.close(code=UNEXPECTED)
 
-    async def disconnect(self, code: int) -> None:
+    async def review_over(self, message: Any) -> None:
+        """They may not follow any more, do not read, or this process stops."""
+        with suppress(Exception):  # it may be gone already
+            await asyncio.wait_for(self.close(code=self._code), SEND_WITHIN)
+        raise StopConsumer
+
+    def _part(self) -> None:
         if self._follower is not None:
             self._following.leave(self._follower)
         if self._telling is not None:
@@ -96,22 +120,21 @@ class ReviewSocket(AsyncWebsocketConsumer):
             self._many = True
         self._news.set()
 
-    def _stop(self) -> None:
-        self._ended = True
-        self._news.set()
+    def _end(self, code: int) -> None:
+        self._code = code
+        self._ended.set()
 
     async def _tell(self) -> None:
         """Until it ends: one message for all that changed since the last one."""
-        with suppress(TimeoutError):  # a client that does not read
-            while not self._ended:
+        try:
+            while True:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), BEAT)
                 self._news.clear()
-                if not self._ended:
-                    await asyncio.wait_for(self.send(text_data=self._message()), SEND_WITHIN)
-                    await asyncio.sleep(GATHER)
-        with suppress(Exception):  # it may be gone already
-            await asyncio.wait_for(self.close(code=OVER), SEND_WITHIN)
+                await asyncio.wait_for(self.send(text_data=self._message()), SEND_WITHIN)
+                await asyncio.sleep(GATHER)
+        except Exception:  # a client that does not read, or is gone
+            self._ended.set()
 
     def _message(self) -> str:
         changed, many = sorted(map(str, self._changed)), self._many

@@ -41,6 +41,12 @@ OVERLAP: Final = timedelta(seconds=10)
 MANY: Final = 500
 """Changes of one look; where there are more, followers look at everything."""
 
+OVER: Final = 4401
+"""Code for whose sign-in has ended, or who lost the role: load the page again, do not come back."""
+
+RESTART: Final = 1012
+"""Code where this process stops: come back, to another one."""
+
 FOLLOWERS: Final = 1_000
 OF_ONE_PERSON: Final = 10
 
@@ -72,7 +78,12 @@ class Follower:
     """One connection. `tell` and `end` are called from the thread and must not wait."""
 
     def __init__(
-        self, right: Right, reach: Reach, *, tell: Callable[[list[UUID], bool], None], end: Callable[[], None]
+        self,
+        right: Right,
+        reach: Reach,
+        *,
+        tell: Callable[[list[UUID], bool], None],
+        end: Callable[[int], None],
     ) -> None:
         self.right, self.reach, self.tell, self.end = right, reach, tell, end
         self.checked = time.monotonic()
@@ -120,7 +131,7 @@ class Following:
         self._stopped = True
         self._wake.set()
         for follower in self._all():
-            follower.end()
+            follower.end(RESTART)
         if self._unlisten is not None:
             self._unlisten()
             self._unlisten = None
@@ -180,7 +191,7 @@ class Following:
             reach = None
         if reach is None:
             self.leave(follower)
-            follower.end()
+            follower.end(OVER)
             return
         follower.reach, follower.checked = reach, time.monotonic()
 

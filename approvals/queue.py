@@ -19,6 +19,7 @@ from approvals import walls
 from approvals.models import OPEN, Approval, Choice, Status, Vote
 from approvals.moves import epoch
 from approvals.services import LOOK_WITHIN
+from audit.inert import Segment, segments
 from audit.listing import Found, found_of
 
 PAGE: Final = 50
@@ -32,6 +33,9 @@ EMERGENCIES: Final = 20
 STATUSES: Final = ("waiting", "unused", "today")
 ORDERS: Final = ("deadline", "risk")
 LEVELS: Final = ("public", "internal", "confidential", "restricted")
+PURPOSE: Final = 140
+"""Characters of a purpose that a line has room for."""
+
 SOON: Final = timedelta(minutes=10)
 
 
@@ -98,7 +102,7 @@ class Row:
     hurry: bool
     requester: str
     kind: str
-    purpose: str
+    purpose: tuple[Segment, ...]
     area: str
     endpoint: str
     model: str
@@ -272,7 +276,7 @@ def _row(person: Any, row: Approval, groups: set[str], votes: int, now: datetime
         hurry=row.status in OPEN and row.expires_at - now < SOON,
         requester=row.requester_name,
         kind=row.requester_kind,
-        purpose=row.purpose,
+        purpose=segments(_short(row.purpose)),
         area=row.area,
         endpoint=row.endpoint,
         model=row.model,
@@ -287,6 +291,10 @@ def _row(person: Any, row: Approval, groups: set[str], votes: int, now: datetime
         mine=not walls.why_not(person, row, groups=groups),
         own=walls.concerns(person, row),
     )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= PURPOSE else text[: PURPOSE - 1] + "…"
 
 
 def shown_status(row: Approval, now: datetime) -> tuple[str, str]:
