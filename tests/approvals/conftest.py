@@ -2,7 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from tests.audit.conftest import keys, recorder, recorders
+
 from .world import Ward
+
+__all__ = ["keys", "recorder", "recorders", "ward"]
 
 
 @pytest.fixture

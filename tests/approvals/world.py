@@ -93,6 +93,7 @@ def status(approval: Approval) -> str:
 
 
 def events() -> list[str]:
-    """Names of what is on record, in order."""
+    """Names of what is on record about approvals, in order."""
     rows = Entry.objects.filter(kind="event").order_by("id").values_list("meta", flat=True)
-    return [str(json.loads(bytes(meta))["event"]) for meta in rows]
+    names = [str(json.loads(bytes(meta))["event"]) for meta in rows]
+    return [name for name in names if name.startswith("approval.")]
