@@ -103,6 +103,7 @@ SEE_ALL: Final = every(
 
 REVIEWS: Final = every("gateway.view_accessrule", "gateway.view_serviceaccount")
 KEEPS: Final = "gateway.change_directorytoken"  # whoever hands people over to a directory
+HELD, SEES_HELD = "approvals.approval", "approvals.view_approval"
 WATCHES: Final = either("gateway.cut_call", "audit.view_call", "gateway.view_lock")
 
 
@@ -131,6 +132,10 @@ def _new_account(world: World, place: str) -> dict[str, Any]:
 
 def _paste(world: World, place: str) -> dict[str, Any]:
     return {"text": "nothing in here"}
+
+
+def _decides(permits: Permits) -> bool:
+    return any(map(permits, ("approvals.change_approval", "approvals.break_glass")))
 
 
 def _tries(model: str) -> Rule:
@@ -234,6 +239,16 @@ PAGES: Final[Mapping[str, Needs]] = {
     "live-cut": acts("gateway.cut_call", row="audit.call", body=_why),
     "live-lock": acts("gateway.add_lock", body=_stops),
     "live-lift": acts("gateway.change_lock", row="gateway.lock", body=_why),
+    # --- held calls: that nobody decides about their own, the services say
+    "review:queue": page(SEES_HELD),
+    "review:rows": page(SEES_HELD),
+    "review:policies": page(SEES_HELD),
+    "review:approval": page(SEES_HELD, row=HELD),
+    "review:standing": page(SEES_HELD, row=HELD),
+    "review:comment": acts(SEES_HELD, row=HELD),
+    "review:decide": acts(_decides, row=HELD),
+    "review:revoke": acts(_decides, row=HELD, body=_why),
+    "review:look_at": acts("approvals.change_approval", row=HELD),
     # --- the ways in: nobody is signed in yet, and each proves otherwise who asks
     "device_authorize": PUBLIC,
     "device_token": PUBLIC,

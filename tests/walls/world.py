@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from approvals.models import Approval
 from audit import ids
-from audit.models import Call, Job, Session
+from audit.models import Call, Job, Session, Store
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import credential_set
 from gateway.identity.authz import ROLES, role_grant
@@ -58,6 +58,7 @@ class World:
 
     def __init__(self) -> None:
         self.rows: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+        Store.objects.get_or_create(pk=1, defaults={"created_at": timezone.now()})
         self.ada = house.admin()
         self.soon = (timezone.now() + timedelta(days=5)).isoformat()
         self.owner = house.person("owner")
