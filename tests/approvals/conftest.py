@@ -4,7 +4,7 @@ import pytest
 
 from tests.audit.conftest import keys, recorder, recorders
 
-from .world import Ward
+from .ward import Ward
 
 __all__ = ["keys", "recorder", "recorders", "ward"]
 

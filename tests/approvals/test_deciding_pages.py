@@ -13,7 +13,7 @@ from approvals.digests import seen_digest
 from approvals.models import Approval, Comment, Status, Vote
 from gateway.models import SignIn
 
-from .world import Ward, browser, events, status, url, vote
+from .ward import Ward, browser, events, status, url, vote
 
 pytestmark = pytest.mark.django_db
 

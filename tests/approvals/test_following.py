@@ -22,7 +22,7 @@ from approvals.following import OVER, RESTART, Follower, Following
 from approvals.models import Approval
 from gateway.identity.reach import EVERYWHERE, Reach
 
-from .world import Ward
+from .ward import Ward
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

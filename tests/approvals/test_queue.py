@@ -16,7 +16,7 @@ from approvals.models import Approval, Choice, Vote
 from approvals.queue import Filters
 from gateway.models import User
 
-from .world import Ward, browser, url, vote
+from .ward import Ward, browser, url, vote
 
 HOSTILE = "<script>alert(1)</script> \u202eevil\u202c \u200b"
 

@@ -15,7 +15,7 @@ from audit.recorder import Recorder
 from audit.records import NOT_KEPT, Recordable
 from tests.audit.world import CHAT, MASKED, asks, run
 
-from .world import Ward, browser, url
+from .ward import Ward, browser, url
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
