@@ -110,6 +110,11 @@ def policy_spec_of(version: PolicyVersion, rows: Iterable[Rule]) -> types.Policy
             needed=version.approvals_needed,
             seconds=version.hold_seconds,
             valid_minutes=version.valid_minutes,
+            purpose_required=version.purpose_required,
+            keeps_alive=version.keeps_alive,
+            clear=version.clear_release,
+            escalate_minutes=version.escalate_minutes,
+            escalate_to=tuple(version.escalate_to),
         ),
     )
 

@@ -183,6 +183,20 @@ def _settings(spec: types.PolicySpec) -> Iterator[tuple[str, str]]:
     yield "findings of one class that count", str(spec.count_cap)
     yield "observes only until", _moment(spec.observe_until)
     yield "the record keeps", "masked text and findings" if spec.keeps_text else "findings"
+    yield from _holding(spec.holding)
+
+
+def _holding(holding: types.Holding) -> Iterator[tuple[str, str]]:
+    yield "who decides", _cut(", ".join(holding.reviewers)) or "–"
+    yield "approvals needed", str(holding.needed)
+    yield "a call waits", f"{holding.seconds:,} seconds"
+    yield "a decision may take, and an approval is valid", f"{holding.valid_minutes:,} minutes"
+    after = holding.escalate_minutes
+    yield "others are asked", "never" if after is None else f"after {after:,} minutes"
+    yield "who is asked then", _cut(", ".join(holding.escalate_to)) or "–"
+    yield "callers say what for", _yes(holding.purpose_required)
+    yield "waiting streams are kept alive", _yes(holding.keeps_alive)
+    yield "what is approved leaves", "in clear" if holding.clear else "with its transforms"
 
 
 def _rule_lines(before: types.Rule | None, after: types.Rule | None) -> Iterator[Line]:
@@ -226,6 +240,10 @@ _SAME: tuple[Callable[[types.Rule], object], ...] = (
     lambda rule: rule.name,
     lambda rule: (rule.matcher, rule.value, rule.directions),
 )
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def _number(value: int | None) -> str:

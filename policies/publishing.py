@@ -39,6 +39,11 @@ POLICY_SETTINGS = (
     "approvals_needed",
     "hold_seconds",
     "valid_minutes",
+    "escalate_minutes",
+    "escalate_to",
+    "purpose_required",
+    "keeps_alive",
+    "clear_release",
 )
 """What a policy version says beside its rules and its schema."""
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from audit.records import Recordable
 from policies import compiler, examples, publishing, store, versions
+from policies.deciding import deciding_problems
 from policies.engine import types
 from policies.engine.masker import Masker
 from policies.grants import Grant, require
@@ -128,6 +129,7 @@ def policy_version_check(*, version: PolicyVersion) -> list[str]:
     if not published:
         problems.append(f"The schema {version.schema} has no published version.")
     spec = compiler.policy_spec(version)
+    problems += deciding_problems(spec)
     for schema_version in published:
         problems += compiler.rule_problems(spec, store.load_schema(schema_version).spec)
     return problems

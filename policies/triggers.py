@@ -1,13 +1,13 @@
 """Triggers that freeze published versions: no code path can edit what calls were judged by.
 
 A version may go draft -> published -> retired and change in nothing else once published; its children can be
-written only while it is a draft. A migration that rebuilds one of these tables drops the triggers first and
-installs them again afterwards: SQLite loses them with the old table and refuses to rename beside them.
+written only while it is a draft. A migration that alters one of these tables does so in `rebuilding.Altered`,
+and drops and installs the triggers anew around it where they name what it adds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
@@ -47,8 +47,16 @@ VERSIONS = {
         "approvals_needed",
         "hold_seconds",
         "valid_minutes",
+        "escalate_minutes",
+        "escalate_to",
+        "purpose_required",
+        "keeps_alive",
+        "clear_release",
     ),
 }
+OF_0007 = ("escalate_minutes", "escalate_to", "purpose_required", "keeps_alive", "clear_release")
+"""Columns that came with the migration 0007: before it, no trigger can name them."""
+
 _PARENT = "SELECT state FROM {version} WHERE id = {row}.version_id"
 _GRANDPARENT = (
     "SELECT v.state FROM policies_schemaversion v JOIN policies_dataclass c ON c.version_id = v.id"
@@ -63,9 +71,10 @@ CHILDREN = {
 _ROWS = {"INSERT": ("NEW",), "UPDATE": ("OLD", "NEW"), "DELETE": ("OLD",)}
 
 
-def install(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Create all triggers; they must not exist."""
-    for statement in _postgresql() if schema_editor.connection.vendor == "postgresql" else _sqlite():
+def install(schema_editor: BaseDatabaseSchemaEditor, without: Container[str] = ()) -> None:
+    """Create all triggers; they must not exist. `without`: columns that are not there yet."""
+    postgresql = schema_editor.connection.vendor == "postgresql"
+    for statement in _postgresql(without) if postgresql else _sqlite(without):
         schema_editor.execute(statement, params=None)
 
 
@@ -85,10 +94,11 @@ def names() -> list[tuple[str, str]]:
     return found + [(table, f"{table}_frozen_{event.lower()}") for table in CHILDREN for event in _ROWS]
 
 
-def _conditions(distinct: str) -> Iterator[tuple[str, str, str]]:
+def _conditions(distinct: str, without: Container[str]) -> Iterator[tuple[str, str, str]]:
     """(table, event, condition under which the statement is refused)."""
     for table, columns in VERSIONS.items():
-        changed = " OR ".join(f"OLD.{column} {distinct} NEW.{column}" for column in columns)
+        there = [column for column in columns if column not in without]
+        changed = " OR ".join(f"OLD.{column} {distinct} NEW.{column}" for column in there)
         retiring = f"OLD.state = 'published' AND NEW.state = 'retired' AND NOT ({changed})"
         yield (
             table,
@@ -102,16 +112,16 @@ def _conditions(distinct: str) -> Iterator[tuple[str, str, str]]:
             yield table, event, " OR ".join(f"({query.format(row=row)}) <> 'draft'" for row in rows)
 
 
-def _sqlite() -> Iterator[str]:
-    for table, event, condition in _conditions("IS NOT"):
+def _sqlite(without: Container[str]) -> Iterator[str]:
+    for table, event, condition in _conditions("IS NOT", without):
         yield (
             f"CREATE TRIGGER {table}_frozen_{event.lower()} BEFORE {event} ON {table} FOR EACH ROW"
             f" WHEN {condition} BEGIN SELECT RAISE(ABORT, '{FROZEN}'); END"
         )
 
 
-def _postgresql() -> Iterator[str]:
-    for table, event, condition in _conditions("IS DISTINCT FROM"):
+def _postgresql(without: Container[str]) -> Iterator[str]:
+    for table, event, condition in _conditions("IS DISTINCT FROM", without):
         name = f"{table}_frozen_{event.lower()}"
         # FOR SHARE waits for a publication in progress; without it a row could slip in behind its back.
         locked = condition.replace(".version_id)", ".version_id FOR SHARE)").replace(

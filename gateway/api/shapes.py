@@ -159,6 +159,7 @@ class PolicyVersionShape(Shape[PolicyVersion]):
 class PolicyContentShape(PolicyVersionShape):
     opaque_gate = Word(GATES, read_only=True)
     reviewers = serializers.ListField(child=serializers.CharField(), read_only=True)
+    escalate_to = serializers.ListField(child=serializers.CharField(), read_only=True)
     rules = RuleShape(many=True, read_only=True)
 
     class Meta(PolicyVersionShape.Meta):

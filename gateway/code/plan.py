@@ -189,7 +189,10 @@ def _area(area: Normal, found: Area | None) -> Iterator[Change]:
 
 
 def _groups(wanted: Mapping[str, list[Normal]]) -> Iterator[Change]:
+    """Those that access rules and policies name and nobody has made yet."""
     named = dict.fromkeys(each["group"] for each in wanted["access_rules"])
+    for each in wanted["policies"]:
+        named |= dict.fromkeys((*each["reviewers"], *each["escalate_to"]))
     there = set(Group.objects.filter(name__in=list(named)).values_list("name", flat=True))
     yield from (Change(ADD, "groups", name) for name in named if name not in there)
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 
 from audit.records import Recordable
+from gateway.proxy.approving import needs_approval
 from gateway.proxy.errors import ProxyError
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, marks_of
 from gateway.proxy.ledger import ACTIONS, GATES, LEVELS, action_of, enforce
@@ -261,7 +262,7 @@ def _refusal(verdict: Verdict) -> tuple[str, str]:
         enforce(verdict)
     except ProxyError as error:
         return error.code, error.message
-    return "", ""
+    return ("approval_required", needs_approval(verdict)) if verdict.gate is Gate.HOLD else ("", "")
 
 
 def _answered(known: Outcome, exchange: Exchange, body: bytes, circumstances: Circumstances) -> Outcome:

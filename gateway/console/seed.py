@@ -18,7 +18,7 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.utils import timezone
 
-from gateway.console.seed_policies import seed_policies
+from gateway.console.seed_policies import REVIEWERS, seed_policies
 from gateway.credentials.origins import normalise_origin
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import credential_set, endpoint_attach
@@ -30,7 +30,7 @@ from policies.models import Policy
 
 KEY_AGE = timedelta(days=30)
 ROLES = {
-    "reviewers": ("reviewer",),
+    REVIEWERS: ("reviewer",),
     "auditors": ("auditor",),
     "admins": ("admin", "policy_editor", "publisher"),
 }
@@ -63,7 +63,7 @@ class Person:
 
 PEOPLE = (
     Person(name="alice", full_name=("Alice", "Abara"), groups=("support",)),
-    Person(name="bob", full_name=("Bob", "Brandt"), groups=("clinicians", "reviewers")),
+    Person(name="bob", full_name=("Bob", "Brandt"), groups=("clinicians", REVIEWERS)),
     Person(name="carol", full_name=("Carol", "Costa")),
     Person(name="dave", full_name=("Dave", "Dietrich"), groups=("auditors",)),
     Person(name="admin", full_name=("Ada", "Adler"), groups=("admins",), superuser=True),

@@ -21,6 +21,9 @@ from policies.models import (
     Ways,
 )
 
+REVIEWERS = "reviewers"
+"""The group that decides about what waits."""
+
 Found = tuple[DetectorKind, str]
 
 
@@ -79,6 +82,13 @@ def seed_policies(*, area_id: UUID) -> tuple[Policy, Policy]:
         area_id,
         schema,
         ("support", "Support", Style.REDACT),
+        Rule(
+            name="A card with a bank account waits for a person",
+            matcher=Matcher.COMBINATION,
+            value="CARD + IBAN",
+            gate=Gate.HOLD,
+            directions=Ways.REQUEST,
+        ),
         Rule(name="Cards keep four digits", matcher=Matcher.CLASS, value="CARD", transform=Style.PARTIAL),
         Rule(name="Restricted data is flagged", matcher=Matcher.LEVEL, value="restricted", gate=Gate.FLAG),
     )
@@ -129,8 +139,8 @@ def _data_class(draft: SchemaVersion, position: int, kind: Kind) -> None:
 def _policy(area_id: UUID, schema: Schema, named: tuple[str, str, Style], *rules: Rule) -> Policy:
     slug, name, default = named
     draft = services.policy_create(area_id=area_id, slug=slug, name=name, schema=schema, by=None)
-    draft.default_transform = default
-    draft.save(update_fields=("default_transform",))
+    draft.default_transform, draft.reviewers = default, [REVIEWERS]
+    draft.save(update_fields=("default_transform", "reviewers"))
     for position, rule in enumerate(rules, 1):
         rule.version, rule.position = draft, position
     record(Rule.objects.bulk_create(rules), change=ADDED)

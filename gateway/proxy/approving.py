@@ -5,23 +5,30 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
+from approvals.models import Status
 from approvals.standing import Standing
 from gateway.proxy.errors import ApprovalDenied, ApprovalPending, ApprovalRequired
+from gateway.proxy.ledger import because
 from gateway.proxy.patient import Wish
+from policies.engine.types import Verdict
 
 LATER: Final = 600.0
 """Seconds after which a caller with too many open approvals may look again: longer than SDKs retry by."""
 
 
-def pending(standing: Standing, base: str, wish: Wish, *, late: bool) -> ApprovalRequired:
+def needs_approval(verdict: Verdict) -> str:
+    return f"This request needs an approval: {because(verdict)}"
+
+
+def pending(standing: Standing, verdict: Verdict, base: str, wish: Wish, *, late: bool) -> ApprovalRequired:
     """Nobody has decided yet. `late`: nor will they, the approval has run out."""
     if late:
-        return _closed(standing.id, "expired", base, "Nobody decided about this request in time.")
+        return _closed(standing.id, Status.EXPIRED, base)
     details = _details(standing.id, "pending", base) | {"expires_at": standing.expires_at.isoformat()}
     if wish.asynchronous:
         return ApprovalPending(
             "approval_required",
-            "This request waits for a person's decision. Send it again once it is approved.",
+            f"{needs_approval(verdict)} Send it again once somebody has approved it.",
             details,
             location=details["status_url"],
             preference_applied="respond-async",
@@ -29,7 +36,7 @@ def pending(standing: Standing, base: str, wish: Wish, *, late: bool) -> Approva
         )
     return ApprovalRequired(
         "approval_required",
-        "This request needs a person's decision, which has not come yet. Send the same request again later: "
+        f"{needs_approval(verdict)} Nobody has decided yet. Send the same request again later; "
         f"{details['status_url']} tells how it stands.",
         details,
     )
@@ -43,12 +50,7 @@ def denied(standing: Standing, base: str) -> ApprovalDenied:
 
 def over(standing: Standing, base: str) -> ApprovalRequired:
     """Ended without a decision that would help."""
-    words = {
-        "expired": "Nobody decided about this request in time.",
-        "withdrawn": "The requester has withdrawn this request.",
-        "revoked": "The approval of this request was taken back.",
-    }
-    return _closed(standing.id, standing.status.value, base, words[standing.status.value])
+    return _closed(standing.id, standing.status, base)
 
 
 def used_or_void(approval_id: UUID | None, base: str) -> ApprovalRequired:
@@ -61,8 +63,15 @@ def used_or_void(approval_id: UUID | None, base: str) -> ApprovalRequired:
     )
 
 
-def _closed(approval_id: UUID, status: str, base: str, message: str) -> ApprovalRequired:
-    return ApprovalRequired(f"approval_{status}", message, _details(approval_id, status, base))
+def _closed(approval_id: UUID, status: Status, base: str) -> ApprovalRequired:
+    details = _details(approval_id, status, base)
+    if status is Status.WITHDRAWN:
+        message = "The requester has withdrawn this request."
+        return ApprovalRequired("approval_withdrawn", message, details)
+    if status is Status.REVOKED:
+        message = "The approval of this request was taken back."
+        return ApprovalRequired("approval_revoked", message, details)
+    return ApprovalRequired("approval_expired", "Nobody decided about this request in time.", details)
 
 
 def _details(approval_id: UUID, status: str, base: str) -> dict[str, str]:

@@ -191,7 +191,8 @@ class Hold:
         self._ledger.lap("hold", away=True)
         url = self._proxy.public_url
         if decided is None or decided.status is Status.PENDING:
-            raise approving.pending(standing, url, self._wish, late=decided is not None)
+            verdict = self._exchange.verdict
+            raise approving.pending(standing, verdict, url, self._wish, late=decided is not None)
         if decided.status is Status.DENIED:
             self._ledger.standing = "denied"
             raise approving.denied(decided, url)

@@ -288,11 +288,12 @@ def _counted(counts: Mapping[str, int]) -> bytes:
 def enforce(verdict: Verdict) -> None:
     """Stop here what must not go on. What waits for a person is `holding.Hold`'s to stop."""
     if verdict.above_ceiling:
-        raise PolicyBlocked("above_ceiling", "This endpoint does not take this request: " + _because(verdict))
+        raise PolicyBlocked("above_ceiling", "This endpoint does not take this request: " + because(verdict))
     if verdict.gate == Gate.BLOCK:
-        raise PolicyBlocked("policy_blocked", "The policy blocks this request: " + _because(verdict))
+        raise PolicyBlocked("policy_blocked", "The policy blocks this request: " + because(verdict))
 
 
-def _because(verdict: Verdict) -> str:
+def because(verdict: Verdict) -> str:
+    """Why it is stopped, in words for the caller."""
     reasons = [reason.text for reason in verdict.reasons if reason.enforced and reason.gate == verdict.gate]
     return "; ".join(dict.fromkeys(reasons)) or "no reason was given."

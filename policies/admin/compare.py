@@ -21,7 +21,7 @@ from policies.versions import published
 
 V = TypeVar("V", bound=Version)
 
-_OF_PEOPLE = ("schema", "mode", "reviewers", "approvals_needed", "hold_seconds", "valid_minutes")
+_OF_PEOPLE = ("schema", "mode")
 """What a policy version says that the engine does not read."""
 
 
@@ -92,7 +92,7 @@ def changes(before: Version, after: Version) -> list[diff.Change]:
         return _with(found, "Descriptions", _descriptions(before, after))
     if isinstance(before, PolicyVersion) and isinstance(after, PolicyVersion):
         found = diff.policy_changes(compiler.policy_spec(before), compiler.policy_spec(after))
-        return _with(found, "Reviewing", _settings(before, after))
+        return _with(found, "Schema and mode", _settings(before, after))
     raise TypeError("two versions of one kind")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from django import forms
@@ -17,6 +18,7 @@ from policies.admin.base import ModelForm, NotedAdmin, TabularInline, actor, bad
 from policies.admin.compare import ComparedAdmin
 from policies.admin.rules import RulesInline, guide
 from policies.admin.versions import VersionAdmin, change_url
+from policies.deciding import deciding_problems, unknown_groups
 from policies.models import Mode, Policy, PolicyVersion, Schema, Version
 from policies.versions import policy_version_in_force
 
@@ -36,8 +38,13 @@ KEEPING = (
 )
 APPROVING = (
     "Who decides about calls that wait, and for how long. Example: reviewers “Privacy, Legal”, 1 approval; "
-    "the call waits 50 seconds, an approval may be used for 60 minutes."
+    "the call waits 50 seconds, a decision may take 60 minutes and may be used for 60 minutes; "
+    "after 15 minutes without one “Managers” may decide as well."
 )
+
+
+GROUPS = ("reviewers", "escalate_to")
+"""Columns that hold a list of groups, by name."""
 
 
 class VersionsInline(TabularInline[PolicyVersion, Policy]):
@@ -126,6 +133,24 @@ class PolicyAdmin(NotedAdmin[Policy]):
         return redirect(change_url(obj.versions.get()))
 
 
+def deciding_refusals(said: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """(field, problem) of what was posted about who decides, and about what is approved."""
+    for field in GROUPS:
+        if missing := unknown_groups(said.get(field) or ()):
+            yield field, " ".join(missing)
+    minutes, others = said.get("escalate_minutes"), said.get("escalate_to")
+    if minutes is None and others and "escalate_minutes" in said:
+        yield "escalate_minutes", "Say after how many minutes these groups are asked."
+    if minutes is not None and not others:
+        yield "escalate_to", "Say which groups are asked then."
+    if minutes is not None and minutes >= (said.get("valid_minutes") or minutes + 1):
+        yield "escalate_minutes", "Others are asked before the time for a decision is over."
+    if others and set(others) <= set(said.get("reviewers") or ()):
+        yield "escalate_to", "Escalating asks nobody else: these groups are asked from the beginning."
+    if said.get("clear_release") and (said.get("approvals_needed") or 2) < 2:
+        yield "clear_release", "What leaves in clear has to be approved by at least two persons."
+
+
 class PolicyVersionForm(ModelForm[PolicyVersion]):
     """Asks the engine whether the settings can be enforced; the rules' own form set asks about the rules."""
 
@@ -139,6 +164,8 @@ class PolicyVersionForm(ModelForm[PolicyVersion]):
         hold, block = cleaned.get("hold_score"), cleaned.get("block_score")
         if hold is not None and block is not None and hold >= block:
             self.add_error("block_score", "The score that blocks must be above the score that holds.")
+        for field, problem in deciding_refusals(dict(cleaned)):  # a field with an error leaves `cleaned`
+            self.add_error(field, problem)
         schema = cleaned.get("schema")
         if schema is not None and schema.area_id != self.instance.policy.area_id:
             self.add_error("schema", f"This schema lies in another area than {self.instance.policy}.")
@@ -167,13 +194,19 @@ class PolicyVersionAdmin(ComparedAdmin[PolicyVersion], VersionAdmin[PolicyVersio
     list_display_links = ("policy", "number")
     list_select_related = ("policy", "schema", "published_by")
     form = PolicyVersionForm
-    readonly_fields: ClassVar[tuple[str, ...]] = ("policy", "reviewers_shown", *VersionAdmin.readonly_fields)
+    readonly_fields: ClassVar[tuple[str, ...]] = (
+        "policy",
+        "reviewers_shown",
+        "escalate_to_shown",
+        *VersionAdmin.readonly_fields,
+    )
     search_fields = ("policy__name", "note")
     inlines = (RulesInline,)
 
     def get_fieldsets(self, request: HttpRequest, obj: PolicyVersion | None = None) -> Any:
         draft = obj is not None and self.has_change_permission(request, obj)
         reviewers = "reviewers" if draft else "reviewers_shown"
+        escalate_to = "escalate_to" if draft else "escalate_to_shown"
         fieldsets = [
             (None, {"fields": ("policy", ("number", "state_badge"), "schema", "note", "effective_at")}),
             ("What happens by default", {"fields": (("default_transform", "opaque_gate"),)}),
@@ -183,7 +216,14 @@ class PolicyVersionAdmin(ComparedAdmin[PolicyVersion], VersionAdmin[PolicyVersio
             (
                 "Approvals",
                 {
-                    "fields": (reviewers, ("approvals_needed", "hold_seconds", "valid_minutes")),
+                    "fields": (
+                        reviewers,
+                        ("approvals_needed", "hold_seconds", "valid_minutes"),
+                        ("escalate_minutes", escalate_to),
+                        "purpose_required",
+                        "keeps_alive",
+                        "clear_release",
+                    ),
                     "description": APPROVING,
                 },
             ),
@@ -195,13 +235,23 @@ class PolicyVersionAdmin(ComparedAdmin[PolicyVersion], VersionAdmin[PolicyVersio
         return fieldsets
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "reviewers":
+        if db_field.name in GROUPS:
             return words_field(db_field)
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     @admin.display(description="reviewers")
     def reviewers_shown(self, version: PolicyVersion) -> str:
         return ", ".join(version.reviewers) or "–"
+
+    @admin.display(description="escalate to")
+    def escalate_to_shown(self, version: PolicyVersion) -> str:
+        return ", ".join(version.escalate_to) or "–"
+
+    def response_change(self, request: HttpRequest, obj: PolicyVersion) -> HttpResponse:
+        """A draft may be saved before it is known who decides; whoever saves it is told."""
+        for problem in deciding_problems(compiler.policy_spec(obj)):
+            messages.warning(request, f"Before it can be published: {problem}")
+        return super().response_change(request, obj)
 
     def publish(self, version: PolicyVersion, by: AbstractUser) -> Version:
         return services.policy_version_publish(version=version, by=by, effective_at=version.effective_at)

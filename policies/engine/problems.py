@@ -69,6 +69,24 @@ def policy_problems(spec: PolicySpec, classes: Mapping[str, DataClass]) -> list[
     return [str(fault) for fault in policy_faults(spec, classes)]
 
 
+def holds(spec: PolicySpec) -> bool:
+    """Whether a request can come to wait for a person."""
+    asks = any(rule.gate is Gate.HOLD and Direction.REQUEST in rule.directions for rule in spec.rules)
+    return asks or spec.hold_score is not None or spec.opaque_gate is Gate.HOLD
+
+
+def deciding_faults(spec: PolicySpec) -> list[Fault]:
+    """Why what waits under the policy could not be decided as it says."""
+    holding, faults = spec.holding, []
+    if holds(spec) and not holding.reviewers:
+        text = "Name who decides: under this policy a call can come to wait for a person."
+        faults.append(Fault("reviewers", text))
+    if holding.escalate_to and set(holding.escalate_to) <= set(holding.reviewers):
+        text = "Escalating asks nobody else: these groups are asked from the beginning."
+        faults.append(Fault("escalate_to", text))
+    return faults
+
+
 def observing_problems(spec: PolicySpec, now: float, begins: float | None = None) -> list[str]:
     """What is wrong with how long the policy observes. `begins`: when it takes effect, if later than now."""
     until = spec.observe_until

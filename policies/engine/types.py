@@ -168,7 +168,7 @@ class Rule:
 class Holding:
     """What a policy version says about requests that wait for a person. The engine itself asks nobody."""
 
-    reviewers: tuple[str, ...] = ()  # groups that decide, by name; none: nobody can
+    reviewers: tuple[str, ...] = ()  # groups that decide, by name; none: whoever reviews in the area
     needed: int = 1  # distinct persons who have to approve
     seconds: int = 50  # a call waits, at most
     valid_minutes: int = 60  # for a decision, and then for the use of an approval

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
@@ -23,6 +24,16 @@ MAY_BE_EMPTY = [
     )
 ]
 COUNTING = [Matcher.BULK.value, Matcher.DISTINCT.value]
+
+
+def validate_groups(value: object) -> None:
+    """A JSON list of distinct names that a group can have."""
+    if not isinstance(value, list) or not all(
+        isinstance(name, str) and name.strip() and len(name) <= 150 for name in value
+    ):
+        raise ValidationError('Use a list of groups by name, such as ["Privacy", "Legal"].')
+    if len(set(value)) != len(value):
+        raise ValidationError("A group is named twice.")
 
 
 class Mode(models.TextChoices):
@@ -122,7 +133,10 @@ class PolicyVersion(Version):
         max_length=10, choices=Kept, default=Kept.TEXT, help_text="What the record keeps of payloads."
     )
     reviewers = models.JSONField(
-        default=list, blank=True, help_text="Groups that decide about held calls, separated by commas."
+        default=list,
+        blank=True,
+        validators=[validate_groups],
+        help_text="Groups that decide about held calls, separated by commas.",
     )
     approvals_needed = models.PositiveSmallIntegerField(
         default=1,
@@ -137,7 +151,36 @@ class PolicyVersion(Version):
     valid_minutes = models.PositiveSmallIntegerField(
         default=60,
         validators=[MinValueValidator(1), MaxValueValidator(1440)],
-        help_text="How long an approval may be used.",
+        help_text="How many minutes a decision may take, and then how long an approval may be used.",
+    )
+    escalate_minutes = models.PositiveSmallIntegerField(
+        "escalate after",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(1440)],
+        help_text="After so many minutes without a decision others are asked as well. Empty: never.",
+    )
+    escalate_to = models.JSONField(
+        default=list,
+        blank=True,
+        validators=[validate_groups],
+        help_text="Groups that may decide as well from then on, separated by commas.",
+    )
+    purpose_required = models.BooleanField(
+        default=False, help_text="Whoever calls has to say what the call is for; reviewers read it."
+    )
+    keeps_alive = models.BooleanField(
+        "keeps streams alive",
+        default=False,
+        help_text=(
+            "A streaming call that waits is sent comments, so that nothing on the way gives it up. "
+            "Its status is 200 then, and a denial is an error inside the stream."
+        ),
+    )
+    clear_release = models.BooleanField(
+        "releases in clear",
+        default=False,
+        help_text="What is approved leaves as it was written, unmasked. Takes at least two approvals.",
     )
 
     class Meta:
@@ -177,6 +220,25 @@ class PolicyVersion(Version):
                     count_cap__gte=1, approvals_needed__gte=1, hold_seconds__gte=1, valid_minutes__gte=1
                 ),
                 name="policies_policyversion_numbers_positive",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(clear_release=False) | models.Q(approvals_needed__gte=2),
+                name="policies_policyversion_clear_takes_two",
+                violation_error_message="What leaves in clear has to be approved by at least two persons.",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(escalate_minutes__isnull=True, escalate_to=[])
+                | models.Q(escalate_minutes__isnull=False) & ~models.Q(escalate_to=[]),
+                name="policies_policyversion_escalation_complete",
+                violation_error_message=(
+                    "Say both after how many minutes others are asked and which groups, or neither."
+                ),
+            ),
+            models.CheckConstraint(
+                condition=models.Q(escalate_minutes__isnull=True)
+                | models.Q(escalate_minutes__gte=1, escalate_minutes__lt=models.F("valid_minutes")),
+                name="policies_policyversion_escalates_in_time",
+                violation_error_message="Others are asked before the time for a decision is over.",
             ),
         ]
 

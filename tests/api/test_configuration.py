@@ -118,6 +118,20 @@ def test_a_policy_is_published_later(api: APIClient) -> None:
     assert PolicyVersion.objects.get(pk=draft.pk).state == State.PUBLISHED
 
 
+def test_a_version_says_what_happens_to_calls_that_wait(api: APIClient) -> None:
+    version = PolicyVersion.objects.get(policy__slug="clinicians")
+    said = api.get(f"/api/v1/policy-versions/{version.pk}").json()
+    assert said["reviewers"] == ["reviewers"] and (said["escalate_minutes"], said["escalate_to"]) == (
+        None,
+        [],
+    )
+    assert not any(said[name] for name in ("purpose_required", "keeps_alive", "clear_release"))
+    shapes = json.loads(json.dumps(description()))["components"]["schemas"]
+    shape = next(each for name, each in shapes.items() if name.startswith("PolicyContent"))
+    assert shape["properties"]["escalate_to"]["items"] == {"type": "string"}
+    assert shape["properties"]["clear_release"]["type"] == "boolean"
+
+
 def test_what_keeps_a_draft_from_being_published_is_listed(api: APIClient) -> None:
     from policies import services
 

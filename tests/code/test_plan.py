@@ -80,6 +80,66 @@ def test_a_change_publishes_one_version_and_then_there_is_none(file: dict[str, A
     assert planned(file).is_empty
 
 
+WAITING = {
+    "reviewers": ["reviewers", "legal"],
+    "approvals_needed": 2,
+    "escalate_minutes": 15,
+    "escalate_to": ["managers"],
+    "purpose_required": True,
+    "keeps_alive": True,
+    "clear_release": True,
+}
+
+
+def test_what_a_policy_says_about_waiting_goes_out_and_in(file: dict[str, Any]) -> None:
+    file["policies"][1] |= WAITING
+    made = applied(file)
+    assert lines(made) == ["+ groups legal", "+ groups managers", "~ policies support"]
+    assert "clear_release: false → true" in made.text() and "escalate_minutes: – → 15" in made.text()
+    assert planned(file).is_empty
+    (written,) = [
+        each for each in state.document(Area.objects.get())["policies"] if each["slug"] == "support"
+    ]
+    assert {name: written[name] for name in WAITING} == WAITING
+    holding = compiler.policy_spec(PolicyVersion.objects.get(policy__slug="support", number=2)).holding
+    assert holding.clear and holding.keeps_alive and holding.escalate_to == ("managers",)
+
+
+def test_a_file_from_before_says_nothing_about_it(file: dict[str, Any]) -> None:
+    """What is left out has its default: an older file takes back what a newer one said."""
+    before = json.loads(json.dumps(file))
+    assert not {"escalate_minutes", "escalate_to", "purpose_required"} & set(before["policies"][1])
+    file["policies"][1] |= WAITING
+    applied(file)
+    applied(before)
+    assert planned(before).is_empty
+    last = PolicyVersion.objects.get(policy__slug="support", state=VersionState.PUBLISHED)
+    assert (last.number, last.escalate_minutes, last.escalate_to) == (3, None, [])
+    assert not last.purpose_required | last.keeps_alive | last.clear_release
+
+
+@pytest.mark.parametrize(
+    ("said", "change"),
+    [
+        ("approved by at least two persons", {"clear_release": True}),
+        ("which groups, or neither", {"escalate_minutes": 5}),
+        ("which groups, or neither", {"escalate_to": ["auditors"]}),
+        ("before the time for a decision is over", {"escalate_minutes": 60, "escalate_to": ["auditors"]}),
+        ("Escalating asks nobody else", {"escalate_minutes": 5, "escalate_to": ["reviewers"]}),
+        ("Name who decides", {"reviewers": []}),
+    ],
+)
+def test_waiting_that_contradicts_itself_is_not_applied(
+    file: dict[str, Any], said: str, change: dict[str, Any]
+) -> None:
+    file["policies"][1] |= change
+    with pytest.raises(ApplyError) as error:
+        applied(file)
+    (problem,) = error.value.problems
+    assert said in problem
+    assert not PolicyVersion.objects.exclude(number=1).exists()
+
+
 def test_access_and_endpoints_follow(file: dict[str, Any]) -> None:
     file["endpoints"][0]["ceiling"] = "confidential"
     file["access_rules"][0] |= {"requests_per_minute": 5, "networks": ["10.0.0.0/8"]}
@@ -134,6 +194,12 @@ def test_nothing_is_half_applied(file: dict[str, Any]) -> None:
         ("write the time with its zone", "access_rules", {"expires_at": "2030-01-01"}),
         ("address ranges", "access_rules", {"networks": ["10.0.0.0/99"]}),
         ("“secret” here", "credentials", {"secret": "hush"}),
+        ("use true or false", "policies", {"keeps_alive": 1}),
+        ("use a whole number", "policies", {"escalate_minutes": "5"}),
+        ("less than or equal to 1440", "policies", {"escalate_minutes": 1441}),
+        ("use a list", "policies", {"escalate_to": "managers"}),
+        ("groups by name", "policies", {"reviewers": [" "]}),
+        ("named twice", "policies", {"reviewers": ["reviewers", "reviewers"]}),
     ],
 )
 def test_what_does_not_fit_is_said_with_its_line(

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from policies.engine.problems import DAY, observing_problems, policy_problems
-from policies.engine.types import Direction, Gate, Level, Matcher, PolicySpec, Rule, Style, TermsDetector
+from policies.engine.problems import DAY, deciding_faults, holds, observing_problems, policy_problems
+from policies.engine.types import (
+    Direction,
+    Gate,
+    Holding,
+    Level,
+    Matcher,
+    PolicySpec,
+    Rule,
+    Style,
+    TermsDetector,
+)
 
 from .world import BOTH, a_class, a_schema
 
@@ -88,6 +99,38 @@ def test_what_can_be_enforced_is_not_refused() -> None:
         rule(Matcher.UNCLASSIFIED, "customer.notes", "i"),
     )
     assert policy_problems(spec_of(*fine, hold_score=50, block_score=65), CLASSES) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "holding"),
+    [
+        (spec_of(), False),
+        (spec_of(rule(Matcher.CLASS, "PERSON", gate=Gate.BLOCK), block_score=9), False),
+        (spec_of(rule(Matcher.CLASS, "PERSON", gate=Gate.HOLD, directions=ANSWERS)), False),
+        (spec_of(rule(Matcher.CLASS, "PERSON", gate=Gate.HOLD)), True),
+        (spec_of(hold_score=9), True),
+        (spec_of(opaque_gate=Gate.HOLD), True),
+    ],
+)
+def test_where_a_request_can_come_to_wait_somebody_is_named(spec: PolicySpec, holding: bool) -> None:
+    assert holds(spec) is holding
+    assert [fault.field for fault in deciding_faults(spec)] == ["reviewers"] * holding
+    assert deciding_faults(replace(spec, holding=Holding(reviewers=("Privacy",)))) == []
+
+
+@pytest.mark.parametrize(
+    ("others", "fields"),
+    [
+        ((), []),
+        (("Managers",), []),
+        (("Privacy", "Managers"), []),
+        (("Privacy",), ["escalate_to"]),
+        (("Legal", "Privacy"), ["escalate_to"]),
+    ],
+)
+def test_escalating_asks_somebody_else(others: tuple[str, ...], fields: list[str]) -> None:
+    holding = Holding(reviewers=("Privacy", "Legal"), escalate_minutes=5, escalate_to=others)
+    assert [fault.field for fault in deciding_faults(spec_of(holding=holding))] == fields
 
 
 def test_a_transform_that_an_earlier_rule_hides_is_named() -> None:

@@ -13,7 +13,7 @@ from policies import store
 from policies.engine.masker import Masker
 from policies.engine.types import Direction, Gate
 from policies.engine.verdict import decide
-from policies.models import Policy
+from policies.models import Policy, PolicyVersion
 
 pytestmark = pytest.mark.django_db
 
@@ -91,6 +91,15 @@ def test_the_policies_do_what_their_names_say(text: str, support: str, clinician
     seeded()
     assert verdict("support", text)[0] == support
     assert verdict("clinicians", text) == (clinicians, gate)
+
+
+def test_what_alice_has_to_wait_for_is_decided_by_bob() -> None:
+    seeded()
+    assert verdict("support", "card 4111 1111 1111 1111")[1] is not Gate.HOLD
+    assert verdict("support", "card 4111 1111 1111 1111 IBAN DE89 3704 0044 0532 0130 00")[1] is Gate.HOLD
+    named = [version.reviewers for version in PolicyVersion.objects.all()]
+    assert named == [["reviewers"], ["reviewers"]]
+    assert User.objects.filter(groups__name="reviewers").values_list("username", flat=True).get() == "bob"
 
 
 def test_it_is_made_once() -> None:

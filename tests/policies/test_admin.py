@@ -225,6 +225,8 @@ def test_a_rule_is_written_into_a_draft(client: Client) -> None:
 def test_every_kind_of_rule_and_every_setting_is_saved(client: Client) -> None:
     draft = world.draft_policy(world.published_schema())
     until = timezone.now() + timedelta(days=7)
+    for name in ("Privacy", "Legal", "Managers"):
+        Group.objects.create(name=name)
     page = saved(
         client,
         draft,
@@ -245,11 +247,18 @@ def test_every_kind_of_rule_and_every_setting_is_saved(client: Client) -> None:
         keeps="findings",
         reviewers="Privacy, Legal",
         approvals_needed=2,
+        escalate_minutes=15,
+        escalate_to="Managers",
+        purpose_required="on",
+        keeps_alive="on",
+        clear_release="on",
     )
     assert page == ""
     draft.refresh_from_db()
     assert (draft.mode, draft.hold_score, draft.block_score) == ("observe", 10, 25)
     assert (draft.keeps, draft.reviewers, draft.approvals_needed) == ("findings", ["Privacy", "Legal"], 2)
+    assert (draft.escalate_minutes, draft.escalate_to) == (15, ["Managers"])
+    assert draft.purpose_required and draft.keeps_alive and draft.clear_release
     assert Rule.objects.get(name="together").value == "EMAIL + BADGE"
     assert Rule.objects.get(name="different").window == "day"
     assert services.policy_version_check(version=draft) == []
@@ -259,7 +268,7 @@ def test_every_kind_of_rule_and_every_setting_is_saved(client: Client) -> None:
     alice, bob = two.official("alice"), two.official("bob")
     two.confirm(propose(kind="policy.publish", target_id=draft.pk, payload={}, by=alice, reason="try"), bob)
     page = client.get(url("policyversion", "change", draft.pk)).content.decode()
-    assert "EMAIL, at least 9 in one day" in page and "Privacy, Legal" in page
+    assert "EMAIL, at least 9 in one day" in page and "Privacy, Legal" in page and "Managers" in page
 
 
 REFUSED: list[tuple[dict[str, object], dict[str, object], str]] = [
@@ -300,6 +309,25 @@ REFUSED: list[tuple[dict[str, object], dict[str, object], str]] = [
         {"mode": "observe", "observe_until_0": "2040-01-01", "observe_until_1": "12:00"},
         "Observing may last 30 days at most.",
     ),
+    ({"value": "EMAIL"}, {"reviewers": "Privcy"}, "There is no group “Privcy”."),
+    ({"value": "EMAIL"}, {"escalate_minutes": 5}, "Say which groups are asked then."),
+    ({"value": "EMAIL"}, {"escalate_to": "Legal"}, "Say after how many minutes these groups are asked."),
+    (
+        {"value": "EMAIL"},
+        {"escalate_minutes": 60, "escalate_to": "Legal"},
+        "Others are asked before the time for a decision is over.",
+    ),
+    (
+        {"value": "EMAIL"},
+        {"reviewers": "Privacy, Legal", "escalate_minutes": 5, "escalate_to": "Legal"},
+        "Escalating asks nobody else",
+    ),
+    ({"value": "EMAIL"}, {"clear_release": "on"}, "approved by at least two persons"),
+    (
+        {"value": "EMAIL"},
+        {"escalate_minutes": 0, "escalate_to": "Legal"},
+        "Ensure this value is greater than or equal to 1.",
+    ),
 ]
 
 
@@ -308,9 +336,18 @@ def test_what_cannot_be_enforced_is_refused_when_saved(
     client: Client, rule: dict[str, object], settings: dict[str, object], said: str
 ) -> None:
     draft = world.draft_policy(world.published_schema())
+    Group.objects.bulk_create(Group(name=name) for name in ("Privacy", "Legal"))
     page = saved(client, draft, rule, **settings)
     assert page.count(said) == 1, "said once, where it belongs"
     assert not draft.rules.exists()
+
+
+def test_a_group_that_is_unknown_is_no_group_that_is_missing(client: Client) -> None:
+    """Each field says what is wrong with it, whatever is wrong with the others."""
+    draft = world.draft_policy(world.published_schema())
+    page = saved(client, draft, {"value": "EMAIL"}, escalate_minutes=0, escalate_to="Legal")
+    assert "There is no group “Legal”." in page and "greater than or equal to 1" in page
+    assert "Say which groups" not in page and "Say after how many" not in page
 
 
 def test_what_a_saved_rule_hides_is_refused_with_its_name(client: Client) -> None:
@@ -341,6 +378,7 @@ def test_publishing_refuses_what_was_written_past_the_form() -> None:
         services.policy_version_publish(version=PolicyVersion.objects.get(pk=draft.pk), by=None)
     assert [problem.split(";")[0] for problem in refusal.value.problems] == [
         "Observing would end in the past.",
+        "Name who decides: under this policy a call can come to wait for a person.",
         "Rule “one”: a combination names at least two data classes or tags, such as PERSON + DIAGNOSIS.",
         "The score that holds (500) can never be reached: no call scores more than 20.",
     ]

@@ -33,6 +33,7 @@ def publish(given: dict[str, Any]) -> None:
         Rule.objects.create(version=draft, position=position, **rule)
     draft.mode, draft.observe_until = "enforce", None
     draft.hold_score = draft.block_score = None
+    draft.reviewers = ["reviewers"]
     if given.pop("observe", False):
         draft.mode, draft.observe_until = "observe", timezone.now() + timedelta(days=1)
     for name, value in given.items():

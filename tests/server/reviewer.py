@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,14 +17,15 @@ if __name__ == "__main__":
     django.setup()
 
 from django.contrib.auth.models import Group
-from django.utils import timezone
 
 from approvals import services, sweeps
 from approvals.digests import seen_digest
 from approvals.models import Approval, Choice
-from audit.models import Store
+from audit.models import Call, Store
+from audit.reader import call_read
 from gateway.identity.membership import membership_set
-from gateway.models import User
+from gateway.models import Lock, User
+from gateway.services import lock_lift, lock_set
 from policies.models import Policy
 from policies.versions import policy_version_in_force
 
@@ -67,14 +69,29 @@ def publish(**settings: Any) -> int:
     last = policy_version_in_force(Policy.objects.get(slug="clinicians").pk)
     assert last is not None
     draft = policies.policy_version_clone_to_draft(version=last, by=None)
-    gate = settings.pop("gate", None)
+    gate = 2 if settings.pop("holding", False) else settings.pop("gate", None)
     if gate is not None:
-        draft.rules.filter(gate__gte=2).update(gate=gate)
+        draft.rules.filter(value="US_SSN").update(gate=gate)
     for key, value in settings.items():
         setattr(draft, key, value)
     draft.save()
     policies.policy_version_publish(version=draft, by=None)
     return int(draft.number)
+
+
+def lock(name: str) -> None:
+    lock_set(user=User.objects.get(username=name), reason="a test", by=None)
+
+
+def unlock() -> None:
+    for row in Lock.objects.filter(lifted_at=None):
+        lock_lift(lock=row, by=None)
+
+
+def record(call_id: str) -> list[str]:
+    """Every payload of a call, as it is kept."""
+    call = Call.objects.get(pk=call_id)
+    return [part.payload.data.decode() for part in call_read(call).parts if part.payload is not None]
 
 
 def raise_epoch() -> None:
@@ -84,7 +101,8 @@ def raise_epoch() -> None:
 
 
 def run_out(approval_id: str) -> None:
-    Approval.objects.filter(pk=approval_id).update(expires_at=timezone.now())
+    row = Approval.objects.get(pk=approval_id)
+    Approval.objects.filter(pk=approval_id).update(expires_at=row.created_at + timedelta(milliseconds=1))
 
 
 def _shown(row: Approval) -> dict[str, Any]:
@@ -98,8 +116,12 @@ COMMANDS: dict[str, Any] = {
     "vote": vote,
     "show": show,
     "publish": lambda settings: publish(**settings),
+    "lock": lock,
+    "unlock": unlock,
+    "record": record,
     "epoch": raise_epoch,
     "run_out": run_out,
+    "lost": lambda call_id: Call.objects.get(pk=call_id).code == "instance_lost",
     "sweep": lambda: [sweeps.approvals_expire(), sweeps.approvals_escalate()],
 }
 

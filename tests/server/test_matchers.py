@@ -42,7 +42,7 @@ class Desk:
         self, content: Any, *, level: str = "", says: str = "hello there", fields: object = None
     ) -> requests.Response:
         self.model.script = response("200 OK", "application/json", answer(says), "connection: close")
-        headers = {"Authorization": f"Bearer {self.house.key('alice')}"}
+        headers = {"Authorization": f"Bearer {self.house.key('alice')}", "Prefer": "wait=0"}
         if level:
             headers["x-postern-classification"] = level
         body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": content}]}
