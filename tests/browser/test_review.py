@@ -94,7 +94,7 @@ def row(page: Page, text: str) -> Any:
 def test_a_held_call_appears_by_itself_is_approved_and_the_sdk_goes_on(
     site: World, opened: Opened, complaints: list[str]
 ) -> None:
-    page = opened("admin")
+    page = opened("erin")
     live(page)
     assert page.evaluate(CONTRAST) == []
     asking = Asking(site, f"shorten this for {SSN}", metadata={"purpose": "the first letter"})
@@ -122,7 +122,7 @@ def test_a_held_call_appears_by_itself_is_approved_and_the_sdk_goes_on(
 
 
 def test_a_denial_by_keyboard_alone(site: World, opened: Opened, complaints: list[str]) -> None:
-    page = opened("admin")
+    page = opened("erin")
     live(page)
     asking = Asking(site, f"by keyboard {SSN}", metadata={"purpose": "by keyboard"})
     expect(row(page, "by keyboard")).to_be_visible()
@@ -148,7 +148,7 @@ def test_a_denial_by_keyboard_alone(site: World, opened: Opened, complaints: lis
 
 
 def test_the_page_follows_without_its_socket_and_takes_it_up_again(site: World, opened: Opened) -> None:
-    page = opened("admin", "/keys/")
+    page = opened("erin", "/keys/")
     lines: list[WebSocketRoute] = []
     refuse = [False]
 
@@ -176,7 +176,7 @@ def test_the_page_follows_without_its_socket_and_takes_it_up_again(site: World, 
 
 def test_whoever_decides_first_closes_the_form_of_the_other(site: World, opened: Opened) -> None:
     Asking(site, f"two look at it {SSN}", metadata={"purpose": "two look"}, **NOW).result()
-    first, second = opened("admin"), opened("admin")
+    first, second = opened("erin"), opened("erin")
     for page in (first, second):
         row(page, "two look").get_by_role("link").click()
         live(page)
@@ -191,7 +191,7 @@ def test_whoever_decides_first_closes_the_form_of_the_other(site: World, opened:
 
 def test_hostile_words_act_nowhere(site: World, opened: Opened, complaints: list[str]) -> None:
     Asking(site, f"{HOSTILE} {SSN}", metadata={"purpose": HOSTILE}, **NOW).result()
-    page = opened("admin")
+    page = opened("erin")
     live(page)
     row(page, "evil").get_by_role("link").click()
     live(page)
@@ -209,7 +209,7 @@ def test_the_pages_are_readable_and_fit(
     site: World, opened: Opened, complaints: list[str], theme: str, width: int
 ) -> None:
     Asking(site, f"look {theme} {width} {SSN}", metadata={"purpose": f"{theme}{width}"}, **NOW).result()
-    page = opened("admin", theme=theme, width=width)
+    page = opened("erin", theme=theme, width=width)
     addresses = [site.url + path for path in ("/review/?status=today", "/review/policies/", "/review/")]
     for address in addresses:
         page.goto(address)
@@ -218,16 +218,44 @@ def test_the_pages_are_readable_and_fit(
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
     row(page, f"{theme}{width}").get_by_role("link").click()
     live(page)
-    page.get_by_text("Emergency: decide alone").click()
+    page.goto(page.url)
     assert page.evaluate(CONTRAST) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert complaints == []
+
+
+def test_the_glass_is_broken_with_a_tick_and_somebody_else_looks_at_it(
+    site: World, opened: Opened, complaints: list[str]
+) -> None:
+    asking = Asking(site, f"in an emergency {SSN}", metadata={"purpose": "emergency"})
+    page = opened("admin", "/review/?everyone=1")  # a superuser may break the glass, and is no reviewer
+    row(page, "emergency").get_by_role("link").click()
+    live(page)
+    expect(page.get_by_text("The policy leaves this to reviewers.")).to_be_visible()
+    page.get_by_text("Emergency: decide alone").click()
+    assert page.evaluate(CONTRAST) == []
+    page.get_by_label("What the emergency is").fill("cardiac arrest")
+    page.get_by_role("button", name="Approve in an emergency").click()
+    assert page.evaluate("document.querySelector('[name=sure]').validity.valueMissing")
+    page.get_by_label("I decide alone, in an emergency").check()
+    page.get_by_role("button", name="Approve in an emergency").click()
+    assert asking.result() == "ok"
+
+    other = opened("erin")
+    live(other)
+    assert other.evaluate(CONTRAST) == []
+    other.locator(".review-emergencies").get_by_role("link").click()
+    other.get_by_label("What you found").fill("it was right")
+    other.get_by_role("button", name="I have looked at it").click()
+    expect(other.get_by_text("Noted: somebody else has looked")).to_be_visible()
+    expect(other.locator(".review-emergencies")).to_have_count(0)
     assert complaints == []
 
 
 def test_without_scripts_the_page_decides_all_the_same(site: World, chromium: Browser) -> None:
     Asking(site, f"no scripts {SSN}", metadata={"purpose": "no scripts"}, **NOW).result()
     context = chromium.new_context(java_script_enabled=False)
-    page = log_in(context, site, "admin")
+    page = log_in(context, site, "erin")
     page.goto(site.url + "/review/")
     row(page, "no scripts").get_by_role("link").click()
     page.get_by_label("Reason", exact=True).fill("well")

@@ -32,7 +32,7 @@ def verdict(policy: str, text: str) -> tuple[str, Gate]:
 
 def test_everybody_gets_a_password_a_key_and_their_roles() -> None:
     result = seeded()
-    assert [person.name for person in result.people] == ["alice", "bob", "carol", "dave", "admin"]
+    assert [person.name for person in result.people] == ["alice", "bob", "carol", "dave", "erin", "admin"]
     for person in result.people:
         user = User.objects.get(username=person.name)
         assert user.check_password(person.password.reveal())
