@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar, final
 from uuid import UUID
@@ -137,7 +138,9 @@ class Following:
             self._unlisten = None
         if self._thread is not None:
             self._thread.join(timeout=2)
-        self._door.shutdown(wait=False, cancel_futures=True)
+        with suppress(RuntimeError):  # it was stopped before
+            self._door.submit(connections.close_all)
+        self._door.shutdown(wait=False)
 
     # --- the thread -------------------------------------------------------------------------------------
 
@@ -146,12 +149,15 @@ class Following:
             return [*self._followers]
 
     def _run(self) -> None:
-        while not self._stopped:
-            self._wake.wait(POLL if self._followers else None)
-            self._wake.clear()
-            if self._followers and not self._stopped:
-                self._once()
-                time.sleep(REST)
+        try:
+            while not self._stopped:
+                self._wake.wait(POLL if self._followers else None)
+                self._wake.clear()
+                if self._followers and not self._stopped:
+                    self._once()
+                    time.sleep(REST)
+        finally:
+            connections.close_all()
 
     def _once(self) -> None:
         try:

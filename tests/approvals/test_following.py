@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from asgiref.testing import ApplicationCommunicator
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 from django.utils import timezone
 
 from approvals import following, hints
@@ -211,8 +211,12 @@ def talk(follows: Following, admit: Any, then: Callable[[ApplicationCommunicator
 def test_the_socket_says_ids_and_nothing_else(ward: Ward, follows: Following) -> None:
     async def listens(line: ApplicationCommunicator) -> Any:
         await asyncio.to_thread(primed, follows)
-        waits.append(await asyncio.to_thread(ward.asks))
+        await asyncio.to_thread(asks)
         return json.loads((await line.receive_output(5))["text"])
+
+    def asks() -> None:
+        waits.append(ward.asks())
+        connections.close_all()
 
     waits: list[Approval] = []
     said = talk(follows, lambda scope: (Right(), WARD), listens)
