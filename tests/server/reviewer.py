@@ -17,12 +17,14 @@ if __name__ == "__main__":
     django.setup()
 
 from django.contrib.auth.models import Group
+from django.utils import timezone
 
 from approvals import services, sweeps
 from approvals.digests import seen_digest
 from approvals.models import Approval, Choice
 from audit.models import Call, Store
 from audit.reader import call_read
+from gateway.identity.keys import api_key_create
 from gateway.identity.membership import membership_set
 from gateway.models import Lock, User
 from gateway.services import lock_lift, lock_set
@@ -35,6 +37,18 @@ def make(name: str, group: str = "reviewers") -> str:
     person = User.objects.create_user(name)
     membership_set(member=person, groups=[Group.objects.get(name=group)], by=None)
     return str(person.pk)
+
+
+def callers(count: int) -> list[str]:
+    """People who call as bob does; their keys."""
+    expires = timezone.now() + timedelta(days=1)
+    keys = []
+    for number in range(count):
+        person = User.objects.create_user(f"caller-{number}")
+        membership_set(member=person, groups=[Group.objects.get(name="clinicians")], by=None)
+        _, secret = api_key_create(name="bench", expires_at=expires, by=None, user=person)
+        keys.append(secret.reveal())
+    return keys
 
 
 def open_ones() -> list[dict[str, Any]]:
@@ -112,6 +126,7 @@ def _shown(row: Approval) -> dict[str, Any]:
 
 COMMANDS: dict[str, Any] = {
     "make": make,
+    "callers": callers,
     "open": open_ones,
     "vote": vote,
     "show": show,
