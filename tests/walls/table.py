@@ -106,6 +106,13 @@ KEEPS: Final = "gateway.change_directorytoken"  # whoever hands people over to a
 WATCHES: Final = either("gateway.cut_call", "audit.view_call", "gateway.view_lock")
 
 
+DECIDES: Final = "approvals.change_approval"
+
+
+def _approves(world: World, place: str) -> dict[str, Any]:
+    return {"choice": "approve", "reason": "looked", "seen": "0" * 64}
+
+
 def _csv(world: World, place: str) -> dict[str, Any]:
     return {"format": "csv"}
 
@@ -227,6 +234,9 @@ PAGES: Final[Mapping[str, Needs]] = {
     "key_revoke": acts(NEVER, row="gateway.apikey"),
     "device": page(OPEN, post=OPEN),
     "device_decide": acts(OPEN),
+    "approval_status": page(NEVER, row="approvals.approval"),
+    "approval_comment": acts(NEVER, row="approvals.approval"),
+    "approval_withdraw": acts(NEVER, row="approvals.approval"),
     # --- incidents
     "keys_leaked": page("gateway.change_apikey", post="gateway.change_apikey"),
     "keys_leaked_revoke": acts("gateway.change_apikey"),
@@ -341,6 +351,19 @@ API: Final[Mapping[str, Needs]] = {
     "api/v1/locks/<uuid:pk>/lift": api(post="gateway.change_lock", row="gateway.lock"),
     "api/v1/live-calls": api(WATCHES),
     "api/v1/live-calls/<uuid:pk>/cut": api(post="gateway.cut_call", row="audit.call", body=_why),
+    "api/v1/approvals": api("approvals.view_approval"),
+    "api/v1/approvals/<uuid:pk>": api("approvals.view_approval", row="approvals.approval"),
+    "api/v1/approvals/<uuid:pk>/decide": api(post=DECIDES, row="approvals.approval", body=_approves),
+    "api/v1/approvals/<uuid:pk>/comment": api(
+        post="approvals.view_approval", row="approvals.approval", body=lambda world, place: {"text": "why?"}
+    ),
+    "api/v1/approvals/<uuid:pk>/withdraw": api(post=NEVER, row="approvals.approval"),
+    "api/v1/approvals/<uuid:pk>/revoke": api(
+        post=either("approvals.change_approval", "approvals.break_glass"),
+        row="approvals.approval",
+        body=_why,
+    ),
+    "api/v1/approvals/<uuid:pk>/look": api(post=DECIDES, row="approvals.approval"),
     "api/v1/access-review/endpoints/<uuid:pk>": api(REVIEWS, row="gateway.endpoint"),
     "api/v1/access-review/endpoints/<uuid:pk>/reviewed": api(post=REVIEWS, row="gateway.endpoint"),
     "api/v1/access-review/people/<uuid:pk>": api(REVIEWS, row="gateway.user"),
