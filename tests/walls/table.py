@@ -459,6 +459,14 @@ ADMIN: Final[Mapping[str, Needs]] = {
         "gateway.change_directorytoken", row="gateway.directorytoken"
     ),
     "admin:gateway_signin_end": acts("gateway.change_user", row="gateway.signin"),
+    **{
+        f"admin:gateway_webhook_{tool}": acts("gateway.change_webhook", row="gateway.webhook")
+        for tool in ("rotate", "attempt", "clear")
+    },
+    "admin:gateway_delivery_again": acts("gateway.change_webhook", row="gateway.delivery"),
+    "admin:gateway_delivery_add": _CLOSED_FORM,
+    "admin:gateway_delivery_change": page("gateway.view_delivery", post=NEVER, row="gateway.delivery"),
+    "admin:gateway_delivery_delete": page(NEVER, post=NEVER, row="gateway.delivery"),
     "admin:gateway_lock_lift": acts("gateway.change_lock", row="gateway.lock"),
     # --- forms that say less than their permissions
     "admin:policies_schemaversion_add": _CLOSED_FORM,
