@@ -72,7 +72,16 @@ class WebhookAdmin(ToolsAdmin[Webhook]):
     list_display = ("name", "where", "kind", "address", "state_badge", "succeeded_at")
     list_select_related = ("area",)
     search_fields = ("name", "origin")
-    fields: ClassVar = ("area", "name", "kind", "url", "events", "allow_private", "enabled", "links_begin_with")
+    fields: ClassVar = (
+        "area",
+        "name",
+        "kind",
+        "url",
+        "events",
+        "allow_private",
+        "enabled",
+        "links_begin_with",
+    )
     _shown = ("area", "kind", "address", "state_badge", "links_begin_with", "succeeded_at", "failing_since")
 
     @admin.display(description="area", ordering="area")

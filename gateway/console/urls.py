@@ -60,6 +60,7 @@ urlpatterns = [
     path("oidc/callback/", oidc.callback, name="oidc_callback"),
     path("oidc/backchannel-logout", oidc.backchannel_logout, name="oidc_backchannel_logout"),
     path("account/", account.account, name="account"),
+    path("account/mails/", account.mails, name="account_mails"),
     path("account/password/", account.NewPassword.as_view(), name="password"),
     path("account/sign-ins/end/", account.end_all, name="account_end_all"),
     path("account/sign-ins/<uuid:sign_in_id>/end/", account.end_one, name="account_end"),

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -15,7 +16,9 @@ from approvals import walls
 from approvals.models import Approval, Status
 from approvals.webhooks import APPROVED, DENIED, events_of
 from gateway.identity.authz import ROLES, role_permissions
-from gateway.models import Delivery, User
+from gateway.models import Delivery, MailsOff, User
+from policies.history import attributed
+from policies.journal import note
 
 ASKED, DECIDED = "mail.asked", "mail.decided"
 MOST: Final = 200
@@ -24,6 +27,17 @@ MOST: Final = 200
 
 def mails_go_out() -> bool:
     return bool(settings.EMAIL_HOST)
+
+
+@attributed
+def mails_switch(*, user: User, on: bool, by: User) -> None:
+    """Whether somebody wants mails about approvals. What waits for them when they do not is not sent."""
+    with transaction.atomic():
+        if on:
+            MailsOff.objects.filter(user=user).delete()
+        else:
+            MailsOff.objects.get_or_create(user=user)
+        note(action="person.mails_switched", by=by, target=user, facts={"on": on})
 
 
 def mails_for(row: Approval, known: Collection[tuple[Any, ...]], since: datetime) -> Iterator[Delivery]:

@@ -224,6 +224,7 @@ PAGES: Final[Mapping[str, Needs]] = {
     "account": page(OPEN),
     "account_end": acts(NEVER, row="gateway.signin"),
     "account_end_all": acts(OPEN),
+    "account_mails": acts(OPEN),
     "password": page(OPEN, post=OPEN),
     "step_up": page(OPEN, post=OPEN),
     "keys": page(OPEN),
