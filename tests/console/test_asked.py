@@ -7,13 +7,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
 from approvals.models import Choice, Status
 from approvals.services import approval_comment
-from gateway.models import Lock
+from gateway.identity import presented
+from gateway.models import Identity, Issuer, Lock
 from tests.approvals.world import World, decide
+from tests.identity.minting import AUDIENCE, access_token
+from tests.identity.provider import running_provider
 
 pytestmark = pytest.mark.django_db
 PAGE = {"HTTP_ACCEPT": "text/html,application/xhtml+xml"}
@@ -145,3 +149,39 @@ def test_a_key_beside_a_session_is_refused(small: World) -> None:
     assert (
         browser(small.alice).get(f"/approvals/{row.pk}", **bearer(small.key(small.alice))).status_code == 404
     )
+
+
+def test_a_token_of_the_house_s_issuer_sees_it_as_a_key_does(
+    small: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "PLAIN_HTTP", True)  # the issuer is on this machine
+    row = small.approval()
+    with running_provider() as provider:
+        Issuer.objects.create(
+            name="House",
+            issuer=provider.issuer,
+            allow_private=True,
+            accepts_tokens=True,
+            audiences=[AUDIENCE],
+            algorithms=["RS256"],
+        )
+        Identity.objects.create(user=small.alice, issuer=provider.issuer, subject="a")
+        Identity.objects.create(user=small.carol, issuer=provider.issuer, subject="c")
+        presented._SOURCES.clear()
+
+        def told(subject: str, key: str = "rsa1", **claims: Any) -> int:
+            token = access_token(key, **{"iss": provider.issuer, "sub": subject, **claims})
+            return int(Client().get(f"/approvals/{row.pk}", **bearer(token)).status_code)
+
+        assert told("a") == 200
+        assert told("c") == 404 and told("nobody") == 404
+        assert told("a", aud="https://elsewhere.example") == 404
+        assert told("a", exp=1) == 404
+        assert told("a", iss="https://unknown.example") == 404
+        forged = access_token("rsa1", iss=provider.issuer, sub="a")[:-8] + "AAAAAAAA"
+        assert Client().get(f"/approvals/{row.pk}", **bearer(forged)).status_code == 404
+        assert told("a", act={"sub": "c"}) == 200
+        Lock.objects.create(user=small.carol, reason="left")
+        assert told("a", act={"sub": "c"}) == 404
+        Lock.objects.create(user=small.alice, reason="left")
+        assert told("a") == 404

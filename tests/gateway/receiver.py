@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -73,15 +72,16 @@ def receiver() -> Iterator[Receiver]:
         made.close()
 
 
+DOCS = Path(__file__).resolve().parents[2] / "docs/webhooks.md"
+
+
 def verified(secret: str, headers: dict[str, str], body: bytes) -> bool:
-    """As docs/webhooks.md tells receivers to."""
-    if abs(time.time() - int(headers["webhook-timestamp"])) > 300:
-        return False
-    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    key = base64.b64decode(secret.removeprefix("whsec_"))
-    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-    given = [each.partition(",")[2] for each in headers["webhook-signature"].split()]
-    return any(hmac.compare_digest(expected, each) for each in given)
+    """By the very code that docs/webhooks.md gives to receivers."""
+    found = re.search(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.S)
+    assert found
+    names: dict[str, Any] = {}
+    exec(found[1], names)
+    return bool(names["verify"](secret, headers, body))
 
 
 class Mailbox:
