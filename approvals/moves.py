@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from approvals import hints
-from approvals.models import Approval, Status
+from approvals.models import OPEN, Approval, Status
 from audit import ids
 from audit.events import NOBODY, event
 from audit.models import Store
@@ -26,6 +26,13 @@ def epoch() -> int:
 def living(now: datetime) -> QuerySet[Approval]:
     """Approvals of this store that have not run out."""
     return Approval.objects.filter(epoch=epoch(), expires_at__gt=now)
+
+
+def approvals_in_flight(persons: Collection[UUID]) -> bool:
+    """Whether any of these persons asked for, or answers for, or has voted on an approval that is open."""
+    theirs = Q(requester_id__in=persons) | Q(owner_id__in=persons) | Q(votes__person_id__in=persons)
+    open_ones = Approval.objects.filter(status__in=OPEN, expires_at__gt=ids.now())
+    return open_ones.filter(theirs).exists()
 
 
 def moved(

@@ -4,7 +4,7 @@
 
 All in one process and one run, rounds alternate, medians are compared: what the data path does between a
 request's head and its caller, without the network. Then whether the time of a refusal tells a wrong prefix
-of an API key from a wrong secret.
+of an API key from a wrong secret: of keys that were refused before, and of ones that the store is asked for.
 """
 
 from __future__ import annotations
@@ -37,7 +37,33 @@ def main() -> None:
     import django
 
     django.setup()
-    asyncio.run(measure(options.rounds))
+    from django.db import connection
+
+    name = connection.settings_dict["NAME"]
+    connection.creation.create_test_db(verbosity=0)
+    try:
+        _store()
+        asyncio.run(measure(options.rounds))
+    finally:
+        connection.creation.destroy_test_db(name, verbosity=0)
+
+
+def _store() -> None:
+    """The key is in it, so that wrong ones are looked for where it is."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from gateway.identity.keys import digest
+    from gateway.models import ApiKey, User
+
+    ApiKey.objects.create(
+        name="job",
+        prefix=KEY[:12],
+        digest=digest(KEY),
+        user=User.objects.create(username="alice"),
+        expires_at=timezone.now() + timedelta(days=1),
+    )
 
 
 async def measure(rounds: int) -> None:
@@ -53,18 +79,31 @@ async def measure(rounds: int) -> None:
     bearer = _bearer()
     await _times(bearer, [seen])
     found: dict[str, list[float]] = {name: [] for name in (*cases, *wrong)}
+    asked: dict[str, list[float]] = {name: [] for name in wrong}
     for at in range(rounds):
         for name, texts in cases.items():
             found[name].append(statistics.median(await _times(bearer, texts(at))))
         refusals = await _times(bearer, [*wrong.values()] * CALLS)
         for place, name in enumerate(wrong):
             found[name].append(statistics.median(refusals[place::2]))
+        made = [text for number in range(CALLS) for text in _wrong(at * CALLS + number)]
+        refusals = await _times(bearer, made)
+        for place, name in enumerate(wrong):
+            asked[name].append(statistics.median(refusals[place::2]))
+    bearer.stop()
     base = statistics.median(found["key"])
     for name in cases:
         print(f"{name:<13} p50 {statistics.median(found[name]):6.1f} µs, added {_added(found, name):6.1f} µs")
     print(f"the key itself is known in {base:.1f} µs")
-    ratio = statistics.median(a / b for a, b in zip(found["prefix"], found["secret"], strict=True))
-    print(f"a wrong prefix is refused in ×{ratio:.3f} the time of a wrong secret")
+    print(f"a key that is not known is looked up and refused in {statistics.median(asked['secret']):.0f} µs")
+    for times, when in (found, "once refused"), (asked, "looked up"):
+        ratio = statistics.median(a / b for a, b in zip(times["prefix"], times["secret"], strict=True))
+        print(f"a wrong prefix is refused in ×{ratio:.3f} the time of a wrong secret, {when}")
+
+
+def _wrong(number: int) -> list[str]:
+    """A wrong prefix and a wrong secret, neither of which came before."""
+    return [f"pst_Z{number:07d}_" + "x" * 43, f"pst_Abcdefgh_y{number:042d}"]
 
 
 def _added(found: dict[str, list[float]], name: str) -> float:

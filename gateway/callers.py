@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.identity.keys import has_shape
+from gateway.identity.names import person_named
 from gateway.identity.reach import EVERYWHERE, Reach
 from gateway.models import ApiKey, Endpoint, ServiceAccount, User
 
@@ -77,7 +78,7 @@ def _service_named(name: str) -> Subject | None:
 
 
 def _user_named(name: str) -> Subject | None:
-    return User.objects.filter(username__iexact=name).first()
+    return person_named(name)
 
 
 _KINDS: Final = {"key": _key_named, "service": _service_named, "user": _user_named}

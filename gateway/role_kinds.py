@@ -12,7 +12,7 @@ from gateway.models import Area, RoleGrant, User
 from policies.content import unpack
 from policies.grants import Grant
 from policies.models import Proposal
-from policies.proposals import CannotApply, Gone, Kind, Payload, Sight, register
+from policies.proposals import CannotApply, Gone, Kind, Payload, Row, Sight, register
 
 FIELDS = ("group", "role", "area")
 EVERYWHERE = "Everywhere, and over what lies in no area"
@@ -48,12 +48,14 @@ def _look(target_id: UUID | None, payload: Payload, lock: bool) -> Sight:
     row = _row(payload)
     members = row.group.user_set.filter(is_active=True).count()
     where = str(row.area) if row.area else EVERYWHERE
-    rows = (
+    rows: tuple[Row, ...] = (
         ("Group", "–", row.group.name),
         ("Role", "–", ROLES[row.role].title),
         ("Where", "–", where),
         ("People in the group", "–", str(members)),
     )
+    if programs := ", ".join(row.group.service_accounts.order_by("name").values_list("name", flat=True)):
+        rows += (("Programs in the group", "–", programs),)
     return Sight(area_id=row.area_id, name=f"{row.group}: {ROLES[row.role].title}", rows=rows, state=where)
 
 

@@ -23,6 +23,7 @@ from gateway.identity.keys import (
     api_key_create,
     api_key_revoke,
     check_expiry,
+    check_lends,
     check_name,
     max_age,
     state_of,
@@ -96,6 +97,8 @@ class ApiKeyForm(ModelForm[ApiKey]):
                 models=given.get("allowed_models") or (),
                 networks=given.get("networks") or (),
             )
+            if account is not None:
+                check_lends(account, self.scope, self.asker)
         except KeyRefused as refusal:
             raise ValidationError(str(refusal)) from refusal
         return given

@@ -14,7 +14,9 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from gateway.admin.person import person
+from gateway.identity.directory import Unfit
 from gateway.identity.directory_groups import (
+    check_group,
     group_hand_over,
     group_take_back,
     person_hand_over,
@@ -27,7 +29,7 @@ from gateway.identity.directory_tokens import (
     directory_token_replace,
     directory_token_revoke,
 )
-from gateway.models import DirectoryGroup, DirectoryToken, DirectoryUser
+from gateway.models import DirectoryGroup, DirectoryToken, DirectoryUser, User
 from policies.admin.base import ModelForm, NotedAdmin, ToolsAdmin, badge, require
 
 DEFAULT_AGE: Final = timedelta(days=365)
@@ -175,7 +177,11 @@ class DirectoryTokenAdmin(ToolsAdmin[DirectoryToken]):
     def tool_replace(self, request: HttpRequest, row: DirectoryToken) -> HttpResponse:
         require(may(request, MAY_CHANGE))
         until = timezone.now() + DEFAULT_AGE
-        token = directory_token_replace(directory=row, expires_at=until, by=person(request))
+        try:
+            token = directory_token_replace(directory=row, expires_at=until, by=person(request))
+        except TokenRefused as refusal:
+            messages.error(request, str(refusal))
+            return self.response_post_save_change(request, row)
         row.refresh_from_db()
         return self._shown_once(request, row, token)
 
@@ -208,6 +214,10 @@ class KeptAdmin(NotedAdmin[Any]):
         shown: dict[str, Any] = {"fields": self.get_fields(request, obj)}
         return [(None, shown if obj else shown | {"description": self.description})]
 
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        made: Any = super().get_form(request, *args, **kwargs)
+        return type(made.__name__, (made,), {"asker": person(request)})
+
     def hand_over(self, request: HttpRequest, obj: Any) -> Any:
         raise NotImplementedError
 
@@ -222,15 +232,18 @@ class KeptAdmin(NotedAdmin[Any]):
 class HandOverForm(ModelForm[Any]):
     """Refuses in words what the service would refuse."""
 
+    asker: User  # set by the admin
+
     def clean(self) -> dict[str, Any]:
         found = super().clean() or {}
-        user, group = found.get("user"), found.get("group")
+        user, group, directory = (found.get(name) for name in ("user", "group", "directory"))
         if user is not None and user.is_superuser:
             self.add_error("user", "A superuser is kept by hand: no directory may switch the last door off.")
-        if group is not None and group.service_accounts.exists():
-            self.add_error(
-                "group", "Service accounts are in this group, and no directory knows them. Move them first."
-            )
+        if group is not None and directory is not None:
+            try:
+                check_group(group, directory, self.asker)
+            except Unfit as refusal:
+                self.add_error("group", str(refusal))
         return found
 
 

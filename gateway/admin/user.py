@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import UserChangeForm
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.safestring import SafeString
@@ -27,6 +27,7 @@ from gateway.admin.kept import (
 )
 from gateway.admin.person import person
 from gateway.admin.proposing import warn_of_rules
+from gateway.identity.authz import holding
 from gateway.identity.membership import (
     KeptByDirectory,
     group_delete,
@@ -34,6 +35,7 @@ from gateway.identity.membership import (
     permissions_set,
     refuse_kept,
 )
+from gateway.identity.names import people_named
 from gateway.identity.sessions import sign_in_end_all, sign_in_of
 from gateway.models import Identity, User
 from policies.admin.base import NotedAdmin, TabularInline, actor, badge
@@ -41,8 +43,9 @@ from policies.admin.base import NotedAdmin, TabularInline, actor, badge
 if TYPE_CHECKING:
     UserBase = DjangoUserAdmin[User]
     ChangeBase = UserChangeForm[User]
+    NewBase = AdminUserCreationForm
 else:
-    UserBase, ChangeBase = DjangoUserAdmin, UserChangeForm
+    UserBase, ChangeBase, NewBase = DjangoUserAdmin, UserChangeForm, AdminUserCreationForm
 
 ESCALATION = ("is_superuser", "user_permissions")
 KEPT = ("username", "first_name", "last_name", "email", "is_active")
@@ -50,22 +53,38 @@ KEPT = ("username", "first_name", "last_name", "email", "is_active")
 GROUPS_OPEN = "Groups carry everything: the endpoints that access rules open, and the roles that they hold."
 
 
+class NewPersonForm(NewBase):
+    """One name for one person on every store, in whatever letters it is typed."""
+
+    def clean_username(self) -> Any:
+        return name_free(super().clean_username(), self.instance)
+
+
 class PersonForm(KeepingForm, ChangeBase):
     """A directory's groups stay as they are, and nobody puts themselves into a group that holds a role."""
 
     asker: ClassVar[User | None] = None
+
+    def clean_username(self) -> Any:
+        return name_free(self.cleaned_data["username"], self.instance)
 
     def clean_groups(self) -> Any:
         groups, asker = super().clean_groups(), self.asker
         if asker is None or asker.is_superuser or asker.pk != self.instance.pk:
             return groups
         joined = groups.exclude(user=asker)
-        giving = joined.filter(Q(role_grants__isnull=False) | Q(permissions__isnull=False))
-        if names := sorted(set(giving.values_list("name", flat=True))):
+        if names := sorted(holding(joined).values_list("name", flat=True)):
             raise ValidationError(
                 f"Somebody else has to put you into {', '.join(names)}: roles come with it."
             )
         return groups
+
+
+def name_free(name: Any, own: User) -> Any:
+    """The name; raises `ValidationError` for a new one that somebody else has."""
+    if name != own.username and any(each.pk != own.pk for each in people_named(name or "")):
+        raise ValidationError("A person with this user name exists.")
+    return name
 
 
 class IdentitiesInline(TabularInline[Identity, User]):
@@ -87,6 +106,7 @@ class UserAdmin(NotedAdmin[User], UserBase):
     list_filter = ("groups", "is_active")
     list_select_related = ("directory__directory",)
     form = PersonForm
+    add_form = NewPersonForm
     fieldsets: ClassVar = (
         (None, {"fields": ("username", "password")}),
         ("Who they are", {"fields": ("first_name", "last_name", "email")}),

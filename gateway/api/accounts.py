@@ -20,6 +20,7 @@ from gateway.api.changes import REFUSED
 from gateway.api.keyshapes import AccountAsked, AccountChange, ServiceAccountShape
 from gateway.api.readers import List, One
 from gateway.identity.accounts import groups_beyond, service_account_change, service_account_create
+from gateway.identity.names import person_named
 from gateway.models import Area, ServiceAccount, User
 
 VIEW, ADD, CHANGE = (f"gateway.{verb}_serviceaccount" for verb in ("view", "add", "change"))
@@ -93,7 +94,7 @@ def check(request: Request, permission: str, account: ServiceAccount) -> None:
 
 
 def _person(username: str) -> User:
-    found = User.objects.filter(username__iexact=username).first() if username.isprintable() else None
+    found = person_named(username) if username.isprintable() else None
     if found is None:
         raise ValidationError({"owner": "There is no such person."})
     return found

@@ -2,7 +2,8 @@
 
 Keys of persons call models and nothing else. They lie in notebooks and environment files, and must not turn
 into the administrator's password when their owner becomes one. What a program may do here is said explicitly:
-by the roles of the groups that its service account is in, never by the rights of its owner.
+by the roles of the groups that its service account is in, never by the rights of its owner. Whoever made its
+key has seen it, so it does nothing that they may not do as well.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
-from gateway.identity.held import Held, held_by_program
+from gateway.identity.held import Lent, lent_by
 from gateway.identity.keys import digest, has_shape
 from gateway.identity.last_used import key_used
 from gateway.identity.reach import Reach
-from gateway.identity.scope import groups_carried
 from gateway.models import ApiKey, Lock, ServiceAccount, User
 from gateway.models.lock import lock_in_force
 from gateway.proxy.access import within
@@ -43,7 +43,7 @@ class Program:
 
     account: ServiceAccount
     key: ApiKey
-    held: Held
+    lent: Lent
 
     @property
     def pk(self) -> Any:
@@ -51,11 +51,11 @@ class Program:
 
     def has_perm(self, permission: str, row: Model | None = None) -> bool:
         """Whether it may do something anywhere, or to this row."""
-        return self.held.has(permission, row)
+        return self.lent.has(permission, row)
 
     def areas_with(self, permission: str) -> Reach:
         """Where it may do something."""
-        return self.held.reach(permission)
+        return self.lent.reach(permission)
 
     def __str__(self) -> str:
         return self.account.name
@@ -96,7 +96,8 @@ def _presented(request: Request) -> Iterator[str]:
 def _program(tag: bytes, address: str) -> tuple[Program, ApiKey]:
     """Read anew for each request: revoking, locking and closing count at once."""
     now = timezone.now()
-    row = ApiKey.objects.select_related("service_account__owner", "user").filter(digest=tag).first()
+    rows = ApiKey.objects.select_related("service_account__owner", "user", "created_by")
+    row = rows.filter(digest=tag).first()
     if row is None or not row.is_valid_at(now):
         raise AuthenticationFailed(UNKNOWN)
     account = row.service_account
@@ -109,7 +110,7 @@ def _program(tag: bytes, address: str) -> tuple[Program, ApiKey]:
     if row.networks and not within(address, [ip_network(network) for network in row.networks]):
         raise PermissionDenied("This key may not be used from your address.")
     key_used(key=row, address=address, now=now)
-    return Program(account, row, held_by_program(groups_carried(row))), row
+    return Program(account, row, lent_by(row)), row
 
 
 def _locked(account: ServiceAccount, key: ApiKey) -> bool:

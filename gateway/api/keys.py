@@ -124,6 +124,7 @@ class KeyList(List, _Keys):
                 declared_level=None if level is None else LEVELS[level],
                 scope=scope,
                 by=by,
+                by_program=isinstance(asker(request), Program),
             )
         return _made(key, secret)
 
@@ -139,9 +140,15 @@ class KeyRotate(_Keys):
         asked = _asked(RotationAsked, request)
         key = self.chosen(request, pk, ADD)
         check_may_carry(request, key)
-        overlap = timedelta(seconds=asked["overlap"])
         with changing(request) as by:
-            return _made(*api_key_rotate(key=key, by=by, overlap=overlap, expires_at=asked["expires_at"]))
+            made = api_key_rotate(
+                key=key,
+                by=by,
+                overlap=timedelta(seconds=asked["overlap"]),
+                expires_at=asked["expires_at"],
+                by_program=isinstance(asker(request), Program),
+            )
+        return _made(*made)
 
 
 class KeyRevoke(_Keys):

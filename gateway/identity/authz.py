@@ -14,10 +14,10 @@ from functools import cache
 from django.apps import apps
 from django.contrib.auth.models import Group
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, Q, QuerySet
 from django.db.models.options import Options
 
-from gateway.models import Area, Deployment, RoleGrant, User
+from gateway.models import Area, Deployment, DirectoryGroup, DirectoryToken, RoleGrant, User
 from policies.grants import Grant, require
 from policies.history import attributed
 from policies.journal import note
@@ -58,7 +58,7 @@ ROLES: Mapping[str, Role] = {
             ("policies", VIEW, ()),
             ("policies", ("confirm",), ("proposal",)),
             ("auth", EDIT, ("group",)),
-            ("approvals", VIEW, ()),
+            ("approvals", VIEW, ("approval",)),
         ),
     ),
     "policy_editor": Role(
@@ -79,12 +79,11 @@ ROLES: Mapping[str, Role] = {
         ),
     ),
     "reviewer": Role("Reviewer", (("approvals", ("view", "change"), ("approval",)),)),
-    "emergency": Role("Emergency approver", (("approvals", ("view", "break"), ("approval",)),)),
     "auditor": Role(
         "Auditor",
         (
             ("audit", VIEW, ("call", "session")),
-            ("approvals", VIEW, ()),
+            ("approvals", VIEW, ("approval",)),
             ("policies", VIEW, ()),
             (
                 "gateway",
@@ -141,6 +140,7 @@ ROLES: Mapping[str, Role] = {
         ),
     ),
     "client_developer": Role("Client developer", (("gateway", VIEW, ("endpoint", "accessrule")),)),
+    "emergency": Role("Emergency approver", (("approvals", ("view", "break"), ("approval",)),)),
 }
 
 
@@ -154,9 +154,29 @@ def roles_need_two() -> bool:
 
 
 def check_not_own(group: Group, by: User | None) -> None:
-    """Raises `OwnGroup` for a group that this person is in. A superuser sets up the first roles."""
-    if by is not None and not by.is_superuser and by.groups.filter(pk=group.pk).exists():
+    """Raises `OwnGroup` for a group that this person is in, or fills: with the token, which they made, of the
+    directory that keeps it. A superuser sets up the first roles."""
+    if by is None or by.is_superuser:
+        return
+    if by.groups.filter(pk=group.pk).exists():
         raise OwnGroup("You are in this group: somebody else has to give it a role.")
+    if DirectoryGroup.objects.filter(group=group, directory__created_by=by).exists():
+        raise OwnGroup(
+            "You made the token of the directory that says who is in this group: somebody else has to give it"
+            " a role."
+        )
+
+
+def _hold(group: Group) -> None:
+    """Whoever joins it, hands it over or makes its directory's token at this moment waits: each of them looks
+    whether it holds a role."""
+    Group.objects.select_for_update(no_key=True).filter(pk=group.pk).first()
+    DirectoryToken.objects.select_for_update(of=("self",)).filter(groups__group=group).first()
+
+
+def holding(groups: QuerySet[Group]) -> QuerySet[Group]:
+    """Of these groups those that hold a role, or a permission past the roles."""
+    return groups.filter(Q(role_grants__isnull=False) | Q(permissions__isnull=False)).distinct()
 
 
 @attributed
@@ -171,6 +191,7 @@ def role_grant(
         found = RoleGrant.objects.filter(group=group, role=role, area=area).first()
         if found is not None:
             return found
+        _hold(group)
         check_not_own(group, by)
         require(grant, kind="role.grant", target_id=None, needed=roles_need_two(), why=TWO_FOR_ROLES)
         made = RoleGrant(group=group, role=role, area=area, created_by=by)

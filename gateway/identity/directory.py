@@ -23,7 +23,7 @@ from django.db.models import Model
 
 from gateway.identity.keys import api_key_revoke
 from gateway.identity.membership import group_members_change
-from gateway.identity.names import UnfitName, lookalike, normal_name
+from gateway.identity.names import UnfitName, lookalike, normal_name, people_named
 from gateway.identity.sessions import sign_in_end_all
 from gateway.models import (
     DirectoryToken,
@@ -214,8 +214,8 @@ def _user_name(user: User, text: str) -> str:
         name = normal_name(text)
     except UnfitName as refusal:
         raise Unfit(str(refusal)) from None
-    other = User.objects.filter(username__iexact=name).exclude(pk=user.pk).first() or lookalike(name)
-    if other is not None and other.pk != user.pk:
+    others = [*people_named(name), lookalike(name)]
+    if any(other is not None and other.pk != user.pk for other in others):
         raise Taken(
             "Somebody else has this user name, or one that looks like it. An administrator can hand that"
             " person over to this directory."

@@ -16,6 +16,7 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Q
 
+from gateway.identity.authz import holding
 from gateway.identity.directory import (
     NotThere,
     Taken,
@@ -124,6 +125,7 @@ def _apply(kept: DirectoryGroup, members: Members) -> tuple[int, int]:
     if missing := members.join - known:
         some = ", ".join(sorted(map(str, missing))[:3])
         raise Unfit(f"{len(missing)} of the members are not in this directory, such as {some}.")
+    _refuse_maker(kept, known)
     leave = members.leave
     if members.all_others:
         there = User.objects.filter(groups=kept.group_id).values_list("pk", flat=True)
@@ -131,6 +133,22 @@ def _apply(kept: DirectoryGroup, members: Members) -> tuple[int, int]:
     return group_members_change(
         group=kept.group, join=sorted(known), leave=sorted(leave), by=None, source=Source.SCIM
     )
+
+
+def _refuse_maker(kept: DirectoryGroup, join: frozenset[UUID]) -> None:
+    """Nobody puts themselves into a group that holds a role, by a directory whose token they made neither."""
+    maker = kept.directory.created_by
+    if maker is None or maker.pk not in join or not _holds(kept.group):
+        return
+    if not maker.groups.filter(pk=kept.group_id).exists():
+        raise Unfit(
+            f"{maker} made this directory's token, and the group holds a role. Let somebody else make another"
+            " token first."
+        )
+
+
+def _holds(group: Group) -> bool:
+    return holding(Group.objects.filter(pk=group.pk)).exists()
 
 
 def _known(directory: DirectoryToken, ids: frozenset[UUID]) -> frozenset[UUID]:
@@ -200,22 +218,34 @@ def person_take_back(*, kept: DirectoryUser, by: User | None) -> None:
         kept.delete()
 
 
+def check_group(group: Group, directory: DirectoryToken, by: User | None) -> None:
+    """Raises `Unfit` for a group that service accounts are in, since no directory knows those, and for one
+    that holds a role where `by` made the directory's token: they would fill it alone."""
+    if group.service_accounts.exists():
+        raise Unfit("Service accounts are in this group, and no directory knows them. Move them first.")
+    made_it = by is not None and not by.is_superuser and directory.created_by_id == by.pk
+    if made_it and _holds(group):
+        raise Unfit(
+            "You made this directory's token, and the group holds a role: somebody else has to hand it over."
+        )
+
+
 @attributed
 def group_hand_over(*, group: Group, directory: DirectoryToken, by: User | None) -> DirectoryGroup:
     """From now on the directory says who is in this group. Whoever it does not keep leaves.
 
-    Raises `Taken`, and `Unfit` for a group that service accounts are in: no directory knows those.
+    Raises `Taken`, and `Unfit` where `check_group` does.
     """
     with transaction.atomic():
         Group.objects.select_for_update().get(pk=group.pk)
-        if group.service_accounts.exists():
-            raise Unfit("Service accounts are in this group, and no directory knows them. Move them first.")
+        directory = DirectoryToken.objects.select_for_update().get(pk=directory.pk)  # whose token it is now
+        check_group(group, directory, by)
         if DirectoryGroup.objects.filter(group=group).exists():
             raise Taken("A directory keeps this group already.")
         others = User.objects.filter(groups=group).exclude(directory__directory=directory)
         leave = list(others.values_list("pk", flat=True))
         group_members_change(group=group, leave=leave, by=by)
-        kept = DirectoryGroup.objects.create(group=group, directory=directory)
+        kept = DirectoryGroup.objects.create(group=group, directory=directory, handed_over_by=by)
         facts = {"name": group.name, "directory": directory.name, "left": len(leave)}
         note(action="directory.group_handed_over", by=by, target=group, facts=facts)
     return kept

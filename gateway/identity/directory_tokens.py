@@ -10,10 +10,13 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.contrib.auth.models import Group
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from gateway.credentials.secret import Secret
+from gateway.identity.authz import holding
 from gateway.identity.keys import ALPHABET, SECRET_LENGTH, digest
 from gateway.models import DirectoryToken, Issuer, User
 from policies.history import attributed, record
@@ -75,18 +78,35 @@ def directory_token_create(
 
 @attributed
 def directory_token_replace(*, directory: DirectoryToken, expires_at: datetime, by: User | None) -> Secret:
-    """Another token for the same directory; the one before ends now. Whom it keeps stays as it is."""
+    """Another token for the same directory; the one before ends now. Whom it keeps stays as it is.
+
+    Raises `TokenRefused`, also for whoever gave a group of this directory a role, or handed one over that
+    holds a role: with its token they would fill it as well.
+    """
     check_expiry(expires_at)
     prefix, token = _fresh()
     with transaction.atomic():
         row = DirectoryToken.objects.select_for_update().get(pk=directory.pk)
+        _check_other(row, by)
         before = row.prefix
         row.prefix, row.digest = prefix, digest(token.reveal())
-        row.expires_at, row.revoked_at = expires_at, None
+        row.expires_at, row.revoked_at, row.created_by = expires_at, None, by
         row.save()
         facts = {"name": row.name, "prefix": prefix, "before": before, "expires_at": expires_at.isoformat()}
         note(action="directory.token_replaced", by=by, target=row, facts=facts)
     return token
+
+
+def _check_other(directory: DirectoryToken, by: User | None) -> None:
+    if by is None or by.is_superuser:
+        return
+    theirs = Q(role_grants__created_by=by) | Q(directory__handed_over_by=by)
+    kept = holding(Group.objects.filter(directory__directory=directory)).filter(theirs)
+    if names := sorted(set(kept.values_list("name", flat=True))):
+        raise TokenRefused(
+            f"You gave a role to {', '.join(names)}, or handed it over: somebody else has to make the token"
+            " that fills it."
+        )
 
 
 @attributed

@@ -1,4 +1,7 @@
-"""What somebody holds: roles in areas, and permissions that count everywhere. People and programs alike."""
+"""What somebody holds: roles in areas, and permissions that count everywhere. People and programs alike.
+
+A key of a program does nothing that whoever made the key may not do as well: they saw it, and could use it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from django.db.models import Model, QuerySet
 
 from gateway.identity.authz import role_permissions
 from gateway.identity.reach import EVERYWHERE, NOWHERE, Reach, counts_in_areas
-from gateway.models import RoleGrant, User
+from gateway.identity.scope import groups_carried
+from gateway.models import ApiKey, RoleGrant, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,39 @@ def held_by_program(groups: Iterable[Group]) -> Held:
     names = rows.values_list("content_type__app_label", "codename")
     past_roles = frozenset(f"{app}.{codename}" for app, codename in names)
     return Held(_grants(RoleGrant.objects.filter(group__in=groups)), past_roles)
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """What a program's key does: what the groups that it carries hold, and its maker holds as well.
+
+    Asked anew for each request, so no order of steps is a way around it. A key that nobody made in their own
+    name (another program asked for it) does nothing of it.
+    """
+
+    held: Held
+    maker: User | None
+
+    def reach(self, perm: str) -> Reach:
+        return NOWHERE if self.maker is None else self.held.reach(perm) & self.maker.areas_with(perm)
+
+    def has(self, perm: str, row: Model | None = None) -> bool:
+        return bool(self.reach(perm)) if row is None else self.reach(perm).covers_row(row)
+
+
+def lent_by(key: ApiKey) -> Lent:
+    return Lent(held_by_program(groups_carried(key)), key.created_by)
+
+
+def more_than(maker: User | None, groups: Iterable[Group]) -> list[str]:
+    """Names of the groups that hold anything which this person does not hold as far as they do."""
+    return sorted(group.name for group in groups if _holds_more(held_by_program([group]), maker))
+
+
+def _holds_more(held: Held, maker: User | None) -> bool:
+    return any(
+        maker is None or not maker.areas_with(perm).includes(held.reach(perm)) for perm in held.everything()
+    )
 
 
 def grants_of(person: User) -> tuple[RoleGrant, ...]:

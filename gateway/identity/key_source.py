@@ -15,6 +15,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from gateway.identity.discovery import Place, ProviderError, fetch_keys
@@ -34,6 +35,9 @@ PATIENCE: Final = 30.0
 EARLY: Final = 0.01
 """Seconds that a timer of the loop may ring too early, generously: it counts in whole milliseconds."""
 
+LONGEST: Final = 20.0
+"""Seconds that a question may be waited for: a name server that hangs holds it for longer than any answer."""
+
 WAITING: Final = 256
 """Calls that may wait for one answer. More are told to try again."""
 
@@ -43,7 +47,9 @@ class KeysUnavailable(Exception):
 
 
 class KeySource:
-    """One per issuer and process. Fetching blocks and is done in threads; reading never does."""
+    """One per issuer and process. Fetching blocks and is done in threads of its own, two at most: an issuer
+    that hangs, be it that its name does not resolve, delays no other. Reading never blocks.
+    """
 
     def __init__(
         self,
@@ -59,7 +65,9 @@ class KeySource:
         self._next = float("-inf")  # when the background asks
         self.failing = False  # the last question got no answer
         self._lock = threading.Lock()
+        self._beside: threading.Thread | None = None
         self._flight: asyncio.Task[None] | None = None
+        self._flown_at = float("-inf")
         self._waiting = 0
 
     @property
@@ -93,6 +101,12 @@ class KeySource:
             self._asked_at = now
             self._fetch()
 
+    def refresh_beside(self) -> None:
+        """The same, in a thread: unless the last one is still at it."""
+        if self._beside is None or not self._beside.is_alive():
+            self._beside = threading.Thread(target=self._safely, name="postern-keys", daemon=True)
+            self._beside.start()
+
     async def seek(self, *, newer: bool) -> None:
         """Ask the issuer on behalf of a call; all that come meanwhile share the answer. Raises
         `KeysUnavailable` where the issuer could not be asked a moment ago either, or too many wait.
@@ -117,13 +131,38 @@ class KeySource:
             raise KeysUnavailable
         if self._flight is None or self._flight.done():
             self._flight = asyncio.create_task(self._fly(newer))
-        await asyncio.shield(self._flight)  # one that leaves does not take the answer from the others
+            self._flown_at = self._clock()
+        left = self._flown_at + LONGEST - self._clock()
+        try:
+            # One that leaves does not take the answer from the others.
+            await asyncio.wait_for(asyncio.shield(self._flight), max(left, 0))
+        except TimeoutError:
+            raise KeysUnavailable from None
 
     async def _fly(self, newer: bool) -> None:
         wait = self._asked_at + APART - self._clock()
         if newer and wait > 0:
             await asyncio.sleep(wait + EARLY)
-        await asyncio.to_thread(self.refresh)
+        await self._refreshed()
+
+    async def _refreshed(self) -> None:
+        loop = asyncio.get_running_loop()
+        answered = asyncio.Event()
+
+        def ask() -> None:
+            self._safely()
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(answered.set)
+
+        threading.Thread(target=ask, name="postern-keys", daemon=True).start()
+        await answered.wait()
+
+    def _safely(self) -> None:
+        try:
+            self.refresh()
+        except Exception as error:  # whatever it is, the next question may be better
+            self.failing = True
+            log.error("keys of issuer %s: %s", self.place.issuer, type(error).__name__)
 
     def _fetch(self) -> None:
         jitter = random.uniform(0.8, 1.2)  # noqa: S311  spreads load, protects nothing

@@ -20,7 +20,8 @@ from django.utils import timezone
 
 from gateway.credentials.secret import Secret
 from gateway.deployment import deployment_now
-from gateway.identity.scope import ALL, KeyRefused, KeyScope
+from gateway.identity.held import more_than
+from gateway.identity.scope import ALL, KeyRefused, KeyScope, groups_carried
 from gateway.models import ApiKey, KeyKind, ServiceAccount, User
 from policies import journal
 from policies.history import attributed, record
@@ -104,15 +105,20 @@ def api_key_create(
     scope: KeyScope = ALL,
     kind: KeyKind = KeyKind.STANDARD,
     rotated_from: ApiKey | None = None,
+    by_program: bool = False,
 ) -> tuple[ApiKey, Secret]:
     """A new key for a person or a service account. The secret is returned here and nowhere again.
 
-    `scope` comes from `scope_checked`. Raises `KeyRefused`.
+    `scope` comes from `scope_checked`. `by_program`: a program asked for it in the name of `by`, who does not
+    see it: it has no maker, and carries no role (`gateway.identity.held`). Raises `KeyRefused`.
     """
     if (user is None) == (service_account is None):
         raise KeyRefused("Choose either a person or a service account.")
     check_expiry(expires_at)
     check_name(name)
+    maker = None if by_program else by
+    if service_account is not None and (by_program or by is not None):
+        check_lends(service_account, scope, maker)
     alive = ApiKey.objects.filter(living(timezone.now()), user=user, service_account=service_account)
     if alive.count() >= MOST:
         raise KeyRefused(f"There are {MOST} living keys already. Revoke what is not needed.")
@@ -125,7 +131,7 @@ def api_key_create(
             digest=digest(key.reveal()),
             user=user,
             service_account=service_account,
-            created_by=by,
+            created_by=maker,
             expires_at=expires_at,
             declared_level=declared_level,
             kind=kind,
@@ -134,6 +140,20 @@ def api_key_create(
         )
         journal.note(action="api_key.created", by=by, target=row, facts=_facts(row))
     return row, key
+
+
+def check_lends(account: ServiceAccount, scope: KeyScope, maker: User | None) -> None:
+    """Raises `KeyRefused` for a key that would not do what its program's groups say. One for certain
+    endpoints or models calls these and carries no role anyway."""
+    if scope.endpoints or scope.models:
+        return
+    carried = groups_carried(ApiKey(service_account=account, group_ids=list(scope.group_ids)))
+    if names := ", ".join(more_than(maker, carried)):
+        whose = "you do not hold" if maker else "no program hands on"
+        raise KeyRefused(
+            f"By {names} it would carry roles that {whose}. Let somebody make it who holds them, or name the"
+            " endpoints, the models or other groups that it is for."
+        )
 
 
 def check_name(name: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from approvals.moves import approvals_in_flight
 from gateway.identity.sessions import sign_in_end_all
 from gateway.models import Identity, User
 from policies.history import attributed
@@ -24,6 +25,11 @@ ONESELF = "Somebody else has to do this: it changes who you are, or who is you."
 TAKEN = "This identity is known already: change whose it is instead."
 OPEN = (
     "{} or {} has a proposal open, and one person could then confirm their own. Decide or withdraw it first."
+)
+
+WAITING = (
+    "{} or {} has asked for an approval that is open, or has voted on one: as one person they would decide "
+    "about their own request. Let it be decided, used or withdrawn first."
 )
 
 
@@ -73,6 +79,8 @@ def check_link(identity: Identity, user: User, by: User | None) -> User:
         _check(by, before, may_be_inactive=True)
         if Proposal.objects.filter(proposed_by__in=(before, user), state=ProposalState.OPEN).exists():
             raise LinkRefused(OPEN.format(before, user))
+        if approvals_in_flight((before.pk, user.pk)):
+            raise LinkRefused(WAITING.format(before, user))
     return before
 
 

@@ -10,6 +10,8 @@ import re
 import unicodedata
 from typing import Final
 
+from django.db.models import Q
+
 from gateway.models import User
 
 LONGEST: Final = 150
@@ -65,6 +67,36 @@ def normal_name(text: str) -> str:
     if "LATIN" in scripts and scripts & IMITATORS:
         raise UnfitName("A user name does not mix Latin letters with others that look like them.")
     return name
+
+
+def canonical(name: str) -> str:
+    """What two user names have in common that are one to a reader, on whatever store: NFKC in small letters.
+
+    Stores differ: SQLite folds the case of ASCII alone, PostgreSQL as its locale does, and neither NFKC.
+    """
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).lower()).replace("ς", "σ")
+
+
+def people_named(name: str) -> list[User]:
+    """Everybody whose user name is this one but for its case; at most one, unless there were some before.
+
+    A name with other letters than ASCII is compared here, with all such names.
+    """
+    wanted = canonical(name)
+    some = Q(username__iexact=wanted) if wanted.isascii() else Q(username__regex="[^ -~]")
+    pks = [
+        pk
+        for pk, username in User.objects.filter(some).values_list("pk", "username")
+        if canonical(username) == wanted
+    ]
+    return list(User.objects.filter(pk__in=pks)) if pks else []
+
+
+def person_named(name: str) -> User | None:
+    """The one that is meant: of several the one who is spelled just so, else nobody."""
+    found = people_named(name)
+    exact = [each for each in found if each.username == unicodedata.normalize("NFKC", name)]
+    return (exact or found)[0] if len(exact) == 1 or len(found) == 1 else None
 
 
 def lookalike(name: str) -> User | None:

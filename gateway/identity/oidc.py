@@ -116,6 +116,8 @@ class OidcBackend(OIDCAuthenticationBackend):  # type: ignore[misc]  # the libra
                 source=Source.OIDC,
             )
         except NotVouched as refusal:
+            if refusal.code == "too_many_groups":
+                raise SignInFailed("groups", "too_many") from None
             raise SignInFailed(refusal.code) from None
 
     def _completed(self, access_token: str, claims: Mapping[str, Any]) -> Mapping[str, Any]:

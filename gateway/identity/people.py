@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Collection, Mapping
-from typing import Final
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
 
 from django.contrib.auth.models import Group
 from django.db import IntegrityError, transaction
 
-from gateway.identity.mapping import MappingRule, groups_given
+from gateway.identity.authz import holding
+from gateway.identity.mapping import MappingRule, TooManyGroups, groups_given
 from gateway.identity.membership import membership_change, membership_sources
-from gateway.models import Identity, Issuer, Source, User, Vouching
+from gateway.identity.names import people_named
+from gateway.models import GroupMapping, Identity, Issuer, RoleGrant, Source, User, Vouching
 from policies.history import attributed
 from policies.journal import note
 
@@ -28,7 +31,8 @@ _UNFIT: Final = re.compile(r"[^\w.@+-]+")
 
 
 class NotVouched(Exception):
-    """Nobody can come in on this word. `code`: unknown_person | inactive | not_a_person."""
+    """Nobody can come in on this word. `code`: unknown_person | inactive | not_a_person |
+    too_many_groups."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -82,7 +86,10 @@ def is_latest_word(issuer: str, subject: str, at: float) -> bool:
 
 def rules_of(issuer: Issuer) -> list[MappingRule]:
     """The issuer's rules about groups, as `mapping` takes them."""
-    rows = issuer.mappings.order_by("match", "value", "id")
+    return _as_rules(issuer.mappings.order_by("match", "value", "id"))
+
+
+def _as_rules(rows: Iterable[GroupMapping]) -> list[MappingRule]:
     return [MappingRule(row.match, row.value, row.group_id) for row in rows]
 
 
@@ -146,9 +153,9 @@ def _added(issuer: Issuer, subject: str, name: str, username: str, email: str) -
 
 def _free_username(wanted: str) -> str:
     """A user name like the one that was asked for. It links nobody, so it may differ."""
-    base = _UNFIT.sub("-", wanted).strip("-")[:140] or "person"
+    base = _UNFIT.sub("-", unicodedata.normalize("NFKC", wanted)).strip("-")[:140] or "person"
     name = base
-    while User.objects.filter(username__iexact=name).exists():
+    while people_named(name):
         name = f"{base}-{secrets.token_hex(3)}"
     return name
 
@@ -165,13 +172,36 @@ def _renamed(identity: Identity, person: User, name: str) -> None:
 
 
 def _sync(issuer: Issuer, person: User, values: Collection[str], source: Source, *, adds: bool) -> None:
-    given = groups_given(values, rules_of(issuer), groups_named())
+    try:
+        given = groups_given(values, rules_of(issuer), groups_named())
+    except TooManyGroups:
+        raise NotVouched("too_many_groups") from None
     sources = membership_sources(person)
     held = {group.pk for group in person.groups.all()}
     given = given if adds else given & held
     kept = {pk for pk in held if sources.get(pk) not in VOUCHED} | (held - _free(held))
-    new = Group.objects.filter(pk__in=_free(given - held))
+    joining = _free(given - held)
+    joining -= _by_themselves(issuer, person, values, joining)
+    new = Group.objects.filter(pk__in=joining)
     membership_change(member=person, join=new, leave=held - given - kept, by=None, source=source)
+
+
+def _by_themselves(
+    issuer: Issuer, person: User, values: Collection[str], groups: Collection[int]
+) -> frozenset[int]:
+    """Of these groups those that hold a role which this person would have given themselves: by a rule that
+    they wrote and nobody else, or by a role that they gave the group. Somebody else puts them in."""
+    if groups:  # who gives one of them a role at this moment waits
+        list(Group.objects.select_for_update(no_key=True).filter(pk__in=groups).order_by("pk"))
+    powerful = frozenset(holding(Group.objects.filter(pk__in=groups)).values_list("pk", flat=True))
+    if not powerful or person.is_superuser:
+        return frozenset()
+    history: Any = GroupMapping
+    written = history.history.filter(history_type="+", history_user_id=person.pk, issuer_id=issuer.pk)
+    others = issuer.mappings.exclude(pk__in=written.values("id"))
+    elsewise = groups_given(values, _as_rules(others), groups_named())
+    given = RoleGrant.objects.filter(group__in=powerful, created_by=person).values_list("group", flat=True)
+    return (powerful - elsewise) | frozenset(given)
 
 
 def _free(groups: Collection[int]) -> frozenset[int]:

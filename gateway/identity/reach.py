@@ -89,6 +89,16 @@ class Reach:
         """Whether it reaches an area; None: what lies in no area."""
         return self.everywhere or area_id in self.ids
 
+    def __and__(self, other: Reach) -> Reach:
+        """Where both reach."""
+        if self.everywhere or other.everywhere:
+            return other if self.everywhere else self
+        return Reach(False, self.ids & other.ids, self.slugs & other.slugs)
+
+    def includes(self, other: Reach) -> bool:
+        """Whether it reaches everything that the other one does."""
+        return self.everywhere or (not other.everywhere and other.ids <= self.ids)
+
     def covers_slug(self, slug: str) -> bool:
         return self.everywhere or (slug != "" and slug in self.slugs)
 

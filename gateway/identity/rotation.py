@@ -21,12 +21,18 @@ LONGEST_OVERLAP: Final = timedelta(days=30)
 
 @attributed
 def api_key_rotate(
-    *, key: ApiKey, by: User | None, overlap: timedelta = OVERLAP, expires_at: datetime | None = None
+    *,
+    key: ApiKey,
+    by: User | None,
+    overlap: timedelta = OVERLAP,
+    expires_at: datetime | None = None,
+    by_program: bool = False,
 ) -> tuple[ApiKey, Secret]:
     """A new key with the same holder, name, level and scope. The old one ends after `overlap`, if not before.
 
     `expires_at`: of the new one; by default it lives as long as the old one was meant to. A key has one
     living successor at most, so that two people who rotate it at once leave no key that nobody knows of.
+    Whoever rotates it has made the new one; `by_program` as in `api_key_create`.
     Raises `KeyRefused`.
     """
     if not timedelta(0) <= overlap <= LONGEST_OVERLAP:
@@ -45,6 +51,7 @@ def api_key_rotate(
             scope=KeyScope.of(old),
             rotated_from=old,
             by=by,
+            by_program=by_program,
         )
         ends = min(old.expires_at, now + overlap)
         ApiKey.objects.filter(pk=old.pk).update(expires_at=ends)

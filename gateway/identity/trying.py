@@ -74,12 +74,12 @@ class Tried:
 def tried(*, issuer: Issuer, text: str) -> Tried:
     """Raises `CannotRead`."""
     claims, refusal, is_token = _read(issuer, text)
+    named, rules = groups_named(), rules_of(issuer)
     try:
         values = claim_values(claims, issuer.groups_claim) if issuer.groups_claim else []
+        matches = mapped(values, rules, named)
     except TooManyGroups as error:
         raise CannotRead(f"It would be refused: {error}") from None
-    named, rules = groups_named(), rules_of(issuer)
-    matches = mapped(values, rules, named)
     names = {pk: name for name, pk in named.items()}
     given = {each.group_id for each in matches if each.group_id is not None}
     kept = Group.objects.filter(pk__in=given, directory__isnull=False).order_by("name")

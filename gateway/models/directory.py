@@ -10,7 +10,8 @@ from audit import ids
 
 
 class DirectoryToken(models.Model):
-    """The bearer token of one directory. Only the digest of it is kept."""
+    """The bearer token of one directory. Only the digest of it is kept. `created_by` made the token as it is
+    now, and has seen it."""
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     name = models.CharField(max_length=100, unique=True, help_text="The directory, such as “Entra”.")
@@ -68,6 +69,9 @@ class DirectoryGroup(models.Model):
 
     group = models.OneToOneField(Group, models.CASCADE, primary_key=True, related_name="directory")
     directory = models.ForeignKey(DirectoryToken, models.PROTECT, related_name="groups")
+    handed_over_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, editable=False, related_name="+"
+    )  # None: the directory made it itself
     external_id = models.CharField(max_length=255, blank=True)
     changed_at = models.DateTimeField(auto_now=True)
 

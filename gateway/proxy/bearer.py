@@ -24,7 +24,7 @@ from gateway.identity.discovery import ProviderError
 from gateway.identity.introspection import FRESH, introspect
 from gateway.identity.jwks import Key
 from gateway.identity.key_source import KeySource, KeysUnavailable
-from gateway.identity.keys import digest
+from gateway.identity.keys import digest, has_shape
 from gateway.identity.tokens import ClaimsRefused, TokenError, UnknownIssuer, UnknownKey, Unverified, Vouched
 from gateway.identity.trust import Trusted
 from gateway.proxy import admission
@@ -32,9 +32,9 @@ from gateway.proxy.admission import RequestHead
 from gateway.proxy.beside import Beside
 from gateway.proxy.desk import Desk
 from gateway.proxy.errors import TokenRefused, Unavailable
-from gateway.proxy.known import Met
-from gateway.proxy.meeting import Meeting
-from gateway.proxy.routes import Caller, Known, Name, Snapshot
+from gateway.proxy.meeting import Meeting, read_keys, read_names
+from gateway.proxy.met import MetNames
+from gateway.proxy.routes import Caller, Known, Name, Snapshot, let_in
 from gateway.proxy.snapshot import Snapshots
 from gateway.proxy.vouching import Vouching, locked_out
 
@@ -43,9 +43,17 @@ log = logging.getLogger(__name__)
 CACHED: Final = 10_000
 """Tokens that are remembered, the latest used."""
 
+REFUSED: Final = 10_000
+REFUSED_FOR: Final = 2.0
+"""Opaque tokens that their issuer refused, and seconds for which it is not asked about the same one again."""
+
 ASKING: Final = 8
 WRITING: Final = 2
 """Threads that ask issuers about opaque tokens, which anybody can make up, and threads that write people."""
+
+
+ATTEMPTS: Final = 3
+"""Questions about a new key: a snapshot that comes while the store is asked may make its answer old."""
 
 
 class Entry:
@@ -73,7 +81,7 @@ class Entry:
             raise KeysUnavailable
         return trusted
 
-    def caller(self, snapshot: Snapshot, met: Met) -> Caller | None:
+    def caller(self, snapshot: Snapshot, met: MetNames) -> Caller | None:
         """The caller as the store has it; None where it must be asked, or has nobody of this name."""
         found = met.of(snapshot, self.name)
         if found is None or found.known is None:
@@ -103,12 +111,15 @@ class Bearer:
     def __init__(self, snapshots: Snapshots) -> None:
         self._snapshots = snapshots
         self._cache: OrderedDict[bytes, Entry] = OrderedDict()
+        self._refused: OrderedDict[bytes, tuple[Trusted, float, TokenError]] = OrderedDict()
         self._sources: dict[str, KeySource] = {}
         self._lock = threading.Lock()
         self._asking = Desk(ASKING, "postern-introspection")
         self._writing = Desk(WRITING, "postern-people")
         self._met = snapshots.met
-        self._meeting = Meeting(self._met)
+        self._keys = snapshots.keys
+        self._meeting = Meeting(self._met, read_names)
+        self._key_meeting = Meeting(self._keys, read_keys)
         self._vouching = Vouching()
         self._beside = Beside("postern-issuers", 1.0, self._step)
 
@@ -120,6 +131,7 @@ class Bearer:
         self._asking.close()
         self._writing.close()
         self._meeting.close()
+        self._key_meeting.close()
 
     async def caller(self, head: RequestHead) -> Caller:
         """The verified caller, or a refusal that does not say which part was wrong.
@@ -129,7 +141,7 @@ class Bearer:
         credential = admission.credential(head)
         snapshot = self._snapshots.current()
         if not _may_be_token(credential, head, snapshot):
-            return snapshot.caller(digest(credential), time.time())
+            return let_in(await self._keyholder(credential, snapshot), time.time())
         try:
             return await self._caller(credential, snapshot, time.time())
         except TokenError as error:
@@ -140,6 +152,23 @@ class Bearer:
         except ProviderError as error:
             log.warning("token could not be checked: %s", error.code)
             raise _unavailable() from None
+
+    async def _keyholder(self, credential: str, snapshot: Snapshot) -> Caller | None:
+        """Who holds this key, if anybody does. One that is new to this process is looked up."""
+        key = digest(credential)
+        caller = snapshot.callers.get(key)
+        if caller is not None or not has_shape(credential):
+            return caller
+        try:
+            for attempt in range(ATTEMPTS + 1):
+                found = self._keys.of(self._snapshots.current(), key)
+                if found is not None:
+                    return found.known
+                if attempt < ATTEMPTS:
+                    await self._key_meeting.meet([key])
+        except (ProviderError, KeysUnavailable):
+            pass  # told where the store was asked, once for all who waited
+        raise Unavailable("identity_unavailable", "Your API key cannot be checked now. Try again shortly.")
 
     async def _caller(self, credential: str, snapshot: Snapshot, now: float) -> Caller:
         key = digest(credential)
@@ -174,7 +203,10 @@ class Bearer:
 
     async def _judged(self, key: bytes, credential: str, snapshot: Snapshot, now: float) -> Entry:
         if _is_opaque(credential, snapshot):
-            return await self._asking.once(key, lambda: self._asked(credential, snapshot, now))
+            by, until, refusal = self._refused.get(key, (None, 0.0, None))
+            if refusal is not None and now < until and by is _introspecting(snapshot):
+                raise type(refusal)(refusal.code)
+            return await self._asking.once(key, lambda: self._asked(key, credential, snapshot, now))
         entry = await self._verified(credential, snapshot, now)
         if await self._is_settled(entry):
             return entry
@@ -221,16 +253,26 @@ class Bearer:
                 source = self._sources[issuer] = KeySource(trusted.place)
             return source
 
-    async def _asked(self, credential: str, snapshot: Snapshot, now: float) -> Entry:
+    async def _asked(self, key: bytes, credential: str, snapshot: Snapshot, now: float) -> Entry:
         """An opaque token: its issuer says."""
         trusted = _introspecting(snapshot)
         if trusted is None:
             raise UnknownIssuer("unknown_issuer")
-        vouched = await self._asking.done(lambda: introspect(credential, trusted, now))
+        try:
+            vouched = await self._asking.done(lambda: introspect(credential, trusted, now))
+        except TokenError as error:
+            self._refuse(key, trusted, error)
+            raise
         entry = Entry(trusted, vouched, min(vouched.expires_at, now + FRESH))
         if not await self._is_settled(entry):
             await self._introduced(entry)
         return entry
+
+    def _refuse(self, key: bytes, trusted: Trusted, error: TokenError) -> None:
+        self._refused.pop(key, None)
+        self._refused[key] = trusted, time.time() + REFUSED_FOR, type(error)(error.code)
+        if len(self._refused) > REFUSED:
+            self._refused.popitem(last=False)
 
     async def _introduced(self, entry: Entry) -> Entry:
         """The store learns of a person, or of changed groups."""
@@ -259,7 +301,7 @@ class Bearer:
             for trusted in list(snapshot.issuers.values()) if snapshot else ():
                 source = self._source(trusted)
                 if source.due or source.aged(trusted.max_stale):
-                    source.refresh()
+                    source.refresh_beside()
         except Exception as error:  # whatever it is, the next second may be better
             log.error("issuers could not be followed: %s", type(error).__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Final, TypeVar
 
 from gateway.identity.key_source import KeysUnavailable
@@ -22,7 +22,10 @@ class Desk:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._flights: dict[bytes, asyncio.Task[Any]] = {}
 
-    def close(self) -> None:
+    def close(self, last: Callable[[], object] | None = None) -> None:
+        """End; of a desk with one thread, do `last` in it before."""
+        if last is not None:
+            wait([self._pool.submit(last)], timeout=5)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def done(self, work: Callable[[], Found]) -> Found:

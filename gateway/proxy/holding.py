@@ -187,6 +187,7 @@ class Hold:
         """Until somebody has decided; then the call is judged anew. Raises what ends the waiting."""
         self._call.patience.watch()
         self._ledger.lap("admit")
+        self._exchange.rest()
         decided = await self._decided(standing)
         self._ledger.lap("hold", away=True)
         url = self._proxy.public_url

@@ -122,6 +122,7 @@ class Live:
             for call in [*self._calls]:
                 call.patience.cut(stale)
             return
+        self._stay_met()
         now, asked = time.time(), 0
         for call, (seen, until) in [*self._calls.items()]:
             if (seen is snapshot and now < until) or call not in self._calls:
@@ -134,6 +135,18 @@ class Live:
             asked += 1
             if asked % SLICE == 0:
                 await asyncio.sleep(0)
+
+    def _stay_met(self) -> None:
+        """Those whose calls go on are not forgotten, however many come meanwhile: the next snapshot would
+        have them no more."""
+        keys, names = self._snapshots.keys, self._snapshots.met
+        if not (keys.is_crowded or names.is_crowded):
+            return
+        callers = [caller for call in self._calls if (caller := call.ledger.caller) is not None]
+        keys.add([each.digest for each in callers if not each.issuer])
+        for each in callers:
+            if each.issuer:
+                names.add([(each.issuer, each.issued_subject), *each.acting])
 
     def _asked(self, ledger: Ledger, snapshot: Snapshot, now: float) -> ProxyError | float:
         """Why a call may not go on, or until when this snapshot lets it (Unix seconds)."""
@@ -153,8 +166,6 @@ class Live:
         assert known is not None and aimed is not None and head is not None  # noqa: S101  it was let in
         if ledger.id in snapshot.cuts:
             raise by_hand()
-        if known.issuer:
-            self._snapshots.met.add([(known.issuer, known.issued_subject), *known.acting])
         caller = snapshot.again(known, now)
         target, path = snapshot.target(head.path)
         if target.id != aimed.id:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from gateway.models import ApiKey, Lock, ServiceAccount, User
+from gateway.models import Lock
 from gateway.models.lock import lock_in_force
 
 
@@ -38,27 +38,3 @@ class Locks:
 
 def locks_at(now: datetime) -> Locks:
     return Locks(Lock.objects.filter(lock_in_force(now)))
-
-
-def caller_refusal(key: ApiKey, locks: Locks) -> str:
-    """Why the holder of a key may not call: revoked, inactive or locked; empty if they may.
-
-    A lock on a group counts for all who are in it, also where their key does not carry it.
-    """
-    account, user = key.service_account, key.user
-    if key.revoked_at is not None:
-        return "revoked"
-    active = account.is_active and account.owner.is_active if account else bool(user and user.is_active)
-    if not active:
-        return "inactive"
-    holder = account or user
-    assert holder is not None  # noqa: S101  else it were inactive
-    return "locked" if locks.on("api_key", key.id) or holder_locked(holder, locks) else ""
-
-
-def holder_locked(holder: User | ServiceAccount, locks: Locks) -> bool:
-    if locks.groups and not locks.groups.isdisjoint([group.id for group in holder.groups.all()]):
-        return True
-    if isinstance(holder, User):
-        return locks.on("user", holder.id)
-    return locks.on_account(holder.id, holder.owner_id, holder.area_id)

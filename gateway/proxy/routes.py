@@ -77,7 +77,7 @@ class Caller:
     issued_subject: str = ""  # its name there
     actor: tuple[str, ...] = ()  # who acts for it, nearest first
     acting: tuple[Name, ...] = ()  # the same, by their names
-    since: int = 0  # the revision by which the snapshot knows it
+    since: int = 0  # the revision at which the store was asked; 0: a snapshot has it
     digest: bytes = field(default=b"", repr=False)  # of the key it came with
     _seen: dict[str, Who] = field(default_factory=dict, compare=False, repr=False)
 
@@ -213,7 +213,7 @@ class Snapshot:
     """The configuration at one revision. Look-ups cost the same however large it is."""
 
     revision: int
-    callers: Mapping[bytes, Caller]  # by key digest
+    callers: Mapping[bytes, Caller]  # by key digest, of those who called lately
     targets: Mapping[str, Target]  # by slug
     access: Mapping[UUID, Sequence[Access]]  # by endpoint, in deciding order
     valid_until: float = float("inf")  # Unix seconds: a lock ends, a version takes effect
@@ -226,12 +226,7 @@ class Snapshot:
 
     def caller(self, digest: bytes, now: float) -> Caller:
         """The caller who holds this key, or a refusal that does not say which part was wrong."""
-        caller = self.callers.get(digest)
-        if caller is None or caller.refusal == "revoked" or now >= caller.expires_at:
-            raise Unauthenticated("invalid_api_key", "The API key is unknown, expired or revoked.")
-        if caller.refusal:
-            raise _locked_out()
-        return caller
+        return let_in(self.callers.get(digest), now)
 
     def vouched(self, caller: Caller) -> Caller:
         """A caller who came with a token as they are in this snapshot, or the refusal of their next call.
@@ -257,7 +252,13 @@ class Snapshot:
 
         Asked of every live call: whatever kind of credential a caller came with is looked up again here.
         """
-        return self.vouched(caller) if caller.issuer else self.caller(caller.digest, now)
+        if caller.issuer:
+            return self.vouched(caller)
+        if self.revision < caller.since:
+            return let_in(caller, now)
+        held = self.callers.get(caller.digest)
+        unchanged = held is None and self.revision == caller.since  # read after this was built
+        return let_in(caller if unchanged else held, now)
 
     def target(self, path: str) -> tuple[Target, str]:
         """The endpoint and the API's own path of `/proxy/<endpoint>/<path>`."""
@@ -303,6 +304,15 @@ class Snapshot:
             if len(self._memo) < 10_000:
                 self._memo[key] = found
         return found
+
+
+def let_in(caller: Caller | None, now: float) -> Caller:
+    """The holder of a key, or a refusal that does not say whether there was one."""
+    if caller is None or caller.refusal == "revoked" or now >= caller.expires_at:
+        raise Unauthenticated("invalid_api_key", "The API key is unknown, expired or revoked.")
+    if caller.refusal:
+        raise _locked_out()
+    return caller
 
 
 def _locked_out() -> Forbidden:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Final, NoReturn
@@ -22,8 +22,6 @@ from django.db.utils import Error as DatabaseError
 
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import NoSecret, credential_reveal_for_origin
-from gateway.identity.keys import living
-from gateway.identity.scope import groups_carried
 from gateway.identity.trust import trusted_issuers
 from gateway.models import (
     AccessRule,
@@ -33,15 +31,16 @@ from gateway.models import (
     Cut,
     Endpoint,
     Revision,
-    User,
 )
 from gateway.proxy.compiling import Compiling, NotReady
 from gateway.proxy.errors import Unavailable
-from gateway.proxy.known import Met, known
-from gateway.proxy.locking import Locks, caller_refusal, locks_at
+from gateway.proxy.holders import Groups
+from gateway.proxy.keyholders import keyholder, keyholders
+from gateway.proxy.known import known
+from gateway.proxy.locking import Locks, locks_at
+from gateway.proxy.met import MetKeys, MetNames
 from gateway.proxy.meter import Limits
-from gateway.proxy.routes import Access, Caller, Name, Snapshot, Target, UpstreamCredential
-from gateway.proxy.scope import EVERYWHERE, Scope
+from gateway.proxy.routes import Access, Name, Snapshot, Target, UpstreamCredential
 from policies.engine.policy import Policy
 from policies.engine.types import Level
 from policies.store import NotInForce, in_force, load_versions
@@ -60,7 +59,8 @@ class Snapshots:
     """Keeps the current snapshot; one thread per process."""
 
     def __init__(self) -> None:
-        self.met = Met()
+        self.met = MetNames()
+        self.keys = MetKeys()
         self._snapshot: Snapshot | None = None
         self._read_at = float("-inf")
         self._stopped = False
@@ -103,7 +103,10 @@ class Snapshots:
             now = revision()
             if self._outdated(now):
                 self._compiling.begin(patient=self._snapshot is None)
-                self._snapshot = build(now, self._compiling, self.met.names())
+                if self._snapshot is not None and now < self._snapshot.revision:  # a backup was restored
+                    self.met.doubt()
+                    self.keys.doubt()
+                self._snapshot = build(now, self._compiling, self.met.names(), self.keys.names())
             self._read_at = asked_at
         except DatabaseError as error:
             log.warning("configuration could not be read: %s", type(error).__name__)
@@ -137,23 +140,30 @@ def revision() -> int:
     return Revision.objects.values_list("value", flat=True).filter(pk=1).first() or 0
 
 
-def build(number: int, compiling: Compiling | None = None, names: Collection[Name] | None = None) -> Snapshot:
-    """Everything a call's routing needs, read at one revision, and whoever bears these names at an issuer.
+def build(
+    number: int,
+    compiling: Compiling | None = None,
+    names: Collection[Name] | None = None,
+    digests: Collection[bytes] | None = None,
+) -> Snapshot:
+    """Everything a call's routing needs, read at one revision, and whoever bears these names at an issuer or
+    holds the API keys of these digests.
 
-    Without `compiling` it compiles before it returns, without `names` it has everybody.
+    Without `compiling` it compiles before it returns, without `names` and `digests` it has everybody.
     """
     now = datetime.now(UTC)
     locks = locks_at(now)
     endpoints = Endpoint.objects.select_related("area", "credential")
     policies = _Policies(compiling)
+    groups = Groups()
     return Snapshot(
         revision=number,
-        callers={bytes(key.digest): _caller(key, locks) for key in _keys(now)},
+        callers=keyholders(locks, now, digests, groups),
         targets={endpoint.slug: _target(endpoint, locks) for endpoint in endpoints},
         access=_access(policies, now),
         valid_until=min([*locks.ends, *policies.changes], default=float("inf")),
         issuers=trusted_issuers(),
-        known=known(locks, names),
+        known=known(locks, names, groups),
         locked=locks.everything,
         locked_groups=locks.groups,
         cuts=frozenset(Cut.objects.filter(created_at__gt=now - CUT_KEPT).values_list("call_id", flat=True)),
@@ -165,55 +175,12 @@ def part(*, key: ApiKey, endpoint: Endpoint, now: datetime) -> Snapshot:
     locks = locks_at(now)
     return Snapshot(
         revision=0,
-        callers={b"": _caller(key, locks)},
+        callers={b"": keyholder(key, locks)},
         targets={endpoint.slug: _target(endpoint, locks)},
         access={},
         locked=locks.everything,
         locked_groups=locks.groups,
     )
-
-
-def _keys(now: datetime) -> Iterable[ApiKey]:
-    """Those that open something: the others are refused as unknown, and become more with every day."""
-    keys = ApiKey.objects.filter(living(now)).select_related("user", "service_account__owner")
-    return keys.prefetch_related("user__groups", "service_account__groups")
-
-
-def _caller(key: ApiKey, locks: Locks) -> Caller:
-    account, user = key.service_account, key.user
-    holder = account or user
-    groups = groups_carried(key)
-    return Caller(
-        person_id=holder.id if holder else None,
-        subject=f"service:{account.name}" if account else f"local:{user.username if user else ''}",
-        name=account.name if account else _shown(user),
-        kind="service" if account else "person",
-        owner_id=account.owner_id if account else None,
-        key_id=key.id,
-        key_prefix=key.prefix,
-        groups=tuple(sorted(group.name for group in groups)),
-        group_ids=frozenset(group.id for group in groups),
-        expires_at=key.expires_at.timestamp(),
-        declared=None if key.declared_level is None else Level(key.declared_level),
-        refusal=caller_refusal(key, locks),
-        scope=_scope(key),
-        account=str(holder.id) if holder else "",
-        digest=bytes(key.digest),
-    )
-
-
-def _scope(key: ApiKey) -> Scope:
-    if not (key.allowed_endpoints or key.allowed_models or key.networks):
-        return EVERYWHERE
-    return Scope(
-        endpoints=frozenset(key.allowed_endpoints),
-        models=frozenset(key.allowed_models),
-        networks=tuple([ip_network(network, strict=False) for network in key.networks]),
-    )
-
-
-def _shown(user: User | None) -> str:
-    return (user.get_full_name() or user.username) if user else ""
 
 
 def _target(endpoint: Endpoint, locks: Locks) -> Target:

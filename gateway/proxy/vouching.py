@@ -16,7 +16,7 @@ from django.db.utils import Error as DatabaseError
 
 from gateway.identity import overage
 from gateway.identity.discovery import ProviderDown
-from gateway.identity.mapping import TooManyGroups, claim_values, groups_given
+from gateway.identity.mapping import MOST_EFFORT, TooManyGroups, claim_values, effort, groups_given
 from gateway.identity.people import NotVouched, is_latest_word, person_vouched, words_heard
 from gateway.identity.tokens import GroupsRefused, Vouched
 from gateway.identity.trust import Trusted
@@ -30,9 +30,8 @@ from gateway.proxy.routes import Known
 log = logging.getLogger(__name__)
 
 REMEMBERED: Final = 10_000
-INLINE: Final = 5_000
-INLINE_REGEX: Final = 50
-"""Values times rules that are tried on the event loop: a millisecond at most."""
+INLINE: Final = 30_000
+"""Steps of matching (`mapping.effort`) that are tried on the event loop: a millisecond at most."""
 
 IN_A_THREAD: Final = frozenset({-1})
 """Stands for groups that are not known yet: it is unlike any that are held."""
@@ -90,6 +89,8 @@ class Vouching:
             known = one(vouched.issuer, vouched.subject, locks_at(now()))
             latest = is_latest_word(vouched.issuer, vouched.subject, vouched.issued_at)
         except NotVouched as error:
+            if error.code == "too_many_groups":
+                raise GroupsRefused(error.code) from None
             raise locked_out() if error.code == "inactive" else unknown_caller() from None
         except (DatabaseError, Issuer.DoesNotExist) as error:
             raise ProviderDown(type(error).__name__) from None
@@ -147,8 +148,7 @@ def _given(trusted: Trusted, vouched: Vouched) -> frozenset[int] | None:
     if overage.is_overage(vouched.claims, trusted.groups_claim):
         return IN_A_THREAD
     values = _claimed(trusted, vouched)
-    most = INLINE if all(rule.match != "regex" for rule in trusted.rules) else INLINE_REGEX
-    if len(values) * len(trusted.rules) > most:
+    if effort(values, trusted.rules) > INLINE:
         return IN_A_THREAD
     return groups_given(values, trusted.rules, trusted.named)
 
@@ -170,7 +170,10 @@ def _values(trusted: Trusted, vouched: Vouched) -> list[str] | None:
 
 def _claimed(trusted: Trusted, vouched: Vouched) -> list[str]:
     try:
-        return claim_values(vouched.claims, trusted.groups_claim)
+        values = claim_values(vouched.claims, trusted.groups_claim)
+        if effort(values, trusted.rules) > MOST_EFFORT:
+            raise TooManyGroups
+        return values
     except TooManyGroups:
         raise GroupsRefused("too_many_groups") from None
 

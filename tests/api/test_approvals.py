@@ -13,7 +13,7 @@ from approvals.models import Approval, Choice, Status
 from approvals.services import approval_decide
 from gateway.identity.authz import role_grant
 from tests.api import world as api
-from tests.approvals.world import World, decide
+from tests.approvals.people import World, decide
 
 pytestmark = pytest.mark.django_db
 APPROVALS = "/api/v1/approvals"
@@ -122,7 +122,8 @@ def test_no_program_decides_whatever_its_roles(small: World) -> None:
     for role in ("reviewer", "emergency"):
         role_grant(group=group, role=role, by=None)
     small.robot.groups.add(group)
-    bot = api.client(small.key(small.robot))
+    small.carol.groups.add(group)
+    bot = api.client(small.key(small.robot, created_by=small.carol))
     assert bot.get(f"{APPROVALS}/{row.pk}").status_code == 200  # it may tell people about it
     for act in ("decide", "revoke", "look"):
         body = api.problem(

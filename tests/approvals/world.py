@@ -1,92 +1,130 @@
-"""The small world of held requests: alice asks, and so does the program robot, for which olga answers; rita
-and ravi review, dave audits, greta may break the glass, carol is a stranger."""
+"""alice asks, bob and others review: approvals without a gateway in front of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.contrib.auth.models import Group
-from django.core.cache import cache
-from django.utils import timezone
 
-from approvals import services
+from approvals import guards, services
 from approvals.digests import seen_digest
 from approvals.models import Approval, Choice
-from approvals.moves import epoch
+from approvals.standing import Binding, Opening, Request
+from audit import ids
+from audit.batch import _value
+from audit.models import Store
+from audit.recorder import store_of
+from audit.records import Guard
+from audit.store import Batch, GuardRefused
 from gateway.identity.authz import role_grant
-from gateway.identity.keys import api_key_create
-from gateway.models import Area, ServiceAccount, User
-from tests.gateway import world as house
-
-ROLES = {"rita": "reviewer", "ravi": "reviewer", "dave": "auditor", "greta": "emergency", "ann": "admin"}
+from gateway.models import User
+from policies.engine.types import Holding
 
 
-class World:
-    def __init__(self) -> None:
-        cache.clear()  # how often somebody asked is another test's
-        self.ward = house.area("ward")
-        self.lab = house.area("lab")
-        self.alice, self.olga, self.carol = (house.person(name) for name in ("alice", "olga", "carol"))
-        self.robot = ServiceAccount.objects.create(area=self.ward, name="robot", owner=self.olga)
-        for name, role in ROLES.items():
-            setattr(self, name, self.official(name, role))
-
-    rita: User
-    ravi: User
-    dave: User
-    greta: User
-    ann: User
-
-    def official(self, name: str, role: str, area: Area | None = None, group: str = "") -> User:
-        held = Group.objects.get_or_create(name=group or f"{role}s")[0]
-        role_grant(group=held, role=role, by=None, area=area or self.ward)
-        return house.person(name, group=held.name, email=f"{name}@ward.example")
-
-    def approval(self, by: Any = None, **fields: Any) -> Approval:
-        """A held request of alice's, or of the program's."""
-        now, asker = timezone.now(), by or self.alice
-        service = isinstance(asker, ServiceAccount)
-        values: dict[str, Any] = {
-            "epoch": epoch(),
-            "call_id": uuid4(),
-            "request_hmac": uuid4().bytes * 2,
-            "sent_digest": bytes(32),
-            "requester_id": asker.pk,
-            "requester_kind": "service" if service else "person",
-            "requester_name": str(asker),
-            "owner_id": asker.owner_id if service else None,
-            "area": "ward",
-            "endpoint_id": uuid4(),
-            "endpoint": "chat",
-            "model": "m",
-            "access_rule_id": uuid4(),
-            "policy_version_id": uuid4(),
-            "schema_version_id": uuid4(),
-            "policy": "clinicians@3",
-            "reasons": ["SSN is held"],
-            "counts": {"SSN": 1},
-            "highest": "confidential",
-            "risk": 40,
-            "score": [[40, "SSN"]],
-            "purpose": "a discharge letter",
-            "created_at": now,
-            "expires_at": now + timedelta(hours=1),
-        }
-        return Approval.objects.create(**{**values, **fields})
-
-    def key(self, holder: User | ServiceAccount, **fields: Any) -> str:
-        who = {"service_account" if isinstance(holder, ServiceAccount) else "user": holder}
-        until = timezone.now() + timedelta(days=1)
-        row, secret = api_key_create(name="k", expires_at=until, by=None, **who)
-        for name, value in fields.items():
-            setattr(row, name, value)
-        row.save()
-        return secret.reveal()
+def reviewers(*names: str, area: str = "clinic") -> list[User]:
+    """People who review in this area, in the group `reviewers`."""
+    group, _ = Group.objects.get_or_create(name="reviewers")
+    role_grant(group=group, role="reviewer", by=None)
+    made = []
+    for name in names:
+        person = User.objects.create_user(name)
+        person.groups.add(group)
+        made.append(person)
+    return made
 
 
-def decide(row: Approval, by: User, choice: Choice = Choice.APPROVE, reason: str = "looked at it") -> None:
-    services.approval_decide(
-        approval_id=row.pk, by=by, choice=choice, reason=reason, seen=seen_digest(row), emergency=False
+def asked(requester: UUID | None = None, **changes: Any) -> Opening:
+    """What a held call says when it asks."""
+    given: dict[str, Any] = {
+        "call_id": ids.new(),
+        "request": Request(requester or uuid4(), uuid4().bytes * 2),
+        "binding": Binding(b"s" * 32, UUID(int=1), "m", UUID(int=2), UUID(int=3), UUID(int=4)),
+        "requester_kind": "person",
+        "requester_name": "alice",
+        "owner_id": None,
+        "key_id": None,
+        "barred": (),
+        "area": "clinic",
+        "endpoint": "chat",
+        "policy": "Clinicians@1",
+        "schema": "Acme@1",
+        "reasons": ("SSN found.",),
+        "counts": {"US_SSN": 1},
+        "highest": "restricted",
+        "risk": 5,
+        "score": ((5, "US_SSN"),),
+        "purpose": "a claim",
+        "holding": Holding(reviewers=("reviewers",)),
+    }
+    return Opening(**{**given, **changes})
+
+
+@contextmanager
+def recorder_store() -> Iterator[Any]:
+    """A connection as the recorder's."""
+    Store.objects.get_or_create(pk=1, defaults={"key_check": b"", "created_at": ids.now()})
+    store = store_of("default")
+    store.connect()
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def stores(count: int) -> Iterator[list[Any]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(recorder_store()) for _ in range(count)]
+
+
+def took(store: Any, guard: Guard) -> bool:
+    """Whether an entry that rests on this guard would have been written."""
+    values = [_value(store.dialect, each) for each in guard.parameters]
+    with suppress(GuardRefused):
+        store.commit(Batch(), (guard.sql, values))
+        return True
+    return False
+
+
+def opened(store: Any, opening: Opening | None = None) -> Approval:
+    approval_id = ids.new()
+    assert took(store, guards.opening(approval_id, opening or asked(), ids.now()))
+    return Approval.objects.get(pk=approval_id)
+
+
+def request_of(approval: Approval) -> Request:
+    return Request(approval.requester_id, bytes(approval.request_hmac))
+
+
+def binding_of(approval: Approval) -> Binding:
+    return Binding(
+        bytes(approval.sent_digest),
+        approval.endpoint_id,
+        approval.model,
+        approval.access_rule_id,
+        approval.policy_version_id,
+        approval.schema_version_id,
     )
+
+
+def consumed(
+    store: Any, approval: Approval, *, request: Request | None = None, binding: Binding | None = None
+) -> bool:
+    guard = guards.consuming(
+        approval.pk, request or request_of(approval), binding or binding_of(approval), ids.new()
+    )
+    return took(store, guard)
+
+
+def vote(approval: Approval, by: User, choice: Choice = Choice.APPROVE, **more: Any) -> Approval:
+    given = {"reason": "looked at it", "seen": seen_digest(approval), **more}
+    return services.approval_decide(approval_id=approval.pk, by=by, choice=choice, **given)
+
+
+def run_out(approval: Approval) -> None:
+    early = approval.created_at + timedelta(milliseconds=1)
+    Approval.objects.filter(pk=approval.pk).update(expires_at=early)

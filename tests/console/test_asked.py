@@ -15,7 +15,7 @@ from approvals.models import Choice, Status
 from approvals.services import approval_comment
 from gateway.identity import presented
 from gateway.models import Identity, Issuer, Lock
-from tests.approvals.world import World, decide
+from tests.approvals.people import World, decide
 from tests.identity.minting import AUDIENCE, access_token
 from tests.identity.provider import running_provider
 

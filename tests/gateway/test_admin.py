@@ -326,3 +326,12 @@ def test_a_password_that_is_set_for_somebody_ends_what_the_old_one_opened(client
     assert key.revoked_at is not None
     assert SignIn.objects.get(user=bob).ended_because == "new password"
     assert client.get("/account/").status_code == 200
+
+
+@pytest.mark.parametrize("typed", ["\u00c9mile", "E\u0301mile", "\u00e9mile"])
+def test_a_name_that_differs_by_case_alone_is_not_given_twice(client: Client, typed: str) -> None:
+    world.person("\u00e9mile")
+    form = {"username": typed, "usable_password": "false"}
+    page = client.post("/admin/gateway/user/add/", form).content.decode()
+    assert "user name exists" in page or "username already exists" in page
+    assert User.objects.filter(username__endswith="mile").count() == 1

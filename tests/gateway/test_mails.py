@@ -17,7 +17,7 @@ from approvals import services, sweeps
 from approvals.models import Choice
 from gateway.models import Delivery, DeliveryState, MailsOff
 from gateway.notifying import sending
-from tests.approvals.world import World, decide
+from tests.approvals.people import World, decide
 from tests.gateway.receiver import Mailbox, mailbox
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -32,7 +32,7 @@ from gateway.notifying.services import (
     webhook_rotate,
 )
 from policies.journal import who
-from tests.approvals.world import World, decide
+from tests.approvals.people import World, decide
 from tests.gateway.receiver import Receiver, receiver, verified
 
 pytestmark = pytest.mark.django_db(transaction=True)

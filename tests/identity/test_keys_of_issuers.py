@@ -296,3 +296,87 @@ def test_while_an_issuer_does_not_answer_nobody_waits_for_it_twice() -> None:
 
     asyncio.run(run())
     assert issuer.asked == 1
+
+
+class Resolver:
+    """Names below `slow.example` take until `go` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go = threading.Event()
+        self.asked: list[str] = []
+        resolve = socket.getaddrinfo
+
+        def slowly(host: str, *args: Any, **more: Any) -> Any:
+            self.asked.append(host)
+            if host.endswith("slow.example"):
+                self.go.wait(30)
+                raise OSError
+            return resolve(host, *args, **more)
+
+        monkeypatch.setattr(socket, "getaddrinfo", slowly)
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
+    found = Resolver(monkeypatch)
+    yield found
+    found.go.set()
+    for thread in threading.enumerate():
+        if thread.name == "postern-keys":
+            thread.join()
+
+
+def test_names_that_do_not_resolve_delay_the_keys_of_no_other_issuer(
+    provider: Provider, resolver: Resolver
+) -> None:
+    """However many hang: each has threads of its own."""
+    hanging = [KeySource(Place(f"https://{number}.slow.example")) for number in range(40)]
+    good = KeySource(place(provider))
+
+    async def run() -> list[bool]:
+        calls = [asyncio.create_task(each.seek(newer=False)) for each in hanging]
+        await asyncio.sleep(0)
+        await good.seek(newer=False)
+        found = [each.done() for each in calls]
+        resolver.go.set()
+        await asyncio.gather(*calls)
+        return found
+
+    assert asyncio.run(run()) == [False] * 40
+    assert names(good) == {"rsa1"} and all(each.failing for each in hanging)
+
+
+def test_the_background_is_not_held_up_and_asks_a_hanging_issuer_once(resolver: Resolver) -> None:
+    hanging = KeySource(Place("https://id.slow.example"))
+    for _ in range(5):
+        hanging.refresh_beside()  # comes back at once
+    resolver.go.set()
+    assert hanging._beside is not None
+    hanging._beside.join()
+    assert hanging.failing and resolver.asked == ["id.slow.example"]
+
+
+def test_a_question_that_hangs_is_waited_for_so_long_and_then_not_at_all(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_source, "LONGEST", 0.05)
+    hanging = KeySource(Place("https://id.slow.example"))
+
+    async def run() -> None:
+        for _ in range(3):
+            with pytest.raises(KeysUnavailable):
+                await hanging.seek(newer=False)
+        resolver.go.set()
+        await hanging._flight  # type: ignore[misc]
+
+    asyncio.run(run())
+    assert resolver.asked == ["id.slow.example"]
+
+
+def test_whatever_goes_wrong_in_a_question_it_is_an_issuer_that_does_not_answer() -> None:
+    def broken(place: Place) -> KeySet:
+        raise RuntimeError
+
+    source = KeySource(Place("https://id.example"), ask=broken)
+    asyncio.run(source.seek(newer=False))
+    assert source.failing and names(source) is None

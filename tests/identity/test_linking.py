@@ -11,12 +11,14 @@ from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from approvals.models import Approval, Status, Vote
 from audit.models import Entry
 from gateway.identity.authz import role_grant, roles_of
 from gateway.identity.linking import LinkRefused, identity_add, identity_link
 from gateway.identity.people import person_vouched
 from gateway.models import GroupMapping, Identity, Issuer, RoleGrant, ServiceAccount, SignIn, Source, User
 from policies.models import Proposal
+from tests.approvals.test_model import approval
 from tests.gateway import world
 
 pytestmark = pytest.mark.django_db
@@ -54,6 +56,29 @@ def test_an_account_with_another_way_in_stays_active(okta: Issuer) -> None:
     assert identity_link(identity=Identity.objects.get(subject="00u1"), user=bob, by=ada) is False
     double.refresh_from_db()
     assert double.is_active
+
+
+@pytest.mark.parametrize("role", ["asked", "answers", "voted"])
+def test_nobody_becomes_one_person_with_whoever_decides_about_them(okta: Issuer, role: str) -> None:
+    bob, double, ada = world.person("bob"), vouched(okta, "00u1"), world.admin()
+    who = {
+        "asked": {"requester_id": double.pk},
+        "answers": {"owner_id": double.pk, "requester_kind": "service"},
+    }
+    row = approval(**who.get(role, {}))
+    if role == "voted":
+        Vote.objects.create(
+            approval=row,
+            person_id=bob.pk,
+            choice="approve",
+            requester_id=row.requester_id,
+            seen_digest=b"",
+            at=row.created_at,
+        )
+    with pytest.raises(LinkRefused, match="approval that is open"):
+        identity_link(identity=Identity.objects.get(), user=bob, by=ada)
+    Approval.objects.update(status=Status.WITHDRAWN)
+    assert identity_link(identity=Identity.objects.get(), user=bob, by=ada)
 
 
 def test_what_is_refused(okta: Issuer) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
+from django.contrib.auth import authenticate
+from django.contrib.auth.forms import UsernameField
 from django.contrib.auth.models import Group
+from django.db import IntegrityError, transaction
 
 from gateway.identity import people
 from gateway.identity.membership import group_members_change, membership_set, membership_sources
+from gateway.identity.names import canonical, people_named, person_named
 from gateway.identity.people import NotVouched, person_vouched
 from gateway.models import GroupMapping, Identity, Issuer, Match, Source, User
 from tests.gateway import world
@@ -93,3 +99,61 @@ def test_what_is_taken_away_meanwhile_does_not_come_back(
     free = people._free
     monkeypatch.setattr(people, "_free", taken_away)
     assert names(vouched(okta, values=values)) == set()
+
+
+# --- names that differ by case alone: one name, whatever the store folds ----------------------------------
+
+KELVIN, ANGSTROM, LONG_S = "\u212a", "\u212b", "\u017f"
+ONE_NAME = [
+    ("kate", f"{KELVIN}ate"),
+    ("kate", "KATE"),
+    ("\u00e5sa", f"{ANGSTROM}sa"),
+    ("\u00e9mile", "\u00c9mile"),
+    ("\u00e9mile", "E\u0301mile"),
+    ("sam", f"{LONG_S}am"),
+    ("\u03bd\u03b9\u03ba\u03bf\u03c2", "\u039d\u0399\u039a\u039f\u03a3"),
+    ("\u03bd\u03b9\u03ba\u03bf\u03c2", "\u03bd\u03b9\u03ba\u03bf\u03c3"),
+    ("kate", "\uff4b\uff41\uff54\uff45"),  # full width
+]
+
+
+@pytest.mark.database
+@pytest.mark.parametrize(("name", "like"), ONE_NAME)
+def test_a_name_that_differs_by_case_alone_is_taken_on_every_store(
+    okta: Issuer, name: str, like: str
+) -> None:
+    local = world.person(name)
+    person = vouched(okta, username=like)
+    assert person != local and canonical(person.username) != canonical(name)
+    assert unicodedata.is_normalized("NFKC", person.username)
+    assert person_named(like) == local and people_named(like) == [local]
+
+
+@pytest.mark.database
+@pytest.mark.parametrize("other", ["kat", "katee", "\u03bate", "k\u00e1te", "stra\u00dfe"])
+def test_another_name_is_another_person(other: str) -> None:
+    world.person("kate"), world.person("strasse")
+    assert people_named(other) == [] and person_named(other) is None
+
+
+@pytest.mark.database
+def test_of_two_who_were_there_before_the_one_who_is_spelled_so_is_meant() -> None:
+    kate, odd = world.person("kate"), world.person("x")
+    try:
+        with transaction.atomic():
+            User.objects.filter(pk=odd.pk).update(username="k\u00e1te")
+            kate.username = "K\u00c1TE"
+            kate.save()
+    except IntegrityError:
+        return  # this store would have folded them
+    assert person_named("k\u00e1te") == odd and person_named("K\u00c1TE") == kate
+    assert person_named("K\u00e1te") is None
+
+
+@pytest.mark.database
+def test_a_sign_in_is_by_the_one_spelling_and_never_another_account() -> None:
+    kate = User.objects.create_user("kate", password="a long enough pass phrase")
+    form = {"password": "a long enough pass phrase"}
+    for typed, found in (("kate", kate), (f"{KELVIN}ate", None), ("\uff4bate", kate), ("Kate", None)):
+        given = UsernameField().to_python(typed)
+        assert authenticate(None, username=given, **form) == found

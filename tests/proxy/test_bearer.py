@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from pytest_django.fixtures import Settings
 from gateway.identity import introspection, overage
 from gateway.identity.discovery import ProviderDown
 from gateway.identity.keys import digest
+from gateway.identity.mapping import groups_given
 from gateway.identity.membership import membership_set
 from gateway.identity.tokens import Vouched
 from gateway.models import (
@@ -26,7 +28,7 @@ from gateway.models import (
     Source,
     User,
 )
-from gateway.proxy import meeting
+from gateway.proxy import bearer, vouching
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.bearer import Bearer
 from gateway.proxy.errors import BadRequest, Forbidden, ProxyError, TokenRefused, Unauthenticated, Unavailable
@@ -160,7 +162,7 @@ def test_those_who_are_met_at_once_are_one_or_two_questions(
         asked.append(len(names))
         return {}, 0
 
-    monkeypatch.setattr(meeting, "_read", read)
+    monkeypatch.setattr(world.bearer._meeting, "_read", read)
 
     async def come() -> None:
         meet = world.bearer._meeting.meet
@@ -178,7 +180,7 @@ def test_a_store_that_is_away_is_our_trouble_and_asked_again(
 
     token = world.token()
     with monkeypatch.context() as broken:
-        broken.setattr(meeting, "_read", away)
+        broken.setattr(world.bearer._meeting, "_read", away)
         assert world.refused(token, Unavailable) == "identity_unavailable"
     assert world.call(token)
 
@@ -341,7 +343,9 @@ def test_keys_that_count_for_a_minute_are_fresh_while_their_issuer_answers(
     for later in (35, 70, 105):
         source._clock = lambda passed=later: start + passed
         world.bearer._step()
-        assert world.call(token)
+        assert source._beside is not None
+        source._beside.join()
+        assert source.age < 60 and world.call(token)
 
 
 def test_programs_are_those_that_somebody_set_up(world: World) -> None:
@@ -403,6 +407,29 @@ def test_many_groups_and_rules_are_matched_off_the_loop(world: World) -> None:
     GroupMapping.objects.create(issuer=world.issuer, match="regex", value="team-(.*)")
     many = [f"team-{number}" for number in range(100)]
     assert world.call(world.token(groups=[*many, "staff"])).groups == ("staff",)
+
+
+def test_what_takes_long_to_match_is_not_matched_on_the_loop_and_too_much_of_it_nowhere(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    GroupMapping.objects.create(issuer=world.issuer, match="regex", value="(.*)-(.*)x")
+    where: list[bool] = []
+
+    def given(*args: Any) -> frozenset[int]:
+        where.append(threading.current_thread() is threading.main_thread())
+        return groups_given(*args)
+
+    monkeypatch.setattr(vouching, "groups_given", given)
+    long = [f"{number:025d}" for number in range(20)]
+    before = int(time.time()) - 20
+    assert world.call(world.token(groups=["staff"], iat=before)).groups == ("staff",)
+    where.clear()
+    assert world.call(world.token(groups=[*long, "staff", "night"])).groups == ("night", "staff")
+    assert where == [False]
+    where.clear()
+    hostile = [f"{number:0400d}" for number in range(15)]
+    monkeypatch.setattr(vouching, "MOST_EFFORT", 1_000_000)
+    assert world.refused(world.token(groups=hostile)) == "too_many_groups" and where == []
 
 
 # --- which header, which kind ---------------------------------------------------------------------------
@@ -478,7 +505,8 @@ def test_a_wrong_prefix_and_a_wrong_secret_take_the_same_path(world: World) -> N
     for wrong in (wrong_secret, wrong_prefix):
         with pytest.raises(Unauthenticated):
             world.call(wrong, fresh=False)
-    assert asked == [digest(wrong_secret), digest(wrong_prefix)]
+    first, second = asked[: len(asked) // 2], asked[len(asked) // 2 :]
+    assert first == [digest(wrong_secret)] * 3 and second == [digest(wrong_prefix)] * 3
 
 
 # --- groups that did not fit -----------------------------------------------------------------------------
@@ -514,7 +542,7 @@ def test_a_lookup_that_fails_is_our_trouble(world: World, monkeypatch: pytest.Mo
 # --- opaque tokens ---------------------------------------------------------------------------------------
 
 
-def opaque(world: World, **changes: Any) -> str:
+def opaque(world: World, token: str = "opaque-1", **changes: Any) -> str:
     now = int(time.time())
     said = {
         "active": True,
@@ -525,9 +553,9 @@ def opaque(world: World, **changes: Any) -> str:
         "exp": now + 600,
         "groups": ["staff"],
     } | changes
-    world.provider.opaque["opaque-1"] = {name: value for name, value in said.items() if value is not None}
+    world.provider.opaque[token] = {name: value for name, value in said.items() if value is not None}
     world.change(introspection_url=f"{world.provider.issuer}/introspect")
-    return "opaque-1"
+    return token
 
 
 def test_an_opaque_token_is_asked_about_once_in_a_while(world: World) -> None:
@@ -545,6 +573,47 @@ def test_an_opaque_token_that_is_revoked_is_cut(world: World, monkeypatch: pytes
     later = time.time() + introspection.FRESH
     monkeypatch.setattr("gateway.proxy.bearer.time.time", lambda: later)
     assert world.refused(token) == "inactive"
+
+
+def test_a_wrong_opaque_token_is_asked_about_once_in_a_short_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = opaque(world, active=False)
+    began = time.time()
+    monkeypatch.setattr("gateway.proxy.bearer.time.time", lambda: began)
+    assert world.refused(token) == world.refused(token) == "inactive"
+    assert world.refused("opaque-2") == "inactive"
+    assert world.provider.asked["/introspect"] == 2
+    assert world.call(opaque(world, "opaque-3")), "what is said of one token is not said of another"
+    monkeypatch.setattr("gateway.proxy.bearer.time.time", lambda: began + bearer.REFUSED_FOR)
+    opaque(world)
+    assert world.call(token)
+
+
+def test_a_refusal_of_an_opaque_token_is_forgotten_with_the_settings_it_came_from(world: World) -> None:
+    token = opaque(world, aud="other")
+    assert world.refused(token) == "audience"
+    world.change(audiences=[AUDIENCE, "other"])
+    assert world.call(token)
+
+
+def test_only_so_many_refusals_of_opaque_tokens_are_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bearer, "REFUSED", 2)
+    opaque(world)
+    for number in range(4):
+        world.refused(f"wrong-{number}")
+    assert len(world.bearer._refused) == 2
+
+
+def test_no_answer_is_not_kept_as_a_refusal(world: World) -> None:
+    token = opaque(world)
+    before = world.provider.trouble
+    world.provider.trouble = always(500, "", b"")
+    assert world.refused(token, Unavailable) == "identity_unavailable"
+    world.provider.trouble = before
+    assert world.call(token)
 
 
 @pytest.mark.parametrize(

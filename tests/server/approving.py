@@ -8,19 +8,19 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 
-from .hammer_house import House, running_house, second_gateway, wait_for
+from .hammer_house import House, _answers, running_house, second_gateway, wait_for
 from .scripted import Script, ScriptedModel, response, scripted_model, stream
 from .test_upstreams import answer, delta
 from .world import ROOT
 
-SSN, OTHER_SSN = "123-45-6789", "987-65-4321"
+SSN, OTHER_SSN = "123-45-6789", "536-22-1874"
 REVIEWERS = ("rita", "ravi")
 
 
@@ -79,17 +79,39 @@ class Asking:
 class Scene:
     def __init__(self, house: House, ports: tuple[int, int], model: ScriptedModel) -> None:
         self.house, self.ports, self.model = house, ports, model
-        self._desk = subprocess.Popen(
+        self._desk = self._opened()
+        self._lock = threading.Lock()
+        for name in REVIEWERS:
+            self.tell("make", name)
+
+    def _opened(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             [sys.executable, "-m", "tests.server.reviewer"],
             cwd=ROOT,
-            env={**house.env, "DJANGO_SETTINGS_MODULE": "gateway.settings"},
+            env={**self.house.env, "DJANGO_SETTINGS_MODULE": "gateway.settings"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self._lock = threading.Lock()
-        for name in REVIEWERS:
-            self.tell("make", name)
+
+    def reopen(self) -> None:
+        """The reviewers' process anew, whatever became of it."""
+        self._desk.kill()
+        self._desk.wait(10)
+        for pipe in (self._desk.stdin, self._desk.stdout):
+            assert pipe is not None
+            with suppress(BrokenPipeError):
+                pipe.close()
+        self._desk = self._opened()
+
+    def vote_and_be_killed(self, approval: Mapping[str, Any], *, after: float) -> None:
+        """kill -9 so many seconds after the vote was handed in."""
+        assert self._desk.stdin is not None
+        self.tell("open")  # it is up and has a connection
+        self._desk.stdin.write(json.dumps(["vote", approval["id"], "rita", "approve"]) + "\n")
+        self._desk.stdin.flush()
+        time.sleep(after)
+        self.reopen()
 
     def tell(self, *given: Any) -> Any:
         assert self._desk.stdin is not None and self._desk.stdout is not None
@@ -143,6 +165,14 @@ class Scene:
         for port in self.ports:
             assert wait_for(lambda port=port: self._judges_by(number, port), seconds=10)  # type: ignore[misc]
 
+    def ready(self) -> bool:
+        return all(_answers(port) for port in self.ports)
+
+    def may_call(self, person: str) -> bool:
+        """At both."""
+        asked = [self.ask("hi", at=at, person=person) for at in (0, 1)]
+        return all(each.result() == "ok" for each in asked)
+
     def _judges_by(self, number: int, port: int) -> bool:
         raw = self.sdk("bob", port).chat.completions.with_raw_response.create(
             model="m", messages=[{"role": "user", "content": "hi"}]
@@ -151,10 +181,10 @@ class Scene:
 
 
 @contextmanager
-def running_scene(root: Path, redis_url: str = "") -> Iterator[Scene]:
+def running_scene(root: Path, redis_url: str = "", *, database_url: str | None = None) -> Iterator[Scene]:
     with (
         scripted_model(Model) as model,
-        running_house(root, model_url=model.url, redis_url=redis_url) as house,
+        running_house(root, model_url=model.url, redis_url=redis_url, database_url=database_url) as house,
         second_gateway(house) as second,
     ):
         scene = Scene(house, (house.port, second), model)

@@ -17,14 +17,18 @@ if __name__ == "__main__":
     django.setup()
 
 from django.contrib.auth.models import Group
+from django.utils import timezone
 
 from approvals import services, sweeps
 from approvals.digests import seen_digest
 from approvals.models import Approval, Choice
-from audit.models import Store
+from audit.models import Call, Store
+from audit.reader import call_read
+from gateway.identity.keys import api_key_create
 from gateway.identity.membership import membership_set
-from gateway.models import User, Webhook
+from gateway.models import Lock, User, Webhook
 from gateway.notifying.services import webhook_add
+from gateway.services import lock_lift, lock_set
 from policies.models import Policy
 from policies.versions import policy_version_in_force
 
@@ -34,6 +38,18 @@ def make(name: str, group: str = "reviewers") -> str:
     person = User.objects.create_user(name)
     membership_set(member=person, groups=[Group.objects.get(name=group)], by=None)
     return str(person.pk)
+
+
+def callers(count: int) -> list[str]:
+    """People who call as bob does; their keys."""
+    expires = timezone.now() + timedelta(days=1)
+    keys = []
+    for number in range(count):
+        person = User.objects.create_user(f"caller-{number}")
+        membership_set(member=person, groups=[Group.objects.get(name="clinicians")], by=None)
+        _, secret = api_key_create(name="bench", expires_at=expires, by=None, user=person)
+        keys.append(secret.reveal())
+    return keys
 
 
 def open_ones() -> list[dict[str, Any]]:
@@ -68,14 +84,29 @@ def publish(**settings: Any) -> int:
     last = policy_version_in_force(Policy.objects.get(slug="clinicians").pk)
     assert last is not None
     draft = policies.policy_version_clone_to_draft(version=last, by=None)
-    gate = settings.pop("gate", None)
+    gate = 2 if settings.pop("holding", False) else settings.pop("gate", None)
     if gate is not None:
-        draft.rules.filter(gate__gte=2).update(gate=gate)
+        draft.rules.filter(value="US_SSN").update(gate=gate)
     for key, value in settings.items():
         setattr(draft, key, value)
     draft.save()
     policies.policy_version_publish(version=draft, by=None)
     return int(draft.number)
+
+
+def lock(name: str) -> None:
+    lock_set(user=User.objects.get(username=name), reason="a test", by=None)
+
+
+def unlock() -> None:
+    for row in Lock.objects.filter(lifted_at=None):
+        lock_lift(lock=row, by=None)
+
+
+def record(call_id: str) -> list[str]:
+    """Every payload of a call, as it is kept."""
+    call = Call.objects.get(pk=call_id)
+    return [part.payload.data.decode() for part in call_read(call).parts if part.payload is not None]
 
 
 def raise_epoch() -> None:
@@ -107,14 +138,19 @@ def _shown(row: Approval) -> dict[str, Any]:
 
 COMMANDS: dict[str, Any] = {
     "make": make,
+    "callers": callers,
     "open": open_ones,
     "vote": vote,
     "show": show,
     "publish": lambda settings: publish(**settings),
+    "lock": lock,
+    "unlock": unlock,
+    "record": record,
     "epoch": raise_epoch,
     "run_out": run_out,
     "hook": hook,
     "comment": comment,
+    "lost": lambda call_id: Call.objects.get(pk=call_id).code == "instance_lost",
     "sweep": lambda: [sweeps.approvals_expire(), sweeps.approvals_escalate()],
 }
 

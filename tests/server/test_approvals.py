@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import openai
 import pytest
 
 from .approving import OTHER_SSN, SSN, Scene, running_scene
+from .hammer_house import wait_for
 from .world import on_postgresql
 
 pytestmark = pytest.mark.database
@@ -92,3 +94,120 @@ def test_the_same_masked_text_about_another_patient_is_another_request(scene: Sc
     assert scene.vote(first) == ""
     assert scene.ask(f"ssn {OTHER_SSN}", **NOW).result() == "approval_required"
     assert scene.status(first) == "approved"
+
+
+def test_a_policy_that_changed_meanwhile_makes_the_grant_void(scene: Scene) -> None:
+    before = scene.upstream()
+    asking = scene.ask(f"ssn {SSN} while it changes")
+    approval = scene.waiting()
+    scene.publish(valid_minutes=30)
+    before_release = scene.upstream()
+    assert scene.vote(approval) == ""
+    assert asking.result() == "approval_void"
+    assert scene.upstream() == before_release > before
+    assert scene.status(approval) == "superseded"
+    assert scene.ask(f"ssn {SSN} while it changes", **NOW).result() == "approval_required"
+
+
+def test_a_policy_that_holds_no_more_lets_go_what_waited_and_needs_no_grant(scene: Scene) -> None:
+    asking = scene.ask(f"ssn {SSN} until it may")
+    approval = scene.waiting()
+    scene.publish(gate=1)
+    try:
+        assert scene.vote(approval) == ""
+        assert asking.result() == "ok"
+        assert scene.status(approval) == "superseded"
+    finally:
+        scene.publish(holding=True)
+
+
+def test_a_lock_ends_a_call_that_waits_and_the_grant_is_of_no_use(scene: Scene) -> None:
+    asking = scene.ask(f"ssn {SSN} locked out", at=1)
+    approval = scene.waiting()
+    scene.tell("lock", "bob")
+    try:
+        assert asking.result(5) == "cut_locked"
+        assert wait_for(lambda: scene.ask("hi").result() == "caller_locked", seconds=5)
+        assert scene.vote(approval) == ""
+        assert scene.ask(f"ssn {SSN} locked out", **NOW).result() == "caller_locked"
+    finally:
+        scene.tell("unlock")
+    assert wait_for(lambda: scene.may_call("bob"), seconds=10)
+    assert scene.status(approval) == "approved"
+    assert not any(b"locked out" in request for request in scene.model.requests)
+
+
+def test_who_prefers_not_to_wait_is_told_where_to_look(scene: Scene) -> None:
+    raw = scene.sdk("bob", scene.ports[0]).chat.completions.with_raw_response.create(
+        model="m",
+        messages=[{"role": "user", "content": f"ssn {SSN} later, please"}],
+        extra_headers={"Prefer": "respond-async", "X-Postern-Purpose": f"a claim of {OTHER_SSN}"},
+    )
+    approval = scene.waiting()
+    assert raw.status_code == 202
+    assert raw.headers["preference-applied"] == "respond-async"
+    assert raw.headers["location"].endswith(approval["id"])
+    assert approval["purpose"] == "a claim of [US_SSN]"
+    scene.vote(approval)
+    assert scene.ask(f"ssn {SSN} later, please", **NOW).result() == "ok"
+
+
+def test_a_stream_is_kept_alive_where_the_policy_says_so(scene: Scene) -> None:
+    scene.publish(keeps_alive=True)
+    try:
+        for choice, end in (("approve", "thanks a lot"), ("deny", "approval_denied")):
+            known = frozenset(row["id"] for row in scene.tell("open"))
+            asking = scene.ask(f"ssn {SSN} alive {choice}", stream=True, at=1)
+            approval = scene.waiting(but=known)
+            scene.vote(approval, choice)
+            assert asking.result() == end
+    finally:
+        scene.publish(keeps_alive=False)
+
+
+def test_a_caller_can_be_asked_what_it_is_for(scene: Scene) -> None:
+    scene.publish(purpose_required=True)
+    try:
+        assert scene.ask(f"ssn {SSN} what for", **NOW).result() == "purpose_required"
+        known = {"extra_headers": {"Prefer": "wait=0", "X-Postern-Purpose": "a claim"}}
+        assert scene.ask(f"ssn {SSN} what for", **known).result() == "approval_required"
+        assert scene.waiting()["purpose"] == "a claim"
+        said = {"extra_body": {"metadata": {"purpose": "another claim"}}, **NOW}
+        assert scene.ask(f"ssn {SSN} what else", **said).result() == "approval_required"
+    finally:
+        scene.publish(purpose_required=False)
+
+
+def test_what_is_released_in_clear_leaves_as_it_came_and_is_recorded_masked(scene: Scene) -> None:
+    scene.publish(clear_release=True, approvals_needed=2)
+    try:
+        asking = scene.ask(f"ssn {SSN} in clear")
+        approval = scene.waiting()
+        assert approval["needed"] == 2
+        assert scene.vote(approval, by="rita") == ""
+        assert not asking.ended.wait(1.5)
+        assert "voted" in scene.vote(approval, by="rita")
+        assert scene.vote(approval, by="ravi") == ""
+        assert asking.result() == "ok"
+        assert SSN.encode() in scene.model.requests[-1]
+        assert SSN not in json.dumps(scene.tell("record", approval["call"]))
+    finally:
+        scene.publish(clear_release=False, approvals_needed=1)
+
+
+def test_nobody_decides_about_their_own_request(scene: Scene) -> None:
+    asking = scene.ask(f"ssn {SSN} by myself")
+    approval = scene.waiting()
+    assert "own request" in scene.vote(approval, by="bob")
+    assert scene.status(approval) == "pending"
+    scene.vote(approval, "deny")
+    asking.result()
+
+
+def test_a_restored_backup_lets_nothing_out(scene: Scene) -> None:
+    scene.ask(f"ssn {SSN} from long ago", **NOW).result()
+    approval = scene.waiting()
+    assert scene.vote(approval) == ""
+    scene.tell("epoch")
+    assert scene.ask(f"ssn {SSN} from long ago", **NOW).result() == "approval_required"
+    assert scene.status(approval) == "superseded"

@@ -19,7 +19,7 @@ a model need. What differs (a form that is read only, a button above it) is in `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django.contrib import admin
@@ -387,23 +387,17 @@ EXEMPT: Final = {
     "admin/login/": "the old address of a sign-in: sends on to the console's own",
     "admin/password_change/": "the old address of a new password: sends on to the console's own",
     "admin/logout/": "the old address of signing out: sends on to the console's own",
-    **{
-        name: "the tokens of directories come in here and nobody else: `tests/scim`"
-        for name in (
-            "scim-config",
-            "scim-group",
-            "scim-groups",
-            "scim-people",
-            "scim-person",
-            "scim-schema",
-            "scim-schemas",
-            "scim-type",
-            "scim-types",
-            r"scim/v2/^(?:Bulk|Me|\.search|Users/\.search|Groups/\.search)$",
-            "scim/v2/^.*$",
-        )
-    },
+    r"scim/v2/^(?:Bulk|Me|\.search|Users/\.search|Groups/\.search)$": "the same door as of `SCIM`: 401",
+    "scim/v2/^.*$": "the same door as of `SCIM`: 401",
 }
+
+_DIRECTORY = Needs(get=NEVER, post=NEVER, patch=NEVER, delete=NEVER)
+SCIM: Final[Mapping[str, Needs]] = {
+    **{f"scim-{name}": _DIRECTORY for name in ("config", "groups", "people", "schemas", "types")},
+    **{f"scim-{name}": replace(_DIRECTORY, args={"resource_id": "1"}) for name in ("group", "person")},
+    **{f"scim-{name}": replace(_DIRECTORY, args={"name": "User"}) for name in ("schema", "type")},
+}
+"""Tokens of directories come in here (`tests/scim`), and no session or key does, whatever the role."""
 
 _CLOSED_FORM = Needs(get=NEVER, post=NEVER)
 
@@ -523,4 +517,4 @@ def table() -> dict[str, Needs]:
     made: dict[str, Needs] = {}
     for model in admin.site._registry:
         made |= admin_needs(model)
-    return made | {**ADMIN, **PAGES, **API}
+    return made | {**ADMIN, **PAGES, **API, **SCIM}

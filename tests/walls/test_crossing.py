@@ -429,7 +429,7 @@ def test_a_programs_roles_end_at_the_wall_too(world: World) -> None:
     lock_lift(lock=world.at("gateway.lock", NONE), by=None)  # on its owner
     account.groups.add(Group.objects.get(name=ADMIN))
     until = timezone.now() + timedelta(days=1)
-    _, secret = api_key_create(name="ci", service_account=account, expires_at=until, by=None)
+    _, secret = api_key_create(name="ci", service_account=account, expires_at=until, by=world.people[ADMIN])
     client = Client(headers={"Authorization": f"Bearer {secret.reveal()}"})
     for kind in ("areas", "endpoints", "access-rules", "schemas", "policies"):
         answer = client.get(f"/api/v1/{kind}")

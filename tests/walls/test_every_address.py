@@ -8,32 +8,43 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.db import connection, transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
 from gateway.api.openapi import description
 from gateway.identity.authz import ROLES, role_permissions
+from gateway.identity.keys import api_key_create
 from gateway.identity.reach import PLACES as WAYS
+from gateway.models import ServiceAccount, User
+from gateway.scim import doors
 from tests.shell.test_front import house
 from tests.walls.table import EXEMPT, Needs, table
 from tests.walls.world import CANARY, MINE, NONE, OTHER, STRAY, World
 
 METHODS = ("get", "post", "patch", "delete")
+PROGRAMS = ("api/", "scim-")
+"""What a program is asked for: everything else wants a session, and its key is none."""
+
 PERSONS = [f"{role} {where}" for role in ROLES for where in (MINE, "everywhere")] + ["nobody"]
 
 
 @pytest.fixture
-def world(db: None, caplog: pytest.LogCaptureFixture) -> World:
+def world(db: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> World:
     caplog.set_level(logging.CRITICAL, logger="django.request")  # thousands of refusals
+    monkeypatch.setattr(doors, "FAILURES", 10**6)  # how often somebody fails there is another test's
+    cache.clear()  # and so is how often somebody asks
     return World()
 
 
@@ -92,11 +103,46 @@ def test_the_front_serves_no_websocket() -> None:
 
 @pytest.mark.parametrize("name", PERSONS)
 def test_a_person_comes_in_exactly_where_their_role_says(world: World, name: str) -> None:
-    cache.clear()  # how often somebody asks is another test's
     client = Client(raise_request_exception=True)
     client.force_login(world.people[name])
     wrong = list(judged(world, client, name))
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", PERSONS)
+def test_a_program_comes_in_exactly_where_the_role_of_its_group_says(world: World, name: str) -> None:
+    """Its key was made by somebody who may do everything."""
+    groups = Group.objects.filter(user=world.people[name])
+    wrong = list(judged(world, program(world, groups, world.ada), name, PROGRAMS))
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", PERSONS)
+def test_a_program_of_every_role_does_no_more_than_whoever_made_its_key(world: World, name: str) -> None:
+    groups = Group.objects.filter(name__endswith=" everywhere")
+    wrong = list(judged(world, program(world, groups, world.people[name]), name, PROGRAMS))
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_programs_key_opens_no_page(world: World) -> None:
+    client = program(world, Group.objects.filter(name__endswith=" everywhere"), world.ada)
+    wrong = [
+        f"{method} {url}: {answer.status_code}"
+        for route, needs, place, method, url in asked(world)
+        if not needs.public and not route.startswith(PROGRAMS)
+        if came_in(answer := ask(client, method, url, needs.body(world, place), route))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def program(world: World, groups: Iterable[Group], maker: User) -> Client:
+    """The key is made before its program joins the groups: no door is in the way."""
+    area = world.at("gateway.area", MINE)
+    account = ServiceAccount.objects.create(area=area, name="ward-nightly", owner=world.people["nobody"])
+    until = timezone.now() + timedelta(days=1)
+    _, secret = api_key_create(name="ward ci", service_account=account, expires_at=until, by=maker)
+    account.groups.set(groups)
+    return Client(headers={"Authorization": f"Bearer {secret.reveal()}"})
 
 
 def test_a_stranger_comes_in_nowhere(world: World) -> None:
@@ -111,9 +157,9 @@ def test_a_stranger_comes_in_nowhere(world: World) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def judged(world: World, client: Client, name: str) -> Iterator[str]:
+def judged(world: World, client: Client, name: str, only: tuple[str, ...] = ("",)) -> Iterator[str]:
     for route, needs, place, method, url in asked(world):
-        if needs.public or (name.endswith("everywhere") and place == OTHER):
+        if not route.startswith(only) or needs.public or (name.endswith("everywhere") and place == OTHER):
             continue
         if route in ("logout", "admin:logout", "account_end_all"):
             continue  # it would end this test's session

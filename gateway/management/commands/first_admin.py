@@ -17,6 +17,7 @@ from django.db import transaction
 from gateway.identity.authz import role_grant
 from gateway.identity.linking import identity_add
 from gateway.identity.membership import membership_set
+from gateway.identity.names import people_named
 from gateway.models import GroupMapping, Issuer, Match, RoleGrant, Source, User
 
 GROUP = "administrators"
@@ -77,6 +78,6 @@ def _issuer(name: str) -> Issuer:
 
 
 def _person(username: str, password: str) -> User:
-    if User.objects.filter(username__iexact=username).exists():
+    if people_named(username):
         raise CommandError(f"There is a person named {username} already.")
     return User.objects.create_user(username, password=password or None, is_staff=True)
