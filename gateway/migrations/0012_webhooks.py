@@ -25,7 +25,7 @@ def drop(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("gateway", "0010_emergency_role"),
+        ("gateway", "0011_who_handed_over"),
     ]
 
     operations = [
