@@ -50,6 +50,7 @@ class NewWebhookForm(WebhookForm):
     url = forms.CharField(
         max_length=2000,
         label="Address",
+        widget=forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off"}),
         help_text="Where messages are posted to. It stays as it is: add another webhook for another one.",
     )
 
