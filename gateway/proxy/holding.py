@@ -211,7 +211,7 @@ class Hold:
             while (left := self._left()) > 0:
                 try:
                     with self._call.patience.limit(min(left, SIGN_OF_LIFE) if self._kept_alive else left):
-                        return await future
+                        return await asyncio.shield(future)  # what ends a wait ends no other
                 except TimeoutError:
                     if self._kept_alive:
                         await self._call.say_alive(b": waiting for a decision\n\n")
