@@ -65,6 +65,7 @@ class Needs:
     anywhere: bool = False  # it lists parts of a row: behind a wall the list is empty
     lists: bool = False  # a GET shows what may be seen, whatever `about` says of a POST
     names: bool = False  # it has to name people or groups, whoever reads it
+    people: bool = False  # no program does this, whatever its roles
     public: bool = False
     body: Callable[[World, str], Any] = lambda world, place: {}
     query: Callable[[World, str], str] = lambda world, place: ""
@@ -354,17 +355,23 @@ API: Final[Mapping[str, Needs]] = {
     "api/v1/live-calls/<uuid:pk>/cut": api(post="gateway.cut_call", row="audit.call", body=_why),
     "api/v1/approvals": api("approvals.view_approval"),
     "api/v1/approvals/<uuid:pk>": api("approvals.view_approval", row="approvals.approval"),
-    "api/v1/approvals/<uuid:pk>/decide": api(post=DECIDES, row="approvals.approval", body=_approves),
+    "api/v1/approvals/<uuid:pk>/decide": api(
+        post=DECIDES, row="approvals.approval", body=_approves, people=True
+    ),
     "api/v1/approvals/<uuid:pk>/comment": api(
-        post="approvals.view_approval", row="approvals.approval", body=lambda world, place: {"text": "why?"}
+        post="approvals.view_approval",
+        row="approvals.approval",
+        body=lambda world, place: {"text": "why?"},
+        people=True,  # a program says something about its own requests
     ),
     "api/v1/approvals/<uuid:pk>/withdraw": api(post=NEVER, row="approvals.approval"),
     "api/v1/approvals/<uuid:pk>/revoke": api(
         post=either("approvals.change_approval", "approvals.break_glass"),
         row="approvals.approval",
         body=_why,
+        people=True,
     ),
-    "api/v1/approvals/<uuid:pk>/look": api(post=DECIDES, row="approvals.approval"),
+    "api/v1/approvals/<uuid:pk>/look": api(post=DECIDES, row="approvals.approval", people=True),
     "api/v1/access-review/endpoints/<uuid:pk>": api(REVIEWS, row="gateway.endpoint"),
     "api/v1/access-review/endpoints/<uuid:pk>/reviewed": api(post=REVIEWS, row="gateway.endpoint"),
     "api/v1/access-review/people/<uuid:pk>": api(REVIEWS, row="gateway.user"),
