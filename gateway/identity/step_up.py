@@ -33,7 +33,14 @@ ACTS: Final[Mapping[str, tuple[str, ...]]] = {
         "/api/v1/policy-versions/<uuid:pk>/rollback",
         "/api/v1/policy/apply",
     ),
-    "approve": ("review:decide", "review:revoke", "review:look_at"),
+    "approve": (
+        "review:decide",
+        "review:revoke",
+        "review:look_at",
+        "/api/v1/approvals/<uuid:pk>/decide",
+        "/api/v1/approvals/<uuid:pk>/revoke",
+        "/api/v1/approvals/<uuid:pk>/look",
+    ),
     "roles": (
         "admin:gateway_rolegrant_add",
         "admin:gateway_rolegrant_change",
