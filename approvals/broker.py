@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import timedelta
+from functools import partial
 from typing import Final, TypeVar, final
 from uuid import UUID
 
@@ -28,7 +30,13 @@ from policies.services import scrub
 log = logging.getLogger(__name__)
 
 POLL: Final = 0.5
-"""Seconds between two looks at what became of the waiting calls, where no hint comes."""
+"""Seconds between two looks at what has changed of late, where no hint comes."""
+
+LATELY: Final = timedelta(seconds=10)
+"""How far back such a look goes: clocks of processes may differ by so much."""
+
+EVERY: Final = 10.0
+"""Seconds between two looks at every waiting call: at those that ran out, and at what no other look found."""
 
 PATIENCE: Final = 1.5
 """Seconds that a caller is kept for the database."""
@@ -36,7 +44,7 @@ PATIENCE: Final = 1.5
 ASKING_AT_MOST: Final = 500
 """Calls that wait for the two threads; beyond it they are refused at once."""
 
-CHUNK: Final = 500
+CHUNK: Final = 200
 HELD_PER_CALLER: Final = 100
 HELD_AT_MOST: Final = 5_000
 """Calls that one process holds; who comes beyond it is told to come back, and their approval is open."""
@@ -58,6 +66,9 @@ class Broker:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="postern-approvals")
         self._asking = 0
         self._wake = asyncio.Event()
+        self._poked: set[UUID] = set()
+        self._held = 0
+        self._every = 0.0  # when all were looked at
         self._poller: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ear = hints.Ear()
@@ -82,12 +93,16 @@ class Broker:
         loop = self._loop
         if loop is not None and approval_id in self._waiting:
             with suppress(RuntimeError):  # the loop is closed: nobody waits on it
-                loop.call_soon_threadsafe(self._wake.set)
+                loop.call_soon_threadsafe(self._look_at, approval_id)
+
+    def _look_at(self, approval_id: UUID) -> None:
+        self._poked.add(approval_id)
+        self._wake.set()
 
     @property
     def held(self) -> int:
         """Calls that wait now."""
-        return sum(self._of_caller.values())
+        return self._held
 
     def has_room(self, caller: UUID) -> bool:
         """Whether one more call of this caller may wait here."""
@@ -136,12 +151,14 @@ class Broker:
         future: asyncio.Future[Standing] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(approval_id, set()).add(future)
         self._of_caller[caller] += 1
-        self._wake.set()  # it may have been decided between being read and being waited for
+        self._held += 1
+        self._look_at(approval_id)  # it may have been decided between being read and being waited for
         if self._poller is None or self._poller.done():
             self._poller = asyncio.get_running_loop().create_task(self._poll())
         try:
             yield future
         finally:
+            self._held -= 1
             self._of_caller[caller] -= 1
             if not self._of_caller[caller]:
                 del self._of_caller[caller]
@@ -164,10 +181,20 @@ class Broker:
                 log.error("approvals not looked at: %s", type(error).__name__)
 
     async def _look(self) -> None:
-        wanted = [*self._waiting]
+        """At what was pointed out, at what changed of late, now and then at all: what a look costs does not
+        grow with the calls that wait."""
+        poked, self._poked = self._poked, set()
+        wanted = {*poked, *await self._ask(_changed_lately)}
+        now = asyncio.get_running_loop().time()
+        if now - self._every > EVERY:
+            self._every = now
+            wanted.update(self._waiting)
+        await self._tell([each for each in wanted if each in self._waiting])
+
+    async def _tell(self, wanted: Sequence[UUID]) -> None:
         for start in range(0, len(wanted), CHUNK):
             chunk = wanted[start : start + CHUNK]
-            for standing in await self._ask(lambda chunk=chunk: _decided(chunk)):  # type: ignore[misc]
+            for standing in await self._ask(partial(_decided, chunk)):
                 for future in self._waiting.get(standing.id, ()):
                     if not future.done():
                         future.set_result(standing)
@@ -209,6 +236,11 @@ def _over(row: Approval, *, of_this_store: bool) -> None:
 def _read(approval_ids: Sequence[UUID]) -> list[Standing]:
     rows = Approval.objects.filter(id__in=approval_ids, epoch=moves.epoch())
     return [_standing(row) for row in rows]
+
+
+def _changed_lately() -> list[UUID]:
+    rows = Approval.objects.filter(changed_at__gt=ids.now() - LATELY).exclude(status=Status.PENDING)
+    return list(rows.order_by().values_list("id", flat=True))
 
 
 def _decided(approval_ids: Sequence[UUID]) -> list[Standing]:

@@ -79,8 +79,8 @@ def approval_decide(
     return approval
 
 
-def approval_comment(*, approval_id: UUID, by: Any, text: str) -> Comment:
-    """A word between reviewers and requester."""
+def approval_comment(*, approval_id: UUID, by: Any, text: str, said_by: Who | None = None) -> Comment:
+    """A word between reviewers and requester. `said_by` names a program, which is no person."""
     words = _reason(text)
     if not words.data:
         raise ReasonMissing("Write something first.")
@@ -98,7 +98,7 @@ def approval_comment(*, approval_id: UUID, by: Any, text: str) -> Comment:
             at=ids.now(),
         )
         Approval.objects.filter(pk=approval.pk).update(changed_at=ids.now())
-        tell("approval.commented", approval, by=who(by), words=words)
+        tell("approval.commented", approval, by=said_by or who(by), words=words)
         hints.changed(approval.pk)
     return comment
 

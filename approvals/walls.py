@@ -8,11 +8,13 @@ for, or one that came with a key they made; no role and no superuser stands abov
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from approvals.models import Approval
+from approvals.models import Approval, Vote
+from approvals.names import NamesOneOf
 
 DECIDES: Final = "approvals.change_approval"
 BREAKS_GLASS: Final = "approvals.break_glass"
@@ -25,8 +27,13 @@ ELSEWHERE: Final = "You do not review in this area."
 OTHERS: Final = "The policy leaves this to {}."
 
 
-def why_not(person: Any, approval: Approval, *, emergency: bool = False) -> str:
-    """Why this person may not decide, in words for them; empty if they may."""
+def why_not(
+    person: Any, approval: Approval, *, emergency: bool = False, groups: Collection[str] | None = None
+) -> str:
+    """Why this person may not decide, in words for them; empty if they may.
+
+    `groups` are theirs by name, where a page about many approvals has read them already.
+    """
     if person.pk == approval.requester_id:
         return OWN
     if person.pk == approval.owner_id:
@@ -35,10 +42,14 @@ def why_not(person: Any, approval: Approval, *, emergency: bool = False) -> str:
         return ACTING
     if not person.is_active or not _holds(person, BREAKS_GLASS if emergency else DECIDES, approval.area):
         return ELSEWHERE
-    groups = deciding_groups(approval)
-    if emergency or not groups or person.groups.filter(name__in=groups).exists():
+    deciding = deciding_groups(approval)
+    if (
+        emergency
+        or not deciding
+        or not set(deciding).isdisjoint(_groups(person) if groups is None else groups)
+    ):
         return ""
-    return OTHERS.format(", ".join(groups))
+    return OTHERS.format(", ".join(deciding))
 
 
 def deciding_groups(approval: Approval) -> list[str]:
@@ -64,11 +75,39 @@ def seen_by(person: Any) -> QuerySet[Approval]:
 
 
 def assigned(person: Any, rows: QuerySet[Approval]) -> QuerySet[Approval]:
-    """Of these the ones that this person may decide about. Names of groups are matched in Python's stead by
-    the page (`why_not`); the database leaves out what is theirs or lies elsewhere."""
-    return rows.filter(_within(person, DECIDES) | _within(person, BREAKS_GLASS)).exclude(
-        Q(requester_id=person.pk) | Q(owner_id=person.pk)
+    """Of these the ones that wait for this person's word: as `why_not` says, and not voted on by them."""
+    names = _groups(person)
+    theirs = (
+        Q(reviewers=[])
+        | Q(NamesOneOf("reviewers", names))
+        | Q(escalated_at__isnull=False) & Q(NamesOneOf("escalate_to", names))
     )
+    voted = Vote.objects.filter(approval=OuterRef("pk"), person_id=person.pk)
+    return (
+        rows.filter(_within(person, DECIDES))
+        .exclude(requester_id=person.pk)
+        .filter(Q(owner_id__isnull=True) | ~Q(owner_id=person.pk))
+        .filter(Q(barred=[]) | ~Q(NamesOneOf("barred", [str(person.pk)])))
+        .filter(theirs)
+        .filter(~Exists(voted))
+    )
+
+
+def decides_in(person: Any, area: str) -> bool:
+    """Whether this person reviews there at all."""
+    return _holds(person, DECIDES, area)
+
+
+def breaks_glass_in(person: Any, area: str) -> bool:
+    return _holds(person, BREAKS_GLASS, area)
+
+
+def decides_somewhere(person: Any) -> bool:
+    return bool(person.areas_with(DECIDES))
+
+
+def _groups(person: Any) -> set[str]:
+    return set(person.groups.values_list("name", flat=True))
 
 
 def _within(person: Any, permission: str) -> Q:

@@ -34,6 +34,7 @@ class Mark:
     length: int
     style: str
     passed: bool = False
+    number: int = 0  # its place on the page, where findings are listed beside the text; 0: nowhere
 
     @property
     def title(self) -> str:

@@ -75,7 +75,11 @@ _NOT_KEPT: Final = Payload(kept=False)
 
 def request(data: bytes, marks: bytes) -> Payload:
     """A recorded request."""
-    found = read_marks(marks)
+    return request_of(data, read_marks(marks))
+
+
+def request_of(data: bytes, found: Sequence[Mark]) -> Payload:
+    """The same, with its findings read already."""
     return _account(_NOT_KEPT if data == NOT_KEPT else _request(data, found), found)
 
 

@@ -20,6 +20,7 @@ def build() -> Front:
 
     from gateway.front import Behind, Front
     from gateway.proxy import configure, snapshot
+    from gateway.sockets import Sockets
     from gateway.static import StaticFiles
 
     proxy = configure.build()
@@ -29,7 +30,7 @@ def build() -> Front:
         return proxy.recorder.healthy and proxy.snapshots.age <= snapshot.MAX_AGE
 
     pages = django if settings.TRUSTED_PROXIES is None else Behind(django, settings.TRUSTED_PROXIES)
-    return Front(proxy=proxy, ready=ready, static=StaticFiles(), django=pages)
+    return Front(proxy=proxy, ready=ready, static=StaticFiles(), django=pages, sockets=Sockets())
 
 
 application = build()

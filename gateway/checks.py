@@ -130,3 +130,11 @@ def people_can_sign_in(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
         hint = "Set OIDC_ISSUER and OIDC_CLIENT_ID, or LOCAL_SIGN_IN=1 if passwords are what you want."
         found.append(Warning("Nobody can sign in to the console.", hint=hint, id="gateway.W020"))
     return found
+
+
+@register(TAG, deploy=True)
+def mails_lead_somewhere(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if settings.EMAIL_HOST and not settings.PUBLIC_URL:
+        hint = "Set PUBLIC_URL to the address that people reach Postern at."
+        return [Warning("Links in mails lead nowhere.", hint=hint, id="gateway.W030")]
+    return []

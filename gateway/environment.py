@@ -57,6 +57,13 @@ class Environment:
             raise ImproperlyConfigured(f"{name} must be a whole number of at least {least}.")
         return int(value)
 
+    def choice(self, name: str, among: tuple[str, ...]) -> str:
+        """One of these words; the first where nothing is said."""
+        value = self.text(name, among[0]).lower()
+        if value not in among:
+            raise ImproperlyConfigured(f"{name} must be one of {', '.join(among)}.")
+        return value
+
     def names(self, name: str, default: tuple[str, ...] = ()) -> list[str]:
         """A comma-separated list."""
         return [item for part in self.text(name).split(",") if (item := part.strip())] or list(default)

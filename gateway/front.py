@@ -1,5 +1,5 @@
-"""Who takes a request: calls to models go to the proxy, static files and health to themselves, the rest to
-Django.
+"""Who takes a request: calls to models go to the proxy, static files and health to themselves, WebSockets to
+theirs, the rest to Django.
 
 The proxy stands ahead of Django on purpose: Django would read a whole body into memory before the first
 line of ours could refuse it.
@@ -29,6 +29,13 @@ class Governor(Protocol):
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None: ...
 
 
+class Listeners(Protocol):
+    """What the front asks of the WebSockets."""
+
+    def stop(self) -> None: ...
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Front:
     """The ASGI application of a gateway process."""
@@ -37,6 +44,7 @@ class Front:
     ready: Callable[[], bool]
     static: Application
     django: Application
+    sockets: Listeners | None = None
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -46,8 +54,15 @@ class Front:
                 await self._page(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+        elif self.sockets is not None:
+            await self.sockets(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1000, "reason": ""})
+
+    def stopping(self) -> None:
+        """The server is about to stop: it waits for what is open, and WebSockets do not end by themselves."""
+        if self.sockets is not None:
+            self.sockets.stop()
 
     async def _page(self, scope: Any, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -68,6 +83,7 @@ class Front:
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        self.stopping()
         await self.proxy.shutdown()
         await send({"type": "lifespan.shutdown.complete"})
 

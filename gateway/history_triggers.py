@@ -35,3 +35,6 @@ WHO_CALLS = tuple(
     for name in ("issuer", "groupmapping", "rolegrant", "deployment", "directorytoken")
 )
 """Guarded since the migration that made them."""
+
+WEBHOOKS = ("gateway_historicalwebhook",)
+"""Guarded since its own migration."""

@@ -67,7 +67,7 @@ async def _serve(application: Any, host: str, port: int) -> int:
         port=port,
         interface=Interfaces.ASGI,
         http=HTTPModes.http1,
-        websockets=False,
+        websockets=True,  # the reviewers' queue; `gateway.sockets` closes every other path
         backlog=2048,
         backpressure=CONCURRENT_REQUESTS,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_TIMEOUT_MS, max_buffer_size=BUFFER_BYTES),

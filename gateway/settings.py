@@ -237,6 +237,7 @@ CELERY_BEAT_SCHEDULE = {
     "preview-traffic": {"task": "gateway.tasks.preview_traffic", "schedule": 5.0},
     "expire-approvals": {"task": "approvals.tasks.expire", "schedule": 15.0},
     "escalate-approvals": {"task": "approvals.tasks.escalate", "schedule": 15.0},
+    "notify": {"task": "gateway.tasks.notify", "schedule": 5.0, "options": {"expires": 5.0}},
     "index-fingerprints": {"task": "audit.tasks.index_fingerprints", "schedule": 30.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(BROKER_DIR / "schedule")
@@ -246,6 +247,16 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
+
+# --- mails about held requests: none without a server ------------------------------------------------
+EMAIL_HOST = env.text("EMAIL_HOST")
+EMAIL_PORT = env.integer("EMAIL_PORT", 587, least=1)
+EMAIL_HOST_USER = env.text("EMAIL_USER")
+EMAIL_HOST_PASSWORD = env.secret("EMAIL_PASSWORD")
+EMAIL_SECURITY = env.choice("EMAIL_SECURITY", ("starttls", "tls", "none"))
+EMAIL_USE_TLS, EMAIL_USE_SSL = EMAIL_SECURITY == "starttls", EMAIL_SECURITY == "tls"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "postern@localhost")
 
 # --- log lines: what happened, never what was said ---------------------------------------------------
 LOG_LEVEL = env.text("LOG_LEVEL", "INFO").upper()

@@ -9,6 +9,7 @@ from gateway.celery import app
 from gateway.console import previewing
 from gateway.identity.seen import seen_sweep
 from gateway.identity.sessions import sign_ins_sweep
+from gateway.notifying import sending
 
 
 @app.task
@@ -24,3 +25,9 @@ def forget_expired_logins() -> None:
 def preview_traffic() -> None:
     """Previews of drafts on recorded traffic."""
     previewing.sweep()
+
+
+@app.task
+def notify() -> None:
+    """Webhooks and mails about approvals."""
+    sending.sweep()

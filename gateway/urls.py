@@ -16,5 +16,6 @@ urlpatterns = [
     path("api/v1/", include("gateway.api.urls")),
     path("scim/v2/", include("gateway.scim.urls")),
     path("audit/", include("audit.urls")),
+    path("review/", include("approvals.urls")),
     path("", include("gateway.console.urls")),
 ]

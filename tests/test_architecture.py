@@ -40,6 +40,7 @@ ROOMS = {
     "gateway.role_kinds": "base",
     "gateway.identity": "base",
     "gateway.credentials": "base",
+    "gateway.notifying": "base",
     "gateway.proxy.wire": "wire",
     "gateway.proxy": "proxy",
     **dict.fromkeys(
@@ -64,6 +65,7 @@ ROOMS = {
             "gateway.settings",
             "gateway.shape",
             "gateway.site",
+            "gateway.sockets",
             "gateway.static",
             "gateway.supervisor",
             "gateway.tasks",

@@ -89,7 +89,12 @@ class Approval(models.Model):
         ordering = ["-created_at"]
         permissions = [("break_glass", "Can decide alone in an emergency")]
         indexes = [
-            models.Index(fields=["status", "expires_at"], name="approvals_status_expiry"),
+            models.Index(
+                fields=["status", "expires_at", "-risk", "id", "area", "epoch"], name="approvals_by_deadline"
+            ),
+            models.Index(
+                fields=["status", "-risk", "expires_at", "id", "area", "epoch"], name="approvals_by_risk"
+            ),
             models.Index(fields=["changed_at"], name="approvals_changed"),
             models.Index(fields=["requester_id", "request_hmac"], name="approvals_of_request"),
             models.Index(fields=["requester_id", "created_at"], name="approvals_of_requester"),
@@ -98,6 +103,16 @@ class Approval(models.Model):
                 fields=["escalate_at"],
                 condition=models.Q(status="pending", escalated_at__isnull=True),
                 name="approvals_to_escalate",
+            ),
+            models.Index(
+                fields=["decided_at"],
+                condition=models.Q(decided_at__isnull=False),
+                name="approvals_decided",
+            ),
+            models.Index(
+                fields=["decided_at"],
+                condition=models.Q(emergency=True, looked_at__isnull=True),
+                name="approvals_to_look_at",
             ),
         ]
         constraints = [

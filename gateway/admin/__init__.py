@@ -15,6 +15,7 @@ from gateway.admin import (
     service_account,
     sign_in,
     user,
+    webhook,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "service_account",
     "sign_in",
     "user",
+    "webhook",
 ]

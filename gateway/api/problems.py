@@ -19,6 +19,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from approvals.services import NotYours, ReasonMissing, TooLate
 from gateway.code.apply import ApplyError, PlanMoved
 from gateway.code.document import DocumentError
 from gateway.credentials.services import CredentialError
@@ -36,16 +37,19 @@ KINDS: Final[dict[str, tuple[int, str]]] = {
     "malformed": (400, "The request cannot be read."),
     "not-authenticated": (401, "Say who you are."),
     "not-allowed": (403, "You may not do this."),
+    "not-yours": (403, "Somebody else decides about this."),
     "not-found": (404, "There is nothing here."),
     "method-not-allowed": (405, "This cannot be done here."),
     "not-acceptable": (406, "This is not to be had in that form."),
     "conflict": (409, "It is not in the state that this needs."),
+    "too-late": (409, "Somebody was faster, or the time is up."),
     "needs-second-person": (409, "This takes two people."),
     "plan-moved": (409, "This is not the plan that was looked at."),
     "too-large": (413, "The request is too large."),
     "unsupported-media-type": (415, "This content type is not read here."),
     "invalid-document": (422, "The document does not fit."),
     "refused": (422, "This is refused."),
+    "reason-missing": (422, "Say why."),
     "too-many-requests": (429, "Slow down."),
     "internal": (500, "Something went wrong here."),
     "unavailable": (503, "The store does not answer."),
@@ -118,6 +122,12 @@ def _known(failure: Exception) -> Problem | None:
             return Problem("refused", errors=[str(failure)])
         case TooMuch():
             return Problem("too-large", str(failure))
+        case NotYours():
+            return Problem("not-yours", str(failure))
+        case TooLate():
+            return Problem("too-late", str(failure))
+        case ReasonMissing():
+            return Problem("reason-missing", str(failure))
         case PolicyServiceError() | CredentialError() | CallEnded():
             return Problem("conflict", str(failure))
         case ValidationError():

@@ -6,6 +6,7 @@ from django.urls import path, re_path
 
 from gateway.api import (
     accounts,
+    approvals,
     changes,
     groups,
     issuers,
@@ -54,6 +55,13 @@ urlpatterns = [
     path("issuers", issuers.IssuerList.as_view()),
     path("issuers/<uuid:pk>", issuers.IssuerOne.as_view()),
     path("deployment", issuers.DeploymentOne.as_view()),
+    path("approvals", approvals.ApprovalList.as_view()),
+    path("approvals/<uuid:pk>", approvals.ApprovalOne.as_view()),
+    path("approvals/<uuid:pk>/decide", approvals.ApprovalDecide.as_view()),
+    path("approvals/<uuid:pk>/comment", approvals.ApprovalComment.as_view()),
+    path("approvals/<uuid:pk>/withdraw", approvals.ApprovalWithdraw.as_view()),
+    path("approvals/<uuid:pk>/revoke", approvals.ApprovalRevoke.as_view()),
+    path("approvals/<uuid:pk>/look", approvals.ApprovalLook.as_view()),
     path("access-review/endpoints/<uuid:pk>", reviewing.EndpointReview.as_view()),
     path("access-review/endpoints/<uuid:pk>/reviewed", reviewing.EndpointReviewed.as_view()),
     path("access-review/people/<uuid:pk>", reviewing.PersonReview.as_view()),

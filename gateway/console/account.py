@@ -19,7 +19,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from gateway.console.signing_in import password_problem
 from gateway.identity.sessions import network_of, sign_in_end, sign_in_end_all, sign_in_of
-from gateway.models import SignIn, User
+from gateway.models import MailsOff, SignIn, User
+from gateway.notifying.recipients import mails_go_out, mails_switch
 from policies.journal import note
 
 MOST = 100
@@ -33,8 +34,18 @@ def account(request: HttpRequest) -> HttpResponse:
     context = {
         "sign_ins": [(row, here is not None and row.pk == here.pk) for row in rows],
         "identities": user.identities.all(),
+        "mails_go_out": mails_go_out(),
+        "mails_on": not MailsOff.objects.filter(user=user).exists(),
     }
     return render(request, "console/account.html", context)
+
+
+@require_POST
+def mails(request: HttpRequest) -> HttpResponse:
+    user, on = cast(User, request.user), request.POST.get("mails") == "on"
+    mails_switch(user=user, on=on, by=user)
+    messages.success(request, "You get mails about held requests." if on else "You get no more mails.")
+    return redirect("account")
 
 
 class NewPasswordForm(PasswordChangeForm):

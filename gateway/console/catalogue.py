@@ -72,6 +72,14 @@ _SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
         },
     ),
     (
+        "Whom held requests are told to",
+        "Programs that hear of them, and what became of each message.",
+        {
+            "Webhook": "Where messages are posted to, signed",
+            "Delivery": "Each message and mail, with what its receiver answered",
+        },
+    ),
+    (
         "Decisions and evidence",
         "What happened. Read-only.",
         {

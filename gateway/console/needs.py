@@ -10,7 +10,8 @@ from typing import Final, TypeVar
 from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.urls import NoReverseMatch, reverse
 
-from approvals.models import Approval, Status
+from approvals import queue
+from approvals.walls import DECIDES, VIEWS
 from audit.models import Instance
 from gateway.console.fields import waiting
 from gateway.console.overview import Today
@@ -58,8 +59,9 @@ def recorder_state(now: datetime) -> Recorder:
 def needs_of(user: User, now: datetime, today: Today | None, recorder: Recorder) -> list[Need]:
     """What this person can see and act on."""
     needs = [] if recorder.ok else [_silent(recorder)]
+    needs += _approvals(user, now)
     if today is not None:
-        needs += _stopped(user, today)
+        needs += _stopped(today)
     needs += [
         *_keys(_seen(user, ApiKey.objects.all()), now),
         *_access(_seen(user, AccessRule.objects.all()), now),
@@ -82,17 +84,12 @@ def _silent(recorder: Recorder) -> Need:
     return Need("bad", "The recorder is silent.", f"{recorder.text}. Without a record no call is served.")
 
 
-def _stopped(user: User, today: Today) -> Iterator[Need]:
+def _stopped(today: Today) -> Iterator[Need]:
     calls = _url("audit:calls")
-    held = user.areas_with("audit.view_call").q_of(Approval)
-    waiting = Approval.objects.filter(held, status=Status.PENDING).count()
-    if waiting:
-        detail = "A person decides whether they may pass."
-        yield Need("hold", f"{_count(waiting, 'call waits', 'calls wait')} for approval.", detail)
-    if today.held > waiting:
-        detail = "A rule asks for a person; until approvals are set up, the caller gets 403."
+    if today.held:
         title = f"{_count(today.held, 'call was', 'calls were')} held today."
-        yield Need("hold", title, detail, f"{calls}?action=held", "Review")
+        detail = "A person decides, or has decided, whether they may pass."
+        yield Need("info", title, detail, f"{calls}?action=held", "Look")
     if today.blocked:
         detail = "A rule stopped them before they reached a model."
         title = f"{_count(today.blocked, 'call was', 'calls were')} blocked today."
@@ -105,6 +102,22 @@ def _stopped(user: User, today: Today) -> Iterator[Need]:
     if today.incomplete:
         title = f"{_count(today.incomplete, 'answer', 'answers')} ended early today."
         yield Need("warn", title, "The client left, or the model's service broke off.", calls, "Look")
+
+
+def _approvals(user: User, now: datetime) -> Iterator[Need]:
+    """What waits for their decision; for those who only look, that it waits at all."""
+    url = _url("review:queue")
+    if user.areas_with(DECIDES):
+        unseen = len(queue.emergencies(user, now))
+        if unseen:
+            title = f"{_count(unseen, 'emergency has', 'emergencies have')} to be looked at."
+            yield Need("bad", title, "One person let a call through alone.", url, "Look at it")
+        if waiting := queue.waiting_for(user, now):
+            title = f"{waiting} {'call waits' if waiting.number == 1 else 'calls wait'} for your decision."
+            yield Need("hold", title, "Whoever asked is waiting for an answer.", url, "Review")
+    elif user.areas_with(VIEWS) and (waiting := queue.waiting_seen(user, now)):
+        title = f"{waiting} {'call waits' if waiting.number == 1 else 'calls wait'} for approval."
+        yield Need("hold", title, "A person decides whether they may pass.", url, "Look")
 
 
 def _proposals(user: User) -> Iterator[Need]:

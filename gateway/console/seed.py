@@ -66,6 +66,7 @@ PEOPLE = (
     Person(name="bob", full_name=("Bob", "Brandt"), groups=("clinicians", REVIEWERS)),
     Person(name="carol", full_name=("Carol", "Costa")),
     Person(name="dave", full_name=("Dave", "Dietrich"), groups=("auditors",)),
+    Person(name="erin", full_name=("Erin", "Ekström"), groups=(REVIEWERS,)),  # who decides what bob asks
     Person(name="admin", full_name=("Ada", "Adler"), groups=("admins",), superuser=True),
 )
 

@@ -6,6 +6,7 @@ from django.urls import path
 
 from gateway.console import (
     account,
+    asked,
     device,
     drift,
     explain,
@@ -59,9 +60,13 @@ urlpatterns = [
     path("oidc/callback/", oidc.callback, name="oidc_callback"),
     path("oidc/backchannel-logout", oidc.backchannel_logout, name="oidc_backchannel_logout"),
     path("account/", account.account, name="account"),
+    path("account/mails/", account.mails, name="account_mails"),
     path("account/password/", account.NewPassword.as_view(), name="password"),
     path("account/sign-ins/end/", account.end_all, name="account_end_all"),
     path("account/sign-ins/<uuid:sign_in_id>/end/", account.end_one, name="account_end"),
+    path("approvals/<uuid:approval_id>", asked.status, name="approval_status"),
+    path("approvals/<uuid:approval_id>/comment", asked.comment, name="approval_comment"),
+    path("approvals/<uuid:approval_id>/withdraw", asked.withdraw, name="approval_withdraw"),
     path("saml/metadata", saml.metadata, name="saml_metadata"),
     path("saml/login/<uuid:issuer_id>", saml.begin, name="saml_login"),
     path("saml/acs", saml.acs, name="saml_acs"),

@@ -71,9 +71,10 @@ def fetch(
     seconds: float = 5.0,
     max_bytes: int = MAX_ANSWER_BYTES,
     form: Mapping[str, str] | None = None,
+    body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Fetched:
-    """GET one document, or POST a form for it; `seconds` bound the whole of it. Raises `FetchFailed`."""
+    """GET one document, or POST a form or a body; `seconds` bound the whole of it. Raises `FetchFailed`."""
     parts = urlsplit(url)
     deadline = time.monotonic() + seconds
     try:
@@ -87,10 +88,10 @@ def fetch(
         )
     except ValueError:
         raise FetchFailed("url") from None
-    method = "GET" if form is None else "POST"
+    method = "GET" if form is None and body is None else "POST"
     code = "transport"
     try:
-        with client, client.stream(method, url, data=form, headers=headers) as response:
+        with client, client.stream(method, url, data=form, content=body, headers=headers) as response:
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             return Fetched(response.status_code, kind, b"".join(response.iter_raw()))
     except AddressRefused:

@@ -38,7 +38,7 @@ POLICY_MODELS = (
 )
 
 
-INTERNAL = frozenset({"revision", "running", "sketch", "usage"})
+INTERNAL = frozenset({"mailsoff", "revision", "running", "sketch", "told", "usage", "webhooksecret"})
 """Rows that the data path keeps for itself: nobody is given them."""
 
 
@@ -107,6 +107,8 @@ ROLES: Mapping[str, Role] = {
                     "signin",
                     "structuredfield",
                     "user",
+                    "webhook",
+                    "delivery",
                 ),
             ),
             ("auth", VIEW, ("group",)),
@@ -128,6 +130,8 @@ ROLES: Mapping[str, Role] = {
                     "issuer",
                     "deployment",
                     "signin",
+                    "webhook",
+                    "delivery",
                 ),
             ),
             ("gateway", ("view", "add", "change"), ("lock",)),

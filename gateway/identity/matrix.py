@@ -63,6 +63,7 @@ SECTIONS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
             "gateway.deployment",
         ),
     ),
+    ("Whom held requests are told to", ("gateway.webhook", "gateway.delivery")),
     ("Evidence", ("approvals.approval", "audit.call", "audit.session")),
 )
 REST: Final = "Everything else"

@@ -28,6 +28,8 @@ PLACES: Final[Mapping[str, str | tuple[str, ...]]] = {
     "gateway.structuredfield": "endpoint__area",
     "gateway.rolegrant": "area",
     "gateway.cut": "area",
+    "gateway.webhook": "area",
+    "gateway.delivery": "webhook__area",  # a mail lies in no area
     "policies.schema": "area",
     "policies.schemaversion": "schema__area",
     "policies.dataclass": "version__schema__area",

@@ -11,16 +11,18 @@ import time
 from typing import Final
 
 from django.conf import settings
-from django.contrib.auth import SESSION_KEY
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from django.utils.deprecation import MiddlewareMixin
 
 from gateway.identity.sessions import HELD, SEEN, hold, sign_in_end
-from gateway.models import Lock, SignIn
+from gateway.models import Lock, SignIn, User
 from gateway.models.lock import lock_in_force
 
 ENDED: Final = "ended"
@@ -50,6 +52,24 @@ class SignedIn(MiddlewareMixin):
             row.save(update_fields=["session_key"])
         if time.time() - float(seen or 0) > TOUCH:
             session[SEEN] = int(time.time())
+
+
+def holder_of(session: SessionBase) -> User | None:
+    """Whose session this is, if it counts at this moment. For what is no request; changes nothing."""
+    held, seen = session.get(HELD), session.get(SEEN)
+    row = _row(held)
+    if row is None or _over(row, str(session.get(SESSION_KEY)), seen):
+        return None
+    person = User.objects.filter(pk=row.user_id, is_active=True).first()
+    if person is None or not _knows(person, str(session.get(HASH_SESSION_KEY, ""))):
+        return None
+    return person
+
+
+def _knows(person: User, digest: str) -> bool:
+    """Whether the password is the one that the session was begun with."""
+    known = [person.get_session_auth_hash(), *person.get_session_auth_fallback_hash()]
+    return any(constant_time_compare(digest, each) for each in known)
 
 
 def _row(held: object) -> SignIn | None:

@@ -33,6 +33,14 @@ ACTS: Final[Mapping[str, tuple[str, ...]]] = {
         "/api/v1/policy-versions/<uuid:pk>/rollback",
         "/api/v1/policy/apply",
     ),
+    "approve": (
+        "review:decide",
+        "review:revoke",
+        "review:look_at",
+        "/api/v1/approvals/<uuid:pk>/decide",
+        "/api/v1/approvals/<uuid:pk>/revoke",
+        "/api/v1/approvals/<uuid:pk>/look",
+    ),
     "roles": (
         "admin:gateway_rolegrant_add",
         "admin:gateway_rolegrant_change",
@@ -60,7 +68,7 @@ ACTS: Final[Mapping[str, tuple[str, ...]]] = {
         "/api/v1/deployment",
     ),
 }
-"""Act -> names of addresses, or routes of those without a name. Approving and revealing join them here."""
+"""Act -> names of addresses, or routes of those without a name. Revealing joins them here."""
 
 _WANTED: Final = frozenset(name for names in ACTS.values() for name in names)
 

@@ -20,6 +20,15 @@ from gateway.models.sign_in import DeviceGrant, DeviceState, SignIn, SignInMetho
 from gateway.models.usage import Running, Sketch, Usage
 from gateway.models.user import User
 from gateway.models.vouching import Vouching
+from gateway.models.webhook import (
+    Delivery,
+    DeliveryState,
+    MailsOff,
+    Told,
+    Webhook,
+    WebhookKind,
+    WebhookSecret,
+)
 
 from gateway.models import history  # isort: skip  # noqa: F401  after all that it keeps
 
@@ -31,6 +40,8 @@ __all__ = [
     "CredentialState",
     "CredentialVersion",
     "Cut",
+    "Delivery",
+    "DeliveryState",
     "Deployment",
     "DeviceGrant",
     "DeviceState",
@@ -47,6 +58,7 @@ __all__ = [
     "IssuerKind",
     "KeyKind",
     "Lock",
+    "MailsOff",
     "Match",
     "MemberKind",
     "MembershipChange",
@@ -62,7 +74,11 @@ __all__ = [
     "Sketch",
     "Source",
     "StructuredField",
+    "Told",
     "Usage",
     "User",
     "Vouching",
+    "Webhook",
+    "WebhookKind",
+    "WebhookSecret",
 ]

@@ -18,6 +18,7 @@ from gateway.models.lock import Lock
 from gateway.models.role import RoleGrant
 from gateway.models.service_account import ServiceAccount
 from gateway.models.user import User
+from gateway.models.webhook import Webhook
 from policies.history import keep
 
 KEPT: dict[type[models.Model], tuple[str, ...]] = {
@@ -37,6 +38,7 @@ KEPT: dict[type[models.Model], tuple[str, ...]] = {
     RoleGrant: (),
     Deployment: (),
     DirectoryToken: ("digest", "last_used_at"),
+    Webhook: ("target", "target_key_id", "tells_from", "failing_since", "succeeded_at"),
 }
 
 for model, without in KEPT.items():

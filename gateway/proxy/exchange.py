@@ -30,7 +30,7 @@ from gateway.proxy.wire.base import (
     ShapeError,
     Wire,
 )
-from gateway.proxy.wire.opaque import blobs
+from gateway.proxy.wire.opaque import opaque_parts, without
 from policies.engine import jsontext
 from policies.engine.errors import MaskError
 from policies.engine.fields import unclassified
@@ -167,7 +167,7 @@ class Exchange:
         if self._policy_of is not None:
             self.policy = self._policy_of(shape.model)
         self.policy = policy = self.policy.at(circumstances.now)
-        opaque = _opaque(shape.opaque, tree)
+        opaque = opaque_parts(shape.opaque, tree)
         masker = Masker(policy, _REQUEST)
         masked = mask_document(masker, tree, shape.embedded)
         self.shape = shape
@@ -199,13 +199,19 @@ class Exchange:
         if not self.policy.spec.keeps_text:
             return None
         tree = self._parse(body)
-        for part in _opaque(self.shape.opaque, tree):
-            tree = _without(tree, part)
+        for part in opaque_parts(self.shape.opaque, tree):
+            tree = without(tree, part)
         try:
             seen = labelled(self.policy.schema, tree, self.shape.embedded)
         except MaskError as error:
             raise Unreadable(error.code, str(error)) from None
         return Recordable(seen.recorded, marks_of(seen.findings))
+
+    def rest(self) -> None:
+        """Forget what is written down and will be made anew before anything leaves: a thousand may wait."""
+        self.outgoing, self.recorded = MaskedBytes(b""), Recordable(b"")
+        self.shape = RequestShape(model=self.shape.model, streaming=self.shape.streaming)
+        self.fingerprints = ()
 
     def purpose(self, body: bytes) -> str:
         """What the request says in its `metadata.purpose` that it is for; raw text."""
@@ -246,12 +252,12 @@ class Exchange:
             raise Unreadable(error.code, str(error)) from None
         self.outcome.take(shape)
         self.outcome.whole = True
-        return self._document(tree, shape.embedded, _opaque(shape.opaque, tree))
+        return self._document(tree, shape.embedded, opaque_parts(shape.opaque, tree))
 
     def error_response(self, body: bytes) -> Piece:
         """Inspect an error document of the model's service: any JSON, no shape expected."""
         tree = self._parse(body)
-        return self._document(tree, (), _opaque((), tree))
+        return self._document(tree, (), opaque_parts((), tree))
 
     def judge(self, findings: Sequence[Finding], opaque: Sequence[OpaquePart] = ()) -> Verdict:
         """The verdict over some of the response's findings, which are counted."""
@@ -325,7 +331,7 @@ class Exchange:
             return Recordable(NOT_KEPT, marks_of(masked.findings))
         if opaque:
             for part in opaque:
-                tree = _without(tree, part)
+                tree = without(tree, part)
             masked = mask_document(Masker(self.policy, direction), tree, embedded)
         return Recordable(masked.recorded, marks_of(masked.findings))
 
@@ -378,23 +384,3 @@ def _model(masked: MaskedDocument, shape: RequestShape) -> str:
     tree = jsontext.loads(masked.recorded)
     model = tree.get("model") if isinstance(tree, dict) else ""
     return model[:200] if isinstance(model, str) else ""
-
-
-def _opaque(named: Sequence[OpaquePart], tree: Json) -> list[OpaquePart]:
-    """Parts that the wire named and encoded strings outside them: no part lies within another."""
-    found = {part.path for part in named}
-    outside = (
-        part for part in blobs(tree) if not any(part.path[:size] in found for size in range(len(part.path)))
-    )
-    return [*named, *outside]
-
-
-def _without(tree: Json, part: OpaquePart) -> Json:
-    """The tree with one part replaced by a note of what was there."""
-    if not part.path:
-        return {"opaque": part.kind}
-    head, *rest = part.path
-    below = _without(tree[head], OpaquePart(part.kind, tuple(rest)))
-    if isinstance(tree, dict):
-        return {**tree, head: below}
-    return [*tree[: int(head)], below, *tree[int(head) + 1 :]]

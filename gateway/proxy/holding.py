@@ -179,6 +179,7 @@ class Hold:
         """Until somebody has decided; then the call is judged anew. Raises what ends the waiting."""
         self._call.patience.watch()
         self._ledger.lap("admit")
+        self._exchange.rest()
         decided = await self._decided(standing)
         self._ledger.lap("hold", away=True)
         url = self._proxy.public_url
@@ -202,7 +203,7 @@ class Hold:
             while (left := self._left()) > 0:
                 try:
                     with self._call.patience.limit(min(left, SIGN_OF_LIFE) if self._kept_alive else left):
-                        return await future
+                        return await asyncio.shield(future)  # what ends a wait ends no other
                 except TimeoutError:
                     if self._kept_alive:
                         await self._call.say_alive(b": waiting for a decision\n\n")

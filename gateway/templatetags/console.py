@@ -95,6 +95,7 @@ def topbar(context: template.Context) -> dict[str, Any]:
 def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     """What this person may open. A link that would only answer 403 is not shown."""
     items = [("Home", "home", True), ("Keys", "keys", True)]
+    items.append(("Review", "review:queue", user.has_perm("approvals.view_approval")))
     items.append(("Audit", "audit:sessions", user.has_perm("audit.view_call")))
     watches = any(map(user.has_perm, ("gateway.cut_call", "audit.view_call", "gateway.view_lock")))
     items.append(("Live", "live", watches))

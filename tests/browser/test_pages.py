@@ -28,6 +28,8 @@ PAGES = (
     "/explain/",
     "/explain/?caller=user:alice&endpoint=chat",
     "/live/",
+    "/review/",
+    "/review/policies/",
     "/admin/",
     "/admin/policies/schemaversion/",
     "/admin/policies/policyversion/",

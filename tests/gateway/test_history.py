@@ -47,6 +47,7 @@ GUARDED = (
     *gateway_triggers.TABLES,
     *gateway_triggers.PERMISSIONS,
     *gateway_triggers.WHO_CALLS,
+    *gateway_triggers.WEBHOOKS,
 )
 KEPT: tuple[type[models.Model], ...] = (*policies_history.KEPT, *gateway_history.KEPT)
 

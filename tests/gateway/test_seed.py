@@ -32,7 +32,7 @@ def verdict(policy: str, text: str) -> tuple[str, Gate]:
 
 def test_everybody_gets_a_password_a_key_and_their_roles() -> None:
     result = seeded()
-    assert [person.name for person in result.people] == ["alice", "bob", "carol", "dave", "admin"]
+    assert [person.name for person in result.people] == ["alice", "bob", "carol", "dave", "erin", "admin"]
     for person in result.people:
         user = User.objects.get(username=person.name)
         assert user.check_password(person.password.reveal())
@@ -93,13 +93,14 @@ def test_the_policies_do_what_their_names_say(text: str, support: str, clinician
     assert verdict("clinicians", text) == (clinicians, gate)
 
 
-def test_what_alice_has_to_wait_for_is_decided_by_bob() -> None:
+def test_what_alice_has_to_wait_for_is_decided_by_bob_and_what_bob_has_to_by_erin() -> None:
     seeded()
     assert verdict("support", "card 4111 1111 1111 1111")[1] is not Gate.HOLD
     assert verdict("support", "card 4111 1111 1111 1111 IBAN DE89 3704 0044 0532 0130 00")[1] is Gate.HOLD
     named = [version.reviewers for version in PolicyVersion.objects.all()]
     assert named == [["reviewers"], ["reviewers"]]
-    assert User.objects.filter(groups__name="reviewers").values_list("username", flat=True).get() == "bob"
+    reviewers = User.objects.filter(groups__name="reviewers").values_list("username", flat=True)
+    assert set(reviewers) == {"bob", "erin"}
 
 
 def test_it_is_made_once() -> None:

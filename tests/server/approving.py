@@ -24,10 +24,26 @@ SSN, OTHER_SSN = "123-45-6789", "536-22-1874"
 REVIEWERS = ("rita", "ravi")
 
 
+MESSAGE = json.dumps(
+    {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [{"type": "text", "text": "ok"}],
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+).encode()
+
+
 class Model(ScriptedModel):
-    """Answers at once, whole or as a stream."""
+    """Answers at once, whole or as a stream; as Anthropic's service does where it is asked like that."""
 
     def script_for(self, request: bytes) -> Script:
+        if b"/v1/messages" in request.split(b"\r\n")[0]:
+            return response("200 OK", "application/json", MESSAGE, "connection: close")
         if b'"stream":true' in request.replace(b" ", b""):
             return stream(delta("thanks "), delta("a lot"), finished())
         return response("200 OK", "application/json", answer("ok"), "connection: close")

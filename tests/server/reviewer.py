@@ -17,14 +17,17 @@ if __name__ == "__main__":
     django.setup()
 
 from django.contrib.auth.models import Group
+from django.utils import timezone
 
 from approvals import services, sweeps
 from approvals.digests import seen_digest
 from approvals.models import Approval, Choice
 from audit.models import Call, Store
 from audit.reader import call_read
+from gateway.identity.keys import api_key_create
 from gateway.identity.membership import membership_set
-from gateway.models import Lock, User
+from gateway.models import Lock, User, Webhook
+from gateway.notifying.services import webhook_add
 from gateway.services import lock_lift, lock_set
 from policies.models import Policy
 from policies.versions import policy_version_in_force
@@ -35,6 +38,18 @@ def make(name: str, group: str = "reviewers") -> str:
     person = User.objects.create_user(name)
     membership_set(member=person, groups=[Group.objects.get(name=group)], by=None)
     return str(person.pk)
+
+
+def callers(count: int) -> list[str]:
+    """People who call as bob does; their keys."""
+    expires = timezone.now() + timedelta(days=1)
+    keys = []
+    for number in range(count):
+        person = User.objects.create_user(f"caller-{number}")
+        membership_set(member=person, groups=[Group.objects.get(name="clinicians")], by=None)
+        _, secret = api_key_create(name="bench", expires_at=expires, by=None, user=person)
+        keys.append(secret.reveal())
+    return keys
 
 
 def open_ones() -> list[dict[str, Any]]:
@@ -105,6 +120,17 @@ def run_out(approval_id: str) -> None:
     Approval.objects.filter(pk=approval_id).update(expires_at=row.created_at + timedelta(milliseconds=1))
 
 
+def hook(url: str) -> str:
+    """A webhook of everything; its secret."""
+    made = Webhook(name="test", allow_private=True)
+    secret = webhook_add(webhook=made, url=url, by=None)
+    return secret.reveal() if secret else ""
+
+
+def comment(approval_id: str, name: str, text: str) -> None:
+    services.approval_comment(approval_id=UUID(approval_id), by=User.objects.get(username=name), text=text)
+
+
 def _shown(row: Approval) -> dict[str, Any]:
     names = ("status", "requester_name", "purpose", "endpoint", "model", "reasons", "counts", "needed")
     return {"id": str(row.pk), "call": str(row.call_id), **{name: getattr(row, name) for name in names}}
@@ -112,6 +138,7 @@ def _shown(row: Approval) -> dict[str, Any]:
 
 COMMANDS: dict[str, Any] = {
     "make": make,
+    "callers": callers,
     "open": open_ones,
     "vote": vote,
     "show": show,
@@ -121,6 +148,8 @@ COMMANDS: dict[str, Any] = {
     "record": record,
     "epoch": raise_epoch,
     "run_out": run_out,
+    "hook": hook,
+    "comment": comment,
     "lost": lambda call_id: Call.objects.get(pk=call_id).code == "instance_lost",
     "sweep": lambda: [sweeps.approvals_expire(), sweeps.approvals_escalate()],
 }

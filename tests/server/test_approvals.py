@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import anthropic
 import openai
 import pytest
+import requests
 
 from .approving import OTHER_SSN, SSN, Scene, running_scene
 from .hammer_house import wait_for
@@ -211,3 +214,75 @@ def test_a_restored_backup_lets_nothing_out(scene: Scene) -> None:
     scene.tell("epoch")
     assert scene.ask(f"ssn {SSN} from long ago", **NOW).result() == "approval_required"
     assert scene.status(approval) == "superseded"
+
+
+def test_the_anthropic_sdk_waits_and_is_refused_like_the_other(scene: Scene) -> None:
+    url = f"http://127.0.0.1:{scene.ports[1]}{scene.house.path('json').removesuffix('/classify')}"
+    client = anthropic.Anthropic(base_url=url, api_key=scene.house.key("bob"), max_retries=2)
+
+    def ask(text: str) -> str:
+        message = client.messages.create(
+            model="m", max_tokens=9, messages=[{"role": "user", "content": text}]
+        )
+        return str(message.content[0].text)  # type: ignore[union-attr]
+
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(ask, f"ssn {SSN} of a claim")
+        assert scene.vote(scene.waiting()) == ""
+        assert asking.result(30) == "ok"
+        asking = pool.submit(ask, f"ssn {SSN} of another")
+        assert scene.vote(scene.waiting(), "deny") == ""
+        with pytest.raises(anthropic.PermissionDeniedError):
+            asking.result(30)
+        asking = pool.submit(
+            lambda: client.with_options(timeout=2.5).messages.create(
+                model="m", max_tokens=9, messages=[{"role": "user", "content": f"ssn {SSN} in a hurry"}]
+            )
+        )
+        with pytest.raises(anthropic.PermissionDeniedError, match="Nobody has decided yet"):
+            asking.result(30)
+        assert scene.waiting()["endpoint"] != "chat"
+
+
+def test_a_stream_that_is_kept_alive_completes_long_after_its_first_sign_of_life(scene: Scene) -> None:
+    scene.publish(keeps_alive=True)
+    try:
+        asking = scene.ask(f"ssn {SSN} for long", stream=True)
+        approval = scene.waiting()
+        assert not asking.ended.wait(11)
+        scene.vote(approval)
+        assert asking.result() == "thanks a lot"
+    finally:
+        scene.publish(keeps_alive=False)
+
+
+def test_a_stream_that_is_kept_alive_tells_of_its_denial_and_is_not_whole(scene: Scene) -> None:
+    scene.publish(keeps_alive=True)
+    try:
+        address = f"http://127.0.0.1:{scene.ports[0]}{scene.house.path('openai')}"
+        body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"ssn {SSN} raw"}]}
+        head = {"Authorization": f"Bearer {scene.house.key('bob')}"}
+        got = requests.post(address, json=body, headers=head, stream=True, timeout=40)
+        lines = []
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):  # broken off, not ended
+            for chunk in got.iter_content(None):  # the first comes after ten seconds
+                if not lines:
+                    scene.vote(scene.waiting(), "deny")
+                lines += [chunk]
+        text = b"".join(lines).decode()
+        assert got.status_code == 200 and got.headers["x-postern-action"] == "held"
+        assert text.startswith(": waiting for a decision\n\n")
+        assert "approval_denied" in text and "[DONE]" not in text
+    finally:
+        scene.publish(keeps_alive=False)
+
+
+def test_one_caller_does_not_flood_the_reviewers(scene: Scene) -> None:
+    """Joining is free, asking anew is not."""
+    texts = [f"ssn {SSN} flood {number}" for number in range(50)]
+    assert {scene.ask(text, **NOW).result() for text in texts} == {"approval_required"}
+    more = scene.ask(f"ssn {SSN} one more", client={"max_retries": 0}, **NOW)
+    assert more.result() == "too_many_approvals"
+    assert isinstance(more.error, openai.RateLimitError)
+    assert scene.ask(texts[0], **NOW).result() == "approval_required"
+    assert len(scene.tell("open")) == 50

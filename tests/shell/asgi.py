@@ -54,3 +54,15 @@ def ask(
         b"".join(part.get("body", b"") for part in parts),
         len(parts),
     )
+
+
+def websocket(path: str, cookie: str, *, origin: str = "http://localhost") -> dict[str, Any]:
+    """The scope of a browser that opens a WebSocket."""
+    headers = {"host": "localhost", "origin": origin, "cookie": cookie}
+    return {
+        "type": "websocket",
+        "path": path,
+        "scheme": "ws",
+        "query_string": b"",
+        "headers": [(key.encode(), value.encode()) for key, value in headers.items()],
+    }

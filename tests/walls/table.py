@@ -65,6 +65,7 @@ class Needs:
     anywhere: bool = False  # it lists parts of a row: behind a wall the list is empty
     lists: bool = False  # a GET shows what may be seen, whatever `about` says of a POST
     names: bool = False  # it has to name people or groups, whoever reads it
+    people: bool = False  # no program does this, whatever its roles
     public: bool = False
     body: Callable[[World, str], Any] = lambda world, place: {}
     query: Callable[[World, str], str] = lambda world, place: ""
@@ -103,7 +104,15 @@ SEE_ALL: Final = every(
 
 REVIEWS: Final = every("gateway.view_accessrule", "gateway.view_serviceaccount")
 KEEPS: Final = "gateway.change_directorytoken"  # whoever hands people over to a directory
+HELD, SEES_HELD = "approvals.approval", "approvals.view_approval"
 WATCHES: Final = either("gateway.cut_call", "audit.view_call", "gateway.view_lock")
+
+
+DECIDES: Final = "approvals.change_approval"
+
+
+def _approves(world: World, place: str) -> dict[str, Any]:
+    return {"choice": "approve", "reason": "looked", "seen": "0" * 64}
 
 
 def _csv(world: World, place: str) -> dict[str, Any]:
@@ -131,6 +140,10 @@ def _new_account(world: World, place: str) -> dict[str, Any]:
 
 def _paste(world: World, place: str) -> dict[str, Any]:
     return {"text": "nothing in here"}
+
+
+def _decides(permits: Permits) -> bool:
+    return any(map(permits, ("approvals.change_approval", "approvals.break_glass")))
 
 
 def _tries(model: str) -> Rule:
@@ -217,6 +230,7 @@ PAGES: Final[Mapping[str, Needs]] = {
     "account": page(OPEN),
     "account_end": acts(NEVER, row="gateway.signin"),
     "account_end_all": acts(OPEN),
+    "account_mails": acts(OPEN),
     "password": page(OPEN, post=OPEN),
     "step_up": page(OPEN, post=OPEN),
     "keys": page(OPEN),
@@ -227,6 +241,9 @@ PAGES: Final[Mapping[str, Needs]] = {
     "key_revoke": acts(NEVER, row="gateway.apikey"),
     "device": page(OPEN, post=OPEN),
     "device_decide": acts(OPEN),
+    "approval_status": page(NEVER, row="approvals.approval"),
+    "approval_comment": acts(NEVER, row="approvals.approval"),
+    "approval_withdraw": acts(NEVER, row="approvals.approval"),
     # --- incidents
     "keys_leaked": page("gateway.change_apikey", post="gateway.change_apikey"),
     "keys_leaked_revoke": acts("gateway.change_apikey"),
@@ -234,6 +251,16 @@ PAGES: Final[Mapping[str, Needs]] = {
     "live-cut": acts("gateway.cut_call", row="audit.call", body=_why),
     "live-lock": acts("gateway.add_lock", body=_stops),
     "live-lift": acts("gateway.change_lock", row="gateway.lock", body=_why),
+    # --- held calls: that nobody decides about their own, the services say
+    "review:queue": page(SEES_HELD),
+    "review:rows": page(SEES_HELD),
+    "review:policies": page(SEES_HELD),
+    "review:approval": page(SEES_HELD, row=HELD),
+    "review:standing": page(SEES_HELD, row=HELD),
+    "review:comment": acts(SEES_HELD, row=HELD),
+    "review:decide": acts(_decides, row=HELD),
+    "review:revoke": acts(_decides, row=HELD, body=_why),
+    "review:look_at": acts("approvals.change_approval", row=HELD),
     # --- the ways in: nobody is signed in yet, and each proves otherwise who asks
     "device_authorize": PUBLIC,
     "device_token": PUBLIC,
@@ -341,6 +368,25 @@ API: Final[Mapping[str, Needs]] = {
     "api/v1/locks/<uuid:pk>/lift": api(post="gateway.change_lock", row="gateway.lock"),
     "api/v1/live-calls": api(WATCHES),
     "api/v1/live-calls/<uuid:pk>/cut": api(post="gateway.cut_call", row="audit.call", body=_why),
+    "api/v1/approvals": api("approvals.view_approval"),
+    "api/v1/approvals/<uuid:pk>": api("approvals.view_approval", row="approvals.approval"),
+    "api/v1/approvals/<uuid:pk>/decide": api(
+        post=DECIDES, row="approvals.approval", body=_approves, people=True
+    ),
+    "api/v1/approvals/<uuid:pk>/comment": api(
+        post="approvals.view_approval",
+        row="approvals.approval",
+        body=lambda world, place: {"text": "why?"},
+        people=True,  # a program says something about its own requests
+    ),
+    "api/v1/approvals/<uuid:pk>/withdraw": api(post=NEVER, row="approvals.approval"),
+    "api/v1/approvals/<uuid:pk>/revoke": api(
+        post=either("approvals.change_approval", "approvals.break_glass"),
+        row="approvals.approval",
+        body=_why,
+        people=True,
+    ),
+    "api/v1/approvals/<uuid:pk>/look": api(post=DECIDES, row="approvals.approval", people=True),
     "api/v1/access-review/endpoints/<uuid:pk>": api(REVIEWS, row="gateway.endpoint"),
     "api/v1/access-review/endpoints/<uuid:pk>/reviewed": api(post=REVIEWS, row="gateway.endpoint"),
     "api/v1/access-review/people/<uuid:pk>": api(REVIEWS, row="gateway.user"),
@@ -430,6 +476,14 @@ ADMIN: Final[Mapping[str, Needs]] = {
         "gateway.change_directorytoken", row="gateway.directorytoken"
     ),
     "admin:gateway_signin_end": acts("gateway.change_user", row="gateway.signin"),
+    **{
+        f"admin:gateway_webhook_{tool}": acts("gateway.change_webhook", row="gateway.webhook")
+        for tool in ("rotate", "attempt", "clear")
+    },
+    "admin:gateway_delivery_again": acts("gateway.change_webhook", row="gateway.delivery"),
+    "admin:gateway_delivery_add": _CLOSED_FORM,
+    "admin:gateway_delivery_change": page("gateway.view_delivery", post=NEVER, row="gateway.delivery"),
+    "admin:gateway_delivery_delete": page(NEVER, post=NEVER, row="gateway.delivery"),
     "admin:gateway_lock_lift": acts("gateway.change_lock", row="gateway.lock"),
     # --- forms that say less than their permissions
     "admin:policies_schemaversion_add": _CLOSED_FORM,

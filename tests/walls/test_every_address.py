@@ -9,6 +9,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from uuid import uuid4
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.db import connection, transaction
@@ -23,12 +25,17 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
+from approvals import walls
+from approvals.consumers import PATH
 from gateway.api.openapi import description
 from gateway.identity.authz import ROLES, role_permissions
 from gateway.identity.keys import api_key_create
 from gateway.identity.reach import PLACES as WAYS
+from gateway.identity.socket_door import admitted
 from gateway.models import ServiceAccount, User
 from gateway.scim import doors
+from gateway.sockets import Sockets
+from tests.shell.asgi import websocket
 from tests.shell.test_front import house
 from tests.walls.table import EXEMPT, Needs, table
 from tests.walls.world import CANARY, MINE, NONE, OTHER, STRAY, World
@@ -86,8 +93,8 @@ def test_every_operation_of_the_api_has_its_method_in_the_table() -> None:
     assert described == {(route.replace("<int:pk>", "<uuid:pk>"), method) for route, method in lines}
 
 
-def test_the_front_serves_no_websocket() -> None:
-    """Once it does, its consumers get lines of their own here."""
+def test_the_front_serves_no_other_websocket() -> None:
+    """A new one gets a test of its own here, as `test_the_queues_socket_is_open_to_...`."""
     sent: list[str] = []
 
     async def receive() -> dict[str, str]:
@@ -96,9 +103,26 @@ def test_the_front_serves_no_websocket() -> None:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message["type"])
 
-    for path in ("/", "/proxy/chat/v1/realtime", "/audit/live/"):
-        asyncio.run(house()({"type": "websocket", "path": path}, receive, send))
-    assert sent == ["websocket.close"] * 3
+    for front in (house(), replace(house(), sockets=Sockets())):
+        for path in ("/", "/proxy/chat/v1/realtime", "/audit/live/", "/ws/review", "/ws/review//"):
+            asyncio.run(front({"type": "websocket", "path": path}, receive, send))
+    assert sent == ["websocket.close"] * 10
+
+
+def test_the_queues_socket_is_open_to_whom_the_matrix_says_and_tells_of_their_areas(world: World) -> None:
+    """Role × area. What it tells is filtered by the reach that is answered here (`tests/approvals`)."""
+    for name, person in world.people.items():
+        client = Client()
+        client.force_login(person)
+        cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
+        found = admitted(websocket(PATH, cookie), walls.VIEWS)
+        assert (found is not None) is permits(name, "", walls.VIEWS), name
+        for place in (MINE, OTHER):
+            area = world.at("gateway.area", place).slug
+            sees = found is not None and (found[1].everywhere or area in found[1].slugs)
+            assert sees is permits(name, place, walls.VIEWS), (name, place)
+        assert admitted(websocket(PATH, cookie, origin="http://evil.example"), walls.VIEWS) is None
+    assert admitted(websocket(PATH, ""), walls.VIEWS) is None
 
 
 @pytest.mark.parametrize("name", PERSONS)
@@ -165,7 +189,8 @@ def judged(world: World, client: Client, name: str, only: tuple[str, ...] = ("",
             continue  # it would end this test's session
         rule = getattr(needs, method.lower())
         where = "" if needs.anywhere or (needs.lists and method == "GET") else place
-        expected = rule(partial(permits, name, where))
+        person = "" in only  # a program is asked for some addresses only
+        expected = rule(partial(permits, name, where)) and (person or not needs.people)
         answer = ask(client, method, url, needs.body(world, place), route)
         if came_in(answer) is not expected or answer.status_code in (405, 500):
             told = f"{answer.status_code}, not {'in' if expected else 'out'}"

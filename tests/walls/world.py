@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from approvals.models import Approval
 from audit import ids
-from audit.models import Call, Job, Session
+from audit.models import Call, Job, Session, Store
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import credential_set
 from gateway.identity.authz import ROLES, role_grant
@@ -27,6 +27,8 @@ from gateway.models import (
     AccessRule,
     Area,
     Credential,
+    Delivery,
+    DeliveryState,
     Deployment,
     DirectoryGroup,
     DirectoryToken,
@@ -42,7 +44,9 @@ from gateway.models import (
     SignInMethod,
     StructuredField,
     User,
+    Webhook,
 )
+from gateway.notifying.services import webhook_add
 from policies import proposals, services
 from policies.models import DataClass, Detector, DetectorKind, Policy, Proposal, Rule, Schema
 from tests.gateway import world as house
@@ -58,6 +62,7 @@ class World:
 
     def __init__(self) -> None:
         self.rows: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+        Store.objects.get_or_create(pk=1, defaults={"created_at": timezone.now()})
         self.ada = house.admin()
         self.soon = (timezone.now() + timedelta(days=5)).isoformat()
         self.owner = house.person("owner")
@@ -102,6 +107,7 @@ class World:
             group=Group.objects.create(name=f"{place} staff"), role="reviewer", by=None, area=area
         )
         self._keep(place, area, schema, policy, credential, endpoint, rule, account, key, lock, field, grant)
+        self._keep(place, *_told(area, slug))
         self._record(place, slug)
 
     def _schema(self, place: str, area: Area) -> Schema:
@@ -228,6 +234,7 @@ class World:
         deployment = Deployment.objects.create()
         self._keep(NONE, stray, group, key, issuer, identity, lock, grant, proposal)
         self._keep(NONE, sign_in, directory, kept_person, kept_group, mapping, deployment)
+        self._keep(NONE, *_told(None, STRAY))
         self._record(NONE, "")
 
     def _people(self) -> Mapping[str, User]:
@@ -239,6 +246,18 @@ class World:
                 role_grant(group=group, role=role, by=None, area=area)
                 found[f"{role} {where}"] = house.person(f"{role}-{where}", group=group.name)
         return found
+
+
+def _told(area: Area | None, slug: str) -> tuple[Webhook, Delivery]:
+    hook = Webhook(area=area, name=f"{slug} channel")
+    webhook_add(webhook=hook, url=f"https://{slug}.example.com/hook", by=None)
+    return hook, Delivery.objects.create(
+        webhook=hook,
+        approval_id=uuid4(),
+        event="approval.opened",
+        event_at=timezone.now(),
+        state=DeliveryState.DONE,
+    )
 
 
 def _call(session: Session, slug: str) -> Call:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from gateway.proxy.wire.base import Json, OpaquePart, Path
@@ -53,3 +53,23 @@ def is_blob(text: str) -> bool:
     if text[:5].lower() == "data:" and ";base64," in text[:200].lower():
         return True
     return bool(_ALPHABET.fullmatch(text)) and all(kind.search(text) for kind in _MIXED)
+
+
+def opaque_parts(named: Sequence[OpaquePart], tree: Json) -> list[OpaquePart]:
+    """Parts that the wire named and encoded strings outside them: no part lies within another."""
+    found = {part.path for part in named}
+    outside = (
+        part for part in blobs(tree) if not any(part.path[:size] in found for size in range(len(part.path)))
+    )
+    return [*named, *outside]
+
+
+def without(tree: Json, part: OpaquePart) -> Json:
+    """The tree with one part replaced by a note of what was there."""
+    if not part.path:
+        return {"opaque": part.kind}
+    head, *rest = part.path
+    below = without(tree[head], OpaquePart(part.kind, tuple(rest)))
+    if isinstance(tree, dict):
+        return {**tree, head: below}
+    return [*tree[: int(head)], below, *tree[int(head) + 1 :]]

@@ -1,0 +1,128 @@
+"""What a person's decision takes to reach a call, and what a thousand waiting calls cost: figures of one run.
+
+    python -m tests.server.figures                               # on SQLite
+    python -m tests.services python -m tests.server.figures      # on PostgreSQL, with Redis and without
+
+Two gateway processes as they ship; decided in a third process, released in the second. `release` is from the
+moment at which the decision had been committed until the client has its answer, the model's time included
+(it answers at once). `held`: 1,000 calls of 25 callers on one process, and what the others feel of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from .approving import SSN, Scene, running_scene
+
+CALLERS, EACH = 25, 40
+PAUSE = 0.02  # seconds between two of them: each opens an approval of its own
+PLAIN = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--size", type=int, default=4000, help="characters of a waiting request")
+    asked = parser.parse_args()
+    redis_url = os.environ.get("REDIS_URL", "")
+    store = "PostgreSQL" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "SQLite"
+    for hints in {"": "without Redis", redis_url: "with Redis" if redis_url else "without Redis"}.items():
+        with tempfile.TemporaryDirectory() as root, ExitStack() as stack:
+            scene = stack.enter_context(running_scene(Path(root), hints[0]))
+            print(f"{store}, {hints[1]}")
+            releases(scene, asked.rounds)
+            if not hints[0]:
+                held(scene, asked.size)
+
+
+def releases(scene: Scene, rounds: int) -> None:
+    took = []
+    for number in range(rounds):
+        asking = scene.ask(f"ssn {SSN} round {number}", at=1)
+        approval = scene.waiting()
+        scene.vote(approval)
+        began = time.monotonic()
+        assert asking.result() == "ok"
+        took.append((asking.began + asking.took - began) * 1000)
+    took.sort()
+    p99 = took[min(len(took) - 1, int(len(took) * 0.99))]
+    print(f"  release   p50 {statistics.median(took):6.0f} ms   p99 {p99:6.0f} ms   {rounds} rounds")
+
+
+def held(scene: Scene, size: int) -> None:
+    scene.publish(hold_seconds=600)
+    keys = scene.tell("callers", CALLERS)
+    gateway = scene.house.find("gateway")
+    asyncio.run(_held(scene.ports[0], keys, gateway, scene.house.key("bob"), size))
+
+
+async def _held(port: int, keys: list[str], gateway: psutil.Process, other: str, size: int) -> None:
+    await asyncio.sleep(3)  # until the process knows them
+    await _latencies(port, other, 300)
+    before = await _latencies(port, other, 1500)
+    empty = gateway.memory_info().rss
+    waiting: list[Any] = []
+    for number in range(CALLERS * EACH):
+        body = {"model": "m", "messages": [{"role": "user", "content": f"ssn {SSN} {number} {'x' * size}"}]}
+        waiting.append(await _asked(port, keys[number % CALLERS], body, "prefer: wait=3000\r\n"))
+        await asyncio.sleep(PAUSE)
+    await asyncio.sleep(10)
+    full = gateway.memory_info().rss
+    during = await _latencies(port, other, 1500)
+    silent = sum(not reader._buffer for reader, _ in waiting)
+    for _, writer in waiting:
+        writer.close()
+    slower = {part: _at(during, part) / _at(before, part) for part in (0.5, 0.99)}
+    print(
+        f"  held      {silent} calls   RSS +{(full - empty) / 2**20:.0f} MB   "
+        f"others' p50 x{slower[0.5]:.2f}   p99 x{slower[0.99]:.2f}"
+    )
+
+
+async def _latencies(port: int, key: str, calls: int) -> list[float]:
+    """One call after the other on one connection, in ms."""
+    took = []
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(calls):
+        began = time.perf_counter()
+        _write(writer, key, PLAIN, "")
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        await reader.readexactly(length)
+        took.append((time.perf_counter() - began) * 1000)
+    writer.close()
+    return sorted(took)
+
+
+async def _asked(port: int, key: str, body: Any, more: str) -> tuple[Any, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    _write(writer, key, body, more)
+    return reader, writer
+
+
+def _write(writer: asyncio.StreamWriter, key: str, body: Any, more: str) -> None:
+    data = json.dumps(body).encode()
+    writer.write(
+        f"POST /proxy/chat/v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(data)}\r\n{more}\r\n".encode()
+        + data
+    )
+
+
+def _at(ordered: list[float], part: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
+
+
+if __name__ == "__main__":
+    main()
