@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -129,6 +129,11 @@ class Broker:
     async def supersede(self, approval_id: UUID, because: str) -> None:
         """What it was bound to is not so any more (P12)."""
         await self._ask(lambda: _supersede(approval_id, because))
+
+    async def bar(self, approval_id: UUID, persons: Collection[UUID]) -> bool:
+        """Whoever joins with another key, or acted for by somebody else: these may not decide either. False
+        where one of them has voted already: the approval is void then."""
+        return await self._ask(lambda: moves.bar(approval_id, persons))
 
     async def _ask(self, question: Callable[[], T]) -> T:
         if self._asking >= ASKING_AT_MOST:
@@ -263,7 +268,8 @@ def _standing(row: Approval) -> Standing:
         row.policy_version_id,
         row.schema_version_id,
     )
-    return Standing(row.pk, Status(row.status), binding, row.expires_at, _reason(row))
+    barred = frozenset(UUID(person) for person in row.barred)
+    return Standing(row.pk, Status(row.status), binding, row.expires_at, _reason(row), barred)
 
 
 def _reason(row: Approval) -> str:

@@ -54,6 +54,22 @@ def moved(
     return True
 
 
+def bar(approval_id: UUID, persons: Collection[UUID]) -> bool:
+    """Nobody of these decides about it. One who has voted already makes it void, and that is False."""
+    with transaction.atomic():
+        mine = Approval.objects.filter(pk=approval_id, status__in=OPEN)
+        if not mine.update(changed_at=ids.now()):  # the update is the lock, on both databases
+            return False
+        row = mine.get()
+        if row.votes.filter(person_id__in=persons).exists():
+            moved(
+                row, Status.SUPERSEDED, facts={"because": "who voted on it stands behind a call that joined"}
+            )
+            return False
+        mine.update(barred=sorted({*row.barred, *map(str, persons)}))
+    return True
+
+
 def tell(
     name: str,
     approval: Approval,

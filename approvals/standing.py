@@ -41,6 +41,7 @@ class Standing:
     binding: Binding
     expires_at: datetime
     reason: str = ""  # of whoever denied it, scrubbed
+    barred: frozenset[UUID] = frozenset()  # persons who may not decide, besides requester and owner
 
     def holds_at(self, now: datetime) -> bool:
         return now < self.expires_at

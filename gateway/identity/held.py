@@ -1,6 +1,7 @@
 """What somebody holds: roles in areas, and permissions that count everywhere. People and programs alike.
 
 A key of a program does nothing that whoever made the key may not do as well: they saw it, and could use it.
+Nor does it what its program could not do when it was made: its maker may have given it to somebody else.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from django.contrib.auth.models import Group, Permission
-from django.db.models import Model, QuerySet
+from django.db.models import Max, Model, QuerySet
 
 from gateway.identity.authz import role_permissions
 from gateway.identity.reach import EVERYWHERE, NOWHERE, Reach, counts_in_areas
 from gateway.identity.scope import groups_carried
-from gateway.models import ApiKey, RoleGrant, User
+from gateway.models import ApiKey, MembershipChange, RoleGrant, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,23 @@ class Lent:
 
 
 def lent_by(key: ApiKey) -> Lent:
-    return Lent(held_by_program(groups_carried(key)), key.created_by)
+    """Of what its program holds that which it held when the key was made: its maker knew of nothing else, and
+    somebody who was given the key could add to it."""
+    groups = _joined_before(key, list(groups_carried(key)))
+    held = held_by_program(groups)
+    grants = tuple([grant for grant in held.grants if grant.created_at <= key.created_at])
+    return Lent(Held(grants, held.past_roles), key.created_by)
+
+
+def _joined_before(key: ApiKey, groups: list[Group]) -> list[Group]:
+    """Those that its program was not put into after the key was made. Services write down each joining."""
+    if not groups or key.service_account_id is None:
+        return []
+    rows = MembershipChange.objects.filter(
+        member_id=key.service_account_id, group_id__in=[group.pk for group in groups], joined=True
+    )
+    joined = dict(rows.order_by("group_id").values_list("group_id").annotate(Max("at")))
+    return [group for group in groups if group.pk not in joined or joined[group.pk] <= key.created_at]
 
 
 def more_than(maker: User | None, groups: Iterable[Group]) -> list[str]:

@@ -108,6 +108,8 @@ class Hold:
         if standing is None:
             return await self._ask()
         self._ledger.approval = standing.id
+        if standing.status is not Status.DENIED and not await self._bar(standing):
+            return False
         if standing.status is Status.DENIED:
             raise approving.denied(standing, self._proxy.public_url)
         if standing.status is Status.APPROVED:
@@ -116,6 +118,11 @@ class Hold:
             await self._admit("held", standing.id)
         await self._wait(standing)
         return False
+
+    async def _bar(self, standing: Standing) -> bool:
+        """Who stands behind this call does not decide about it, be it that another call has asked."""
+        more = [each for each in barred(self._caller, self._proxy.snapshots) if each not in standing.barred]
+        return not more or await self._broker.bar(standing.id, more)
 
     # --- asking -----------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from approvals import broker as module
 from approvals import hints
 from approvals.broker import ApprovalsUnavailable, Broker
 from approvals.models import Approval, Choice, Status
+from approvals.services import NotYours
 from approvals.standing import Standing
 
 from . import world
@@ -153,6 +154,18 @@ def test_there_is_room_for_so_many_of_one_caller_and_in_all(
         assert broker.held == 0 and broker.has_room(alice)
 
     served(work)
+
+
+def test_who_stands_behind_a_call_that_joins_does_not_decide_about_it(store: Any) -> None:
+    bob, erin = world.reviewers("bob", "erin")
+    approval = world.opened(store)
+    assert served(lambda broker: broker.bar(approval.pk, [bob.pk]))
+    with pytest.raises(NotYours):
+        world.vote(Approval.objects.get(), bob)
+    assert world.vote(Approval.objects.get(), erin).status == Status.APPROVED
+    assert not served(lambda broker: broker.bar(approval.pk, [erin.pk]))
+    approval.refresh_from_db()
+    assert approval.status == Status.SUPERSEDED
 
 
 def test_what_is_in_the_way_of_a_new_approval_is_ended(store: Any) -> None:

@@ -4,8 +4,9 @@
     python -m tests.services python -m tests.server.figures      # on PostgreSQL, with Redis and without
 
 Two gateway processes as they ship; decided in a third process, released in the second. `release` is from the
-moment at which the decision had been committed until the client has its answer, the model's time included
-(it answers at once). `held`: 1,000 calls of 25 callers on one process, and what the others feel of it.
+moment at which the decision had been committed until the client has its answer, the model's time included (it
+answers at once). `on screen` is from the call until a reviewer's queue at the other process shows it. `held`:
+1,000 calls of 25 callers on one process, and what the others feel of it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 import psutil
 
 from .approving import SSN, Scene, running_scene
+from .test_review_socket import line, signed_in, site
 
 CALLERS, EACH = 25, 40
 PAUSE = 0.02  # seconds between two of them: each opens an approval of its own
@@ -42,6 +44,7 @@ def main() -> None:
             scene = stack.enter_context(running_scene(Path(root), hints[0]))
             print(f"{store}, {hints[1]}")
             releases(scene, asked.rounds)
+            screens(scene, asked.rounds)
             if not hints[0]:
                 held(scene, asked.size)
 
@@ -58,6 +61,28 @@ def releases(scene: Scene, rounds: int) -> None:
     took.sort()
     p99 = took[min(len(took) - 1, int(len(took) * 0.99))]
     print(f"  release   p50 {statistics.median(took):6.0f} ms   p99 {p99:6.0f} ms   {rounds} rounds")
+
+
+def screens(scene: Scene, rounds: int) -> None:
+    """From the call until a reviewer's queue, which is served by the other process, shows it."""
+    took, port = [], scene.ports[1]
+    browser = signed_in(scene.house, "erin")
+    with line(scene.house, browser, port=port) as socket:
+        for number in range(rounds):
+            time.sleep(0.05 + 0.01 * (number % 7))  # in no step with whoever looks
+            began = time.monotonic()
+            scene.ask(f"ssn {SSN} seen {number}", extra_headers={"Prefer": "wait=0"})
+            shown = False
+            while not shown:
+                (changed,) = json.loads(socket.recv(timeout=10))["changed"][-1:] or [""]
+                page = browser.get(f"{site(scene.house, port)}/review/rows/", timeout=20).text
+                shown = bool(changed) and changed in page
+            took.append((time.monotonic() - began) * 1000)
+            for row in scene.tell("open"):
+                scene.vote(row, "deny")
+    took.sort()
+    p95 = took[min(len(took) - 1, int(len(took) * 0.95))]
+    print(f"  on screen p50 {statistics.median(took):6.0f} ms   p95 {p95:6.0f} ms   {rounds} rounds")
 
 
 def held(scene: Scene, size: int) -> None:

@@ -18,8 +18,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from gateway.identity.authz import role_grant
+from gateway.identity.held import lent_by
 from gateway.identity.keys import api_key_create
 from gateway.identity.linking import identity_link
+from gateway.identity.membership import membership_set
 from gateway.identity.rotation import api_key_rotate
 from gateway.identity.scope import KeyRefused, KeyScope
 from gateway.models import ApiKey, Deployment, Identity, RoleGrant, ServiceAccount, User
@@ -38,6 +40,28 @@ JSON: Final = "application/json"
 def world(db: None) -> World:
     cache.clear()
     return World()
+
+
+@pytest.mark.parametrize("later", ["join", "grant"])
+def test_a_key_that_was_handed_on_gains_nothing_afterwards(world: World, later: str) -> None:
+    """Its maker publishes, and made it for a program that did not."""
+    publisher = world.people[f"publisher {MINE}"]
+    area = world.at("gateway.area", MINE)
+    group = Group.objects.create(name="late shift")
+    account = ServiceAccount.objects.create(area=area, name="handed on", owner=publisher)
+    if later == "grant":
+        membership_set(member=account, groups=[group], by=None)
+    else:
+        role_grant(group=group, role=ROLE, area=area, by=None)
+    until = timezone.now() + timedelta(days=1)
+    key, _ = api_key_create(name="k", service_account=account, expires_at=until, by=publisher)
+    if later == "grant":
+        role_grant(group=group, role=ROLE, area=area, by=None)
+    else:
+        membership_set(member=account, groups=[group], by=None)
+    assert not lent_by(key).has("policies.publish_policyversion")
+    newer, _ = api_key_create(name="k2", service_account=account, expires_at=until, by=publisher)
+    assert lent_by(newer).has("policies.publish_policyversion")
 
 
 class Ways:
