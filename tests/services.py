@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -76,6 +77,24 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def quiet_port(*, count: int = 1) -> int:
+    """The first of so many free ports in a row that no outgoing connection is given: while nothing listens on
+    one of the ephemeral range, a client that tries to connect to it may be connected to itself."""
+    while True:
+        first = random.SystemRandom().randrange(12_000, 30_000)
+        if all(_is_free(port) for port in range(first, first + count)):
+            return first
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def wait_for_port(port: int, *, seconds: float = 15) -> None:

@@ -110,7 +110,7 @@ def test_the_owners_rights_are_not_the_programs() -> None:
 
 
 def test_a_person_comes_by_session_and_changes_with_the_token() -> None:
-    person = two.official("erin")
+    person = two.official("edith")
     client = world.signed_in(person)
     assert client.get(AREAS).status_code == 200
     draft = people.draft_schema()
@@ -121,7 +121,7 @@ def test_a_person_comes_by_session_and_changes_with_the_token() -> None:
     client.cookies["csrftoken"] = client.cookies["__Host-csrftoken"] = token
     response = client.post(path, HTTP_X_CSRFTOKEN=token)
     assert response.status_code == 200, response.content
-    assert response.json()["published_by"] == "erin"
+    assert response.json()["published_by"] == "edith"
 
 
 def test_what_a_program_changes_names_its_key(account: ServiceAccount) -> None:

@@ -297,7 +297,7 @@ def test_the_description_is_valid_and_complete(api: APIClient) -> None:
 
 def test_a_signed_in_browser_gets_the_policy_header(api: APIClient) -> None:
     browser = Client()
-    browser.force_login(two.official("erin"))
+    browser.force_login(two.official("edith"))
     answer = browser.get("/api/v1/areas")
     assert "default-src 'none'" in answer["Content-Security-Policy"]
     assert read(write(state.document(Area.objects.get())).encode())

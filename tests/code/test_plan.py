@@ -370,12 +370,12 @@ def test_the_command_tells_ci(file: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as ended:
         call_command("policy", "plan", str(path), "--detailed-exitcode", stdout=io.StringIO())
     assert ended.value.code == 2
-    two.official("erin")
+    two.official("edith")
     two.official("frank", "policy_editor")
     with pytest.raises(CommandError) as refused:
         call_command("policy", "apply", str(path), "--as", "frank", stdout=io.StringIO())
     assert "gateway.change_endpoint is missing" in str(refused.value)
-    call_command("policy", "apply", str(path), "--as", "erin", stdout=io.StringIO())
+    call_command("policy", "apply", str(path), "--as", "edith", stdout=io.StringIO())
     assert Endpoint.objects.filter(name="Renamed").exists()
     for arguments in (["apply", str(path), "--as", "nobody"], ["plan", str(tmp_path / "none.yaml")]):
         with pytest.raises(CommandError):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import random
 import re
 import secrets
 import signal
@@ -24,6 +23,8 @@ from typing import Any
 
 import psutil
 import requests
+
+from tests.services import quiet_port
 
 from .world import ROOT, fresh_database
 
@@ -215,19 +216,6 @@ def wait_for(met: Callable[[], bool], *, seconds: float) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def quiet_port() -> int:
-    """A free port that no outgoing connection is given: while nothing listens on a port of the ephemeral
-    range, a client that tries to connect to it may be connected to itself."""
-    while True:
-        port = random.SystemRandom().randrange(12_000, 30_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 @contextmanager

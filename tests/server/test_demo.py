@@ -17,7 +17,7 @@ import pytest
 from gateway.console.demo import DemoError
 from gateway.management.commands.demo import refuse_off_loopback
 from gateway.management.commands.seed_demo import split_upstream
-from tests.services import free_port
+from tests.services import free_port, quiet_port
 
 from .world import ROOT, World
 
@@ -120,7 +120,7 @@ def test_seeding_a_gateway_that_answers_to_others_is_refused(tmp_path: Path) -> 
 
 
 def test_detached_it_returns_when_ready_and_stops_without_leftovers(tmp_path: Path) -> None:
-    port = str(free_port())
+    port = str(quiet_port(count=2))
     started = demo("--port", port, "--detach", root=tmp_path)
     assert started.returncode == 0, started.stderr
     facts: dict[str, Any] = json.loads((tmp_path / "demo.json").read_text())

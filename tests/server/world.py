@@ -19,7 +19,7 @@ from uuid import uuid4
 import psutil
 import psycopg
 
-from tests.services import free_port, postgresql
+from tests.services import postgresql, quiet_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 90
@@ -77,7 +77,7 @@ def running_world(
     """Start `manage.py demo` under `root` and stop it afterwards; `more` are settings beside its own."""
     with fresh_database() as database_url:
         env = {**os.environ, **(more or {}), "DATA_DIR": str(root), "DATABASE_URL": database_url}
-        argv = [sys.executable, "manage.py", "demo", "--port", str(free_port())]
+        argv = [sys.executable, "manage.py", "demo", "--port", str(quiet_port(count=2))]
         argv += ["--upstream-url", upstream_url] if upstream_url else []
         output = root / "output.txt"
         with output.open("wb") as log:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group
+from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
@@ -32,6 +33,7 @@ ADMIN, EDITOR = f"admin {MINE}", f"policy_editor {MINE}"
 
 @pytest.fixture
 def world(db: None) -> World:
+    cache.clear()  # where tries are counted
     return World()
 
 
