@@ -18,10 +18,10 @@ from functools import partial
 from typing import Final, TypeVar, final
 from uuid import UUID
 
-from django.db import close_old_connections, connections
 from django.db.utils import Error as DatabaseError
 
 from approvals import hints, moves
+from approvals.asking import connected
 from approvals.models import OPEN, Approval, Choice, Status, Vote
 from approvals.standing import Binding, Request, Standing
 from audit import ids
@@ -141,7 +141,7 @@ class Broker:
         self._asking += 1
         try:
             loop = asyncio.get_running_loop()
-            answer = loop.run_in_executor(self._threads, _connected, question)
+            answer = loop.run_in_executor(self._threads, connected, question)
             return await asyncio.wait_for(answer, PATIENCE)
         except (DatabaseError, TimeoutError) as error:
             raise ApprovalsUnavailable(type(error).__name__) from None
@@ -203,15 +203,6 @@ class Broker:
                 for future in self._waiting.get(standing.id, ()):
                     if not future.done():
                         future.set_result(standing)
-
-
-def _connected(question: Callable[[], T]) -> T:
-    close_old_connections()  # one that failed is not asked again
-    try:
-        return question()
-    except DatabaseError:
-        connections.close_all()
-        raise
 
 
 def _find(request: Request) -> Standing | None:

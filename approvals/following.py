@@ -17,10 +17,10 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar, final
 from uuid import UUID
 
-from django.db import close_old_connections, connections
-from django.db.utils import Error as DatabaseError
+from django.db import connections
 
 from approvals import hints
+from approvals.asking import connected
 from approvals.models import Approval
 from audit import ids
 
@@ -107,7 +107,7 @@ class Following:
 
     def ask(self, question: Callable[[], T]) -> Future[T]:
         """Put a question to the database in a thread of its own, for who comes in."""
-        return self._door.submit(_connected, question)
+        return self._door.submit(connected, question)
 
     def join(self, follower: Follower) -> bool:
         """False where there is no room."""
@@ -161,7 +161,7 @@ class Following:
 
     def _once(self) -> None:
         try:
-            _connected(self._look)
+            connected(self._look)
         except Exception as error:  # whatever it is: this thread must not end before those it tells
             log.error("the queue of approvals is not followed: %s", type(error).__name__)
         for follower in self._all():
@@ -189,7 +189,7 @@ class Following:
     def _check(self, follower: Follower) -> None:
         """Ends who may not look any more, and who it cannot be said of for too long."""
         try:
-            reach = _connected(follower.right.reach)
+            reach = connected(follower.right.reach)
         except Exception as error:  # not known: that is no right for long
             log.warning("whether somebody may follow approvals is not known: %s", type(error).__name__)
             if time.monotonic() - follower.checked < UNKNOWN_AT_MOST:
@@ -204,12 +204,3 @@ class Following:
 
 def _reaches(reach: Reach, area: str) -> bool:
     return reach.everywhere or area in reach.slugs
-
-
-def _connected(question: Callable[[], T]) -> T:
-    close_old_connections()  # one that failed is not asked again
-    try:
-        return question()
-    except DatabaseError:
-        connections.close_all()
-        raise

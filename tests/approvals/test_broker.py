@@ -100,14 +100,14 @@ def test_a_store_that_is_away_ends_no_wait_and_answers_no_question(
 ) -> None:
     (bob,) = world.reviewers("bob")
     approval = world.opened(store)
-    real, down = module._connected, threading.Event()
+    real, down = module.connected, threading.Event()
 
     def connected(question: Callable[[], Any]) -> Any:
         if down.is_set():
             raise OperationalError("away")
         return real(question)
 
-    monkeypatch.setattr(module, "_connected", connected)
+    monkeypatch.setattr(module, "connected", connected)
 
     async def work(broker: Broker) -> Standing:
         with broker.waiting(approval.requester_id, approval.pk) as future:
