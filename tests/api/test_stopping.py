@@ -106,6 +106,6 @@ def test_a_locked_key_or_group_does_not_call_the_api_either(small: World, ci: An
 
 def test_everything_that_is_locked_can_be_lifted_by_a_program(small: World, ci: Any) -> None:
     role_grant(group=Group.objects.get(name="programs"), role="operator", by=None)
-    ci = world.client(world.key_of(ServiceAccount.objects.get(name="ci"))[1])  # one that is older has no part in it
+    ci = world.client(world.key_of(ServiceAccount.objects.get(name="ci"))[1])  # an older one has no part
     lock = ci.post(LOCKS, {"target": "everything", "reason": "stop"}, format="json").json()
     assert ci.post(f"{LOCKS}/{lock['id']}/lift").status_code == 200
