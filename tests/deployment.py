@@ -21,6 +21,8 @@ def environment(data: str) -> dict[str, str]:
         "ALLOWED_HOSTS": "postern.example.org",
         "CSRF_TRUSTED_ORIGINS": "https://postern.example.org",
         "TRUST_X_FORWARDED_PROTO": "1",
+        "TRUSTED_PROXIES": "10.0.0.7",
+        "PUBLIC_URL": "https://postern.example.org",
         "OIDC_ISSUER": "https://sso.example.org",
         "OIDC_CLIENT_ID": "postern",
         "HSTS_INCLUDE_SUBDOMAINS": "1",
