@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Final, TypeVar, final
 from uuid import UUID
 
+from django.db import connections
 from django.db.utils import Error as DatabaseError
 
 from approvals import hints, moves
@@ -44,6 +46,8 @@ PATIENCE: Final = 1.5
 ASKING_AT_MOST: Final = 500
 """Calls that wait for the two threads; beyond it they are refused at once."""
 
+THREADS: Final = 2
+CLOSE_WITHIN: Final = 1.0  # seconds
 CHUNK: Final = 200
 HELD_PER_CALLER: Final = 100
 HELD_AT_MOST: Final = 5_000
@@ -63,7 +67,7 @@ class Broker:
     def __init__(self) -> None:
         self._waiting: dict[UUID, set[asyncio.Future[Standing]]] = {}
         self._of_caller: Counter[UUID] = Counter()
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="postern-approvals")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="postern-approvals")
         self._asking = 0
         self._wake = asyncio.Event()
         self._poked: set[UUID] = set()
@@ -86,7 +90,19 @@ class Broker:
         if self._poller is not None:
             self._poller.cancel()
         self._ear.stop()
+        self._close_connections()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _close_connections(self) -> None:
+        """Each thread closes its own; none waits long for the other, which the database may keep."""
+        both = threading.Barrier(THREADS)
+
+        def close() -> None:
+            with suppress(threading.BrokenBarrierError):
+                both.wait(CLOSE_WITHIN)
+            connections.close_all()
+
+        wait([self._threads.submit(close) for _ in range(THREADS)], timeout=2 * CLOSE_WITHIN)
 
     def poke(self, approval_id: UUID) -> None:
         """Something has changed. From any thread."""

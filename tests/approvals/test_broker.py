@@ -42,7 +42,6 @@ def served(work: Callable[[Broker], Awaitable[T]]) -> T:
         try:
             return await work(broker)
         finally:
-            await broker._ask(connections.close_all)
             broker.stop()
 
     return asyncio.run(main())
