@@ -130,10 +130,6 @@ class Broker:
         """The open approval of a request, else one that was denied and still stands; None: ask anew."""
         return await self._ask(lambda: _find(request))
 
-    async def read(self, approval_id: UUID) -> Standing | None:
-        """How it stands now."""
-        return await self._ask(lambda: next(iter(_read([approval_id])), None))
-
     async def open_of(self, caller: UUID) -> int:
         """How many approvals a caller has open."""
         return await self._ask(lambda: _open_of(caller))
@@ -243,11 +239,6 @@ def _over(row: Approval, *, of_this_store: bool) -> None:
         moves.moved(row, Status.EXPIRED)
     else:
         moves.moved(row, Status.SUPERSEDED, facts={"because": "restored from a backup"})
-
-
-def _read(approval_ids: Sequence[UUID]) -> list[Standing]:
-    rows = Approval.objects.filter(id__in=approval_ids, epoch=moves.epoch())
-    return [_standing(row) for row in rows]
 
 
 def _changed_lately() -> list[UUID]:

@@ -20,7 +20,7 @@ from django.db import IntegrityError, transaction
 from approvals import hints, walls
 from approvals.digests import seen_digest
 from approvals.models import OPEN, Approval, Choice, Comment, Status, Vote
-from approvals.moves import epoch, moved, tell
+from approvals.moves import epoch, find, moved, tell
 from audit import ids
 from audit.records import Recordable, Who
 from policies.journal import who
@@ -198,7 +198,7 @@ def _settle(approval: Approval, by: Any, choice: Choice, emergency: bool) -> Non
 
 
 def _found(approval_id: UUID) -> Approval:
-    approval = Approval.objects.filter(pk=approval_id, epoch=epoch()).first()
+    approval = find(approval_id)
     if approval is None:
         raise TooLate("There is no such approval any more.")
     return approval

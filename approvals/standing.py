@@ -43,9 +43,6 @@ class Standing:
     reason: str = ""  # of whoever denied it, scrubbed
     barred: frozenset[UUID] = frozenset()  # persons who may not decide, besides requester and owner
 
-    def holds_at(self, now: datetime) -> bool:
-        return now < self.expires_at
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:

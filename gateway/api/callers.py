@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any, ClassVar, Final, cast
 
-from django.db.models import Model, Q
+from django.db.models import Model
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
@@ -24,9 +24,9 @@ from rest_framework.request import Request
 from gateway.identity.held import Lent, lent_by
 from gateway.identity.keys import digest, has_shape
 from gateway.identity.last_used import key_used
+from gateway.identity.presented import is_locked
 from gateway.identity.reach import Reach
-from gateway.models import ApiKey, Lock, ServiceAccount, User
-from gateway.models.lock import lock_in_force
+from gateway.models import ApiKey, ServiceAccount, User
 from gateway.proxy.access import within
 from policies.history import acting
 from policies.journal import note
@@ -103,7 +103,7 @@ def _program(tag: bytes, address: str) -> tuple[Program, ApiKey]:
     account = row.service_account
     if account is None:
         raise PermissionDenied("A person's key calls models only. Use the key of a service account here.")
-    if not (account.is_active and account.owner.is_active) or _locked(account, row):
+    if not (account.is_active and account.owner.is_active) or is_locked(account, row):
         raise AuthenticationFailed(UNKNOWN)
     if row.allowed_endpoints or row.allowed_models:
         raise PermissionDenied("This key is for calls to certain endpoints or models. Use another one here.")
@@ -111,13 +111,6 @@ def _program(tag: bytes, address: str) -> tuple[Program, ApiKey]:
         raise PermissionDenied("This key may not be used from your address.")
     key_used(key=row, address=address, now=now)
     return Program(account, row, lent_by(row)), row
-
-
-def _locked(account: ServiceAccount, key: ApiKey) -> bool:
-    """A lock on everything stops calls to models; whoever lifts it may be a program."""
-    on = Q(service_account=account) | Q(user=account.owner_id) | Q(area=account.area_id) | Q(api_key=key)
-    on |= Q(group__in=account.groups.all())
-    return Lock.objects.filter(on, lock_in_force(timezone.now())).exists()
 
 
 def asker(request: Request) -> User | Program:

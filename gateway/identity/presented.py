@@ -45,7 +45,7 @@ def holder_of(credential: str, address: str) -> Holder:
 
 def is_locked(holder: Holder, key: ApiKey | None = None) -> bool:
     """Whether a lock names them, their area, a group of theirs or this key. One on everything stops calls to
-    models, not the question how a call stands."""
+    models, not the question how a call stands, nor the program that lifts it."""
     on = Q(api_key=key) if key is not None else Q(pk__in=[])
     on |= Q(group__in=holder.groups.all())
     if isinstance(holder, ServiceAccount):

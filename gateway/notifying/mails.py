@@ -15,12 +15,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.mail import EmailMessage, get_connection
-from django.db.models import F
 from django.utils import timezone
 
 from approvals.links import review_link, status_link
 from approvals.models import Approval, Status
 from gateway.models import Delivery, DeliveryState, User
+from gateway.notifying.leasing import take
 from gateway.notifying.recipients import ASKED, mails_go_out, with_address
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,6 @@ A_MINUTE: Final = 5
 """Mails that one person gets in a minute before they are put together."""
 
 BATCH: Final = 200
-LEASE: Final = timedelta(seconds=60)
 BACKOFF: Final = tuple(timedelta(seconds=seconds) for seconds in (30, 2 * 60, 10 * 60, 60 * 60, 6 * 60 * 60))
 GIVE_UP: Final = timedelta(hours=24)
 
@@ -43,7 +42,7 @@ def send_due(ends: float) -> int:
         for together in _portions(person, rows):
             if time.monotonic() >= ends:
                 return tried
-            if taken := [row for row in together if _take(row)]:
+            if taken := [row for row in together if take(row)]:
                 _send(taken)
                 tried += 1
     return tried
@@ -66,15 +65,6 @@ def _portions(person: UUID, rows: list[Delivery]) -> list[list[Delivery]]:
     if sent + len(rows) <= A_MINUTE:
         return [[row] for row in rows]
     return [rows] if sent < A_MINUTE else []
-
-
-def _take(row: Delivery) -> bool:
-    until = timezone.now() + LEASE
-    rows = Delivery.objects.filter(pk=row.pk, state=DeliveryState.DUE, next_at=row.next_at)
-    if not rows.update(next_at=until, attempts=F("attempts") + 1):
-        return False
-    row.next_at, row.attempts = until, row.attempts + 1
-    return True
 
 
 def _send(rows: list[Delivery]) -> None:

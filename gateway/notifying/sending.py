@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from approvals import webhooks
@@ -27,6 +27,7 @@ from gateway.credentials.sealing import SealError
 from gateway.credentials.secret import Secret
 from gateway.models import Delivery, DeliveryState, Webhook, WebhookKind
 from gateway.notifying import mails, outbox
+from gateway.notifying.leasing import take
 from gateway.notifying.services import secrets_of, url_of, webhook_disable
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,6 @@ BACKOFF: Final = tuple(
 )
 GIVE_UP: Final = timedelta(hours=24)
 DISABLE: Final = timedelta(days=3)
-LEASE: Final = timedelta(seconds=60)
 SECONDS: Final = 5.0
 """For one request, from the look-up of the name to the last byte of the answer."""
 
@@ -128,16 +128,6 @@ def picked() -> list[Delivery]:
         rows = due().filter(webhook=hook).select_related("webhook").order_by("next_at", "pk")
         found += rows[: 1 if hook.failing_since else OF_ONE]
     return sorted(found, key=lambda row: row.attempts)[:AT_ONCE]
-
-
-def take(row: Delivery) -> bool:
-    """Lease a row; False if it is somebody else's."""
-    until = timezone.now() + LEASE
-    rows = Delivery.objects.filter(pk=row.pk, state=DeliveryState.DUE, next_at=row.next_at)
-    if not rows.update(next_at=until, attempts=F("attempts") + 1):
-        return False
-    row.next_at, row.attempts = until, row.attempts + 1
-    return True
 
 
 def give_up() -> int:

@@ -23,7 +23,6 @@ from gateway.proxy.bearer import Bearer
 from gateway.proxy.distinct import Distinct
 from gateway.proxy.drift import FieldLog
 from gateway.proxy.errors import (
-    BadRequest,
     BodyTimeout,
     ProxyError,
     Unavailable,
@@ -36,8 +35,9 @@ from gateway.proxy.errors import (
     stopped,
     unrecorded,
 )
-from gateway.proxy.exchange import INLINE_BYTES, DigestKeys, Exchange, Head, Piece, Unreadable, own_words
+from gateway.proxy.exchange import INLINE_BYTES, DigestKeys, Exchange, Piece, Unreadable, own_words
 from gateway.proxy.holding import Hold
+from gateway.proxy.inspecting import check_path, inspect
 from gateway.proxy.last_used import LastUsed
 from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, is_recorded, refusal_action
 from gateway.proxy.live import Live
@@ -235,14 +235,7 @@ class _Call:
     ) -> Verdict:
         if self.undecided is None:
             self._check_path(call)
-        request = Head(head.method, head.path, head.text(b"x-postern-session"))
-        try:
-            if len(body) > INLINE_BYTES:
-                verdict = await asyncio.to_thread(call.request, request, body, circumstances)
-            else:
-                verdict = call.request(request, body, circumstances)
-        except Unreadable as error:
-            raise BadRequest(error.code, str(error)) from None
+        verdict = await inspect(call, head, body, circumstances)
         if self.undecided is not None:
             self._check_path(call)
             route, caller = self.ledger.route, self.ledger.caller
@@ -251,11 +244,10 @@ class _Call:
         return verdict
 
     def _check_path(self, call: Exchange) -> None:
-        """A path that the caller wrote is not masked: nothing to mask may be in it."""
+        """Only then it may be recorded."""
         route = self.ledger.route
         assert route is not None  # noqa: S101  decided before it is asked for
-        if not route.wire.fixed_path and not call.path_is_clean(route.path):
-            raise BadRequest("sensitive_path", "The path holds data that must not travel in a URL.")
+        check_path(call, route)
         self.ledger.path_is_clean = True
 
     async def say_alive(self, comment: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
+from approvals.links import status_link
 from approvals.models import Status
 from approvals.standing import Standing
 from gateway.proxy.errors import ApprovalDenied, ApprovalPending, ApprovalRequired
@@ -78,5 +79,5 @@ def _details(approval_id: UUID, status: str, base: str) -> dict[str, str]:
     return {
         "id": str(approval_id),
         "status": status,
-        "status_url": f"{base}/approvals/{approval_id}",
+        "status_url": status_link(approval_id, base),
     }

@@ -25,7 +25,8 @@ from gateway.proxy import approving, routes
 from gateway.proxy.digests import DigestKeys, sent_digest
 from gateway.proxy.distinct import Distinct
 from gateway.proxy.errors import BadRequest, LimitReached, TokenRefused, Unauthenticated, Unavailable
-from gateway.proxy.exchange import INLINE_BYTES, Exchange, Head, Unreadable
+from gateway.proxy.exchange import INLINE_BYTES, Exchange
+from gateway.proxy.inspecting import check_path, inspect
 from gateway.proxy.ledger import LEVELS, Ledger, action_of, enforce
 from gateway.proxy.patience import Patience
 from gateway.proxy.patient import patience_of, wish_of
@@ -234,16 +235,8 @@ class Hold:
         route = Route(target, wire, path, access, routes.policy_of(access))
         circumstances = routes.circumstances(head, caller, target, now, call.distinct)
         fresh = Exchange(route.policy, wire, self._proxy.keys)
-        request = Head(head.method, head.path, head.text(b"x-postern-session"))
-        try:
-            if len(self._body) > INLINE_BYTES:
-                await asyncio.to_thread(fresh.request, request, self._body, circumstances)
-            else:
-                fresh.request(request, self._body, circumstances)
-        except Unreadable as error:
-            raise BadRequest(error.code, str(error)) from None
-        if not wire.fixed_path and not fresh.path_is_clean(path):
-            raise BadRequest("sensitive_path", "The path holds data that must not travel in a URL.")
+        await inspect(fresh, head, self._body, circumstances)
+        check_path(fresh, route)
         self._caller = ledger.caller = caller
         ledger.target, ledger.route, ledger.circumstances, ledger.exchange = (
             target,
