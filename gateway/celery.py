@@ -18,12 +18,9 @@ app.conf.imports = ("gateway.tasks", "approvals.tasks", "audit.tasks")
 
 
 @worker_init.connect
-def make_folders(**kwargs: Any) -> None:
-    """For the schedule's file, and for the filesystem broker of the embedded shape."""
-    options = app.conf.broker_transport_options
-    wanted = [options[name] for name in ("data_folder_in", "control_folder") if name in options]
-    for folder in (*wanted, Path(app.conf.beat_schedule_filename).parent):
-        Path(folder).mkdir(parents=True, exist_ok=True)
+def make_folder(**kwargs: Any) -> None:
+    """For the schedule's file."""
+    Path(app.conf.beat_schedule_filename).parent.mkdir(parents=True, exist_ok=True)
 
 
 class BeatInside:

@@ -218,16 +218,10 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # --- background work --------------------------------------------------------------------------------
 BROKER_DIR = DATA_DIR / "broker"
-CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+CELERY_BROKER_URL = REDIS_URL or "folder://localhost"
+CELERY_BROKER_TRANSPORT = None if REDIS_URL else "gateway.doorbells:Transport"
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
-    {"visibility_timeout": 3600}
-    if REDIS_URL
-    else {
-        "data_folder_in": str(BROKER_DIR / "queue"),
-        "data_folder_out": str(BROKER_DIR / "queue"),
-        "control_folder": str(BROKER_DIR / "control"),
-        "store_processed": False,
-    }
+    {"visibility_timeout": 3600} if REDIS_URL else {"folder": str(BROKER_DIR / "queues")}
 )
 CELERY_BEAT_SCHEDULE = {
     "forget-expired-logins": {"task": "gateway.tasks.forget_expired_logins", "schedule": 86_400.0},
@@ -247,6 +241,7 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # nothing here asks a worker for anything but its tasks
 
 # --- mails about held requests: none without a server ------------------------------------------------
 EMAIL_HOST = env.text("EMAIL_HOST")

@@ -144,9 +144,10 @@ class House:
             raise AssertionError(f"not ready within {seconds:.0f} s:\n{self.last_words()}")
 
     def ended_by_themselves(self) -> list[str]:
-        """What the supervisor says of processes that were not killed and ended nevertheless."""
-        found = re.findall(r"\S+ ended with status (?!-9;)-?\d+", self.log.read_text(errors="replace"))
-        return [str(line) for line in found]
+        """Processes that were not killed and ended nevertheless, each with what was printed before."""
+        log = self.log.read_text(errors="replace")
+        found = re.finditer(r"\S+ ended with status (?!-9;)-?\d+", log)
+        return [f"{line[0]}:\n{log[max(0, line.start() - 2000) : line.start()]}" for line in found]
 
     def last_words(self) -> str:
         return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
