@@ -100,7 +100,7 @@ def opening(approval_id: UUID, asked: Opening, now: datetime) -> Guard:
             asked.highest,
             asked.risk,
             _json(asked.score),
-            asked.purpose,
+            asked.purpose.replace("\0", "\ufffd"),  # PostgreSQL takes no NUL
             _json(holding.reviewers),
             max(holding.needed, 2) if holding.clear else holding.needed,
             holding.clear,

@@ -15,11 +15,12 @@ from django.db.models import Count, Q
 from approvals import walls
 from approvals.models import Approval, Choice, Comment, Status, Vote
 from approvals.queue import overdue, shown_status
+from approvals.services import COMMENTS_AT_MOST
 from audit.inert import Segment, segments
 from audit.listing import Found, found_of
 
 HISTORY: Final = timedelta(days=30)
-COMMENTS: Final = 200
+COMMENTS: Final = 2 * COMMENTS_AT_MOST
 VOTED: Final = "You have voted on this request."
 
 
@@ -93,16 +94,17 @@ def standing_of(person: Any, approval: Approval, now: datetime) -> Standing:
         comments=tuple(_comment(each) for each in Comment.objects.filter(approval=approval)[:COMMENTS]),
         why_not=VOTED if voted and not why_not else why_not,
         may_decide=pending and not why_not and not voted,
-        may_break_glass=pending and alone and not voted,
+        may_break_glass=pending and alone and not voted and not approval.clear,
         may_revoke=unused and (not why_not or alone),
         may_look_at=unseen and not why_not and approval.decided_by != person.pk,
         look_overdue=unseen and overdue(approval.decided_at, now),
     )
 
 
-def history_of(requester_id: UUID, now: datetime, *, but: UUID) -> History:
-    """Of whoever asks, without the request that is looked at."""
-    rows = Approval.objects.filter(requester_id=requester_id, created_at__gte=now - HISTORY).exclude(pk=but)
+def history_of(person: Any, requester_id: UUID, now: datetime, *, but: UUID) -> History:
+    """Of whoever asks, without the request that is looked at, as far as this person may look."""
+    asked = walls.seen_by(person).filter(requester_id=requester_id, created_at__gte=now - HISTORY)
+    rows = asked.exclude(pk=but)
     decided = Q(decided_at__isnull=False)
     counts = rows.aggregate(
         approved=Count("pk", filter=decided & ~Q(status=Status.DENIED)),

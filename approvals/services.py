@@ -5,7 +5,7 @@ Each is one transaction with its event. Reasons and comments pass the engine bef
 ApprovalRefused        in words for whoever asked
 ├── NotYours           they may not decide about this one
 ├── TooLate            it is decided, has run out, or was changed since the page was shown
-└── ReasonMissing
+└── ReasonMissing    or too long, or one comment too many
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from policies.journal import who
 from policies.services import scrub
 
 LONGEST: Final = 1000
-"""Characters of a reason or a comment."""
+"""Characters of a reason or a comment. A longer one is refused: half of a value is found by no detector."""
+
+COMMENTS_AT_MOST: Final = 100
+"""Of each side, about one approval: each is an event, and every page about it shows them all."""
 
 LOOK_WITHIN: Final = timedelta(hours=24)
 """Somebody else looks at an emergency within this time."""
@@ -64,6 +67,8 @@ def approval_decide(
             raise NotYours(refusal)
         if seen != seen_digest(approval):
             raise TooLate("This request has changed since you opened it. Look at it again.")
+        if emergency and choice is Choice.APPROVE and approval.clear:
+            raise NotYours(walls.CLEAR)
         if not words.data and (choice is Choice.DENY or emergency or approval.highest == "restricted"):
             raise ReasonMissing("Say why: denials, restricted data and emergencies need a reason.")
         _vote(approval, by, choice, words, seen, emergency)
@@ -89,6 +94,8 @@ def approval_comment(*, approval_id: UUID, by: Any, text: str, said_by: Who | No
         own = walls.concerns(by, approval)
         if not own and not walls.may_see(by, approval):
             raise NotYours(walls.ELSEWHERE)
+        if Comment.objects.filter(approval=approval, of_requester=own).count() >= COMMENTS_AT_MOST:
+            raise ReasonMissing("There are enough comments on this request.")
         comment = Comment.objects.create(
             approval=approval,
             person_id=by.pk,
@@ -205,7 +212,10 @@ def _found(approval_id: UUID) -> Approval:
 
 
 def _reason(text: str) -> Recordable:
-    return scrub(text.strip()[:LONGEST]) if text.strip() else Recordable(b"")
+    text = text.replace("\0", "\ufffd").strip()  # PostgreSQL takes no NUL
+    if len(text) > LONGEST:
+        raise ReasonMissing(f"Use at most {LONGEST} characters.")
+    return scrub(text) if text else Recordable(b"")
 
 
 def _kept(words: Recordable) -> str:

@@ -320,10 +320,13 @@ class Hold:
 
 def barred(caller: Caller, snapshots: Snapshots) -> tuple[UUID, ...]:
     """Persons who would decide for themselves: whoever acts for the caller, or answers for a program that
-    does, and whoever made the key that it came with, since they have seen it."""
+    does, whoever answers for the caller itself, and whoever made the key that it came with, since they have
+    seen it."""
     acting = snapshots.met.callers(snapshots.current(), caller.acting)
     found = [person for each in acting for person in (each.person_id, each.owner_id)]
-    return tuple(dict.fromkeys(person for person in (*found, caller.maker_id) if person is not None))
+    # The owner of now: of an approval that is open already another one may be on record.
+    found += [caller.owner_id, caller.maker_id]
+    return tuple(dict.fromkeys(person for person in found if person is not None))
 
 
 def _unavailable() -> Unavailable:
