@@ -5,7 +5,7 @@ Each is one transaction with its event. Reasons and comments pass the engine bef
 ApprovalRefused        in words for whoever asked
 ├── NotYours           they may not decide about this one
 ├── TooLate            it is decided, has run out, or was changed since the page was shown
-└── ReasonMissing
+└── ReasonRefused
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from policies.services import scrub
 LONGEST: Final = 1000
 """Characters of a reason or a comment."""
 
+MOST_COMMENTS: Final = 200
+"""Of one approval; as many as its page shows."""
+
 LOOK_WITHIN: Final = timedelta(hours=24)
 """Somebody else looks at an emergency within this time."""
 
@@ -45,7 +48,7 @@ class TooLate(ApprovalRefused):
     pass
 
 
-class ReasonMissing(ApprovalRefused):
+class ReasonRefused(ApprovalRefused):
     pass
 
 
@@ -65,7 +68,7 @@ def approval_decide(
         if seen != seen_digest(approval):
             raise TooLate("This request has changed since you opened it. Look at it again.")
         if not words.data and (choice is Choice.DENY or emergency or approval.highest == "restricted"):
-            raise ReasonMissing("Say why: denials, restricted data and emergencies need a reason.")
+            raise ReasonRefused("Say why: denials, restricted data and emergencies need a reason.")
         _vote(approval, by, choice, words, seen, emergency)
         tell(
             "approval.voted",
@@ -83,12 +86,14 @@ def approval_comment(*, approval_id: UUID, by: Any, text: str, said_by: Who | No
     """A word between reviewers and requester. `said_by` names a program, which is no person."""
     words = _reason(text)
     if not words.data:
-        raise ReasonMissing("Write something first.")
+        raise ReasonRefused("Write something first.")
     with transaction.atomic():
         approval = _found(approval_id)
         own = walls.concerns(by, approval)
         if not own and not walls.may_see(by, approval):
             raise NotYours(walls.ELSEWHERE)
+        if Comment.objects.filter(approval=approval).count() >= MOST_COMMENTS:
+            raise TooLate(f"There are {MOST_COMMENTS} comments already. Talk to each other elsewhere.")
         comment = Comment.objects.create(
             approval=approval,
             person_id=by.pk,
@@ -116,7 +121,7 @@ def approval_revoke(*, approval_id: UUID, by: Any, reason: str) -> None:
     """Take an approval back that nobody has used yet. Whoever may decide may do that, once more alone."""
     words = _reason(reason)
     if not words.data:
-        raise ReasonMissing("Say why it is taken back.")
+        raise ReasonRefused("Say why it is taken back.")
     with transaction.atomic():
         approval = _found(approval_id)
         refusal = walls.why_not(by, approval)
@@ -205,7 +210,10 @@ def _found(approval_id: UUID) -> Approval:
 
 
 def _reason(text: str) -> Recordable:
-    return scrub(text.strip()[:LONGEST]) if text.strip() else Recordable(b"")
+    text = text.strip()
+    if len(text) > LONGEST:
+        raise ReasonRefused(f"Say it in {LONGEST} characters.")
+    return scrub(text) if text else Recordable(b"")
 
 
 def _kept(words: Recordable) -> str:

@@ -75,7 +75,7 @@ def shown(request: HttpRequest, approval: Approval, *, error: str = "", typed: s
     context = {
         **facts_of(approval),
         "standing": standing_of(request.user, approval, now),
-        "history": history_of(approval.requester_id, now, but=approval.pk),
+        "history": history_of(request.user, approval.requester_id, now, but=approval.pk),
         "held": held_open(
             approval_id=approval.pk, call_id=approval.call_id, area=approval.area, by=reader(request)
         ),

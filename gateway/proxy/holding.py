@@ -248,9 +248,12 @@ class Hold:
 
     async def _use(self, standing: Standing) -> bool:
         """Leave under a grant; False where it is used or gone meanwhile."""
-        if self._holding.clear:
+        in_clear = self._holding.clear and not standing.emergency
+        if in_clear:
             self._exchange.leave_in_clear(self._body)
-        guard = guards.consuming(standing.id, self._request, self._binding, self._ledger.id)
+        guard = guards.consuming(
+            standing.id, self._request, self._binding, self._ledger.id, in_clear=in_clear
+        )
         try:
             await self._admit("released", standing.id, guard=guard)
         except GuardFailed:

@@ -194,6 +194,11 @@ def test_what_is_released_in_clear_leaves_as_it_came_and_is_recorded_masked(scen
         assert asking.result() == "ok"
         assert SSN.encode() in scene.model.requests[-1]
         assert SSN not in json.dumps(scene.tell("record", approval["call"]))
+        scene.tell("make", "gwen", "emergency")
+        asking = scene.ask(f"ssn {SSN} in an emergency")
+        alone = scene.tell("vote", scene.waiting()["id"], "gwen", "approve", "now", True)
+        assert (alone, asking.result()) == ("", "ok")
+        assert SSN.encode() not in scene.model.requests[-1]  # one person's word unmasks nothing
     finally:
         scene.publish(clear_release=False, approvals_needed=1)
 
