@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST
 
 from approvals import services, walls
 from approvals.models import Approval, Choice, Status
-from approvals.services import ApprovalRefused, ReasonMissing
+from approvals.services import ApprovalRefused, ReasonRefused
 from approvals.views import may_view, shown, visible
 
 Act = Callable[[HttpRequest, Approval], str]
@@ -33,7 +33,7 @@ def act(does: Act) -> Callable[..., HttpResponse]:
         approval = visible(request, approval_id)
         try:
             said = does(request, approval)
-        except ReasonMissing as missing:
+        except ReasonRefused as missing:
             return shown(request, approval, error=str(missing), typed=_reason(request))
         except ApprovalRefused as refused:
             messages.error(request, str(refused))
@@ -51,7 +51,7 @@ def decide(request: HttpRequest, approval: Approval) -> str:
     emergency = request.POST.get("emergency") == "1"
     _reviews(request, approval)
     if emergency and request.POST.get("sure") != "1":
-        raise ReasonMissing(UNSURE)
+        raise ReasonRefused(UNSURE)
     stands = services.approval_decide(
         approval_id=approval.pk,
         by=request.user,
@@ -104,7 +104,7 @@ def _choice(request: HttpRequest) -> Choice:
     try:
         return Choice(request.POST.get("choice", ""))
     except ValueError:
-        raise ReasonMissing("Choose: approve or deny.") from None
+        raise ReasonRefused("Choose: approve or deny.") from None
 
 
 def _reason(request: HttpRequest) -> str:

@@ -267,7 +267,9 @@ def _standing(row: Approval) -> Standing:
         row.schema_version_id,
     )
     barred = frozenset(UUID(person) for person in row.barred)
-    return Standing(row.pk, Status(row.status), binding, row.expires_at, _reason(row), barred)
+    return Standing(
+        row.pk, Status(row.status), binding, row.expires_at, _reason(row), barred, emergency=row.emergency
+    )
 
 
 def _reason(row: Approval) -> str:

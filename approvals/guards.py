@@ -69,6 +69,10 @@ _CONSUME: Final = (
 )
 
 
+_IN_CLEAR: Final = " AND clear AND NOT emergency"
+"""What leaves without its transforms was approved so, and by two: whoever breaks the glass is alone."""
+
+
 def opening(approval_id: UUID, asked: Opening, now: datetime) -> Guard:
     """Open an approval; refused where the same request has an open one."""
     holding, binding = asked.holding, asked.binding
@@ -116,11 +120,16 @@ def opening(approval_id: UUID, asked: Opening, now: datetime) -> Guard:
     )
 
 
-def consuming(approval_id: UUID, request: Request, binding: Binding, call_id: UUID) -> Guard:
-    """Use a grant up for this call; refused unless it is approved, of this request, and not over."""
+def consuming(
+    approval_id: UUID, request: Request, binding: Binding, call_id: UUID, *, in_clear: bool = False
+) -> Guard:
+    """Use a grant up for this call; refused unless it is approved, of this request, and not over.
+
+    `in_clear`: the call leaves without its transforms, and the grant has to allow that.
+    """
     now = ids.now()
     return Guard(
-        _CONSUME,
+        _CONSUME + _IN_CLEAR if in_clear else _CONSUME,
         (
             now,
             call_id,

@@ -15,12 +15,11 @@ from django.db.models import Count, Q
 from approvals import walls
 from approvals.models import Approval, Choice, Comment, Status, Vote
 from approvals.queue import overdue, shown_status
-from approvals.services import COMMENTS_AT_MOST
+from approvals.services import MOST_COMMENTS
 from audit.inert import Segment, segments
 from audit.listing import Found, found_of
 
 HISTORY: Final = timedelta(days=30)
-COMMENTS: Final = 2 * COMMENTS_AT_MOST
 VOTED: Final = "You have voted on this request."
 
 
@@ -91,10 +90,10 @@ def standing_of(person: Any, approval: Approval, now: datetime) -> Standing:
         in_favour=sum(vote.choice == Choice.APPROVE for vote in votes),
         needed=approval.needed,
         votes=tuple(_vote(vote) for vote in votes),
-        comments=tuple(_comment(each) for each in Comment.objects.filter(approval=approval)[:COMMENTS]),
+        comments=tuple(_comment(each) for each in Comment.objects.filter(approval=approval)[:MOST_COMMENTS]),
         why_not=VOTED if voted and not why_not else why_not,
         may_decide=pending and not why_not and not voted,
-        may_break_glass=pending and alone and not voted and not approval.clear,
+        may_break_glass=pending and alone and not voted,
         may_revoke=unused and (not why_not or alone),
         may_look_at=unseen and not why_not and approval.decided_by != person.pk,
         look_overdue=unseen and overdue(approval.decided_at, now),
@@ -102,9 +101,9 @@ def standing_of(person: Any, approval: Approval, now: datetime) -> Standing:
 
 
 def history_of(person: Any, requester_id: UUID, now: datetime, *, but: UUID) -> History:
-    """Of whoever asks, without the request that is looked at, as far as this person may look."""
-    asked = walls.seen_by(person).filter(requester_id=requester_id, created_at__gte=now - HISTORY)
-    rows = asked.exclude(pk=but)
+    """Of whoever asks, without the request that is looked at; as far as `person` may look."""
+    rows = walls.seen_by(person).filter(requester_id=requester_id, created_at__gte=now - HISTORY)
+    rows = rows.exclude(pk=but)
     decided = Q(decided_at__isnull=False)
     counts = rows.aggregate(
         approved=Count("pk", filter=decided & ~Q(status=Status.DENIED)),

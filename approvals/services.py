@@ -5,7 +5,7 @@ Each is one transaction with its event. Reasons and comments pass the engine bef
 ApprovalRefused        in words for whoever asked
 ├── NotYours           they may not decide about this one
 ├── TooLate            it is decided, has run out, or was changed since the page was shown
-└── ReasonMissing    or too long, or one comment too many
+└── ReasonRefused
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from policies.services import scrub
 LONGEST: Final = 1000
 """Characters of a reason or a comment. A longer one is refused: half of a value is found by no detector."""
 
-COMMENTS_AT_MOST: Final = 100
-"""Of each side, about one approval: each is an event, and every page about it shows them all."""
+MOST_COMMENTS: Final = 200
+"""Of one approval, half of them of each side; as many as its page shows."""
 
 LOOK_WITHIN: Final = timedelta(hours=24)
 """Somebody else looks at an emergency within this time."""
@@ -48,7 +48,7 @@ class TooLate(ApprovalRefused):
     pass
 
 
-class ReasonMissing(ApprovalRefused):
+class ReasonRefused(ApprovalRefused):
     pass
 
 
@@ -67,10 +67,8 @@ def approval_decide(
             raise NotYours(refusal)
         if seen != seen_digest(approval):
             raise TooLate("This request has changed since you opened it. Look at it again.")
-        if emergency and choice is Choice.APPROVE and approval.clear:
-            raise NotYours(walls.CLEAR)
         if not words.data and (choice is Choice.DENY or emergency or approval.highest == "restricted"):
-            raise ReasonMissing("Say why: denials, restricted data and emergencies need a reason.")
+            raise ReasonRefused("Say why: denials, restricted data and emergencies need a reason.")
         _vote(approval, by, choice, words, seen, emergency)
         tell(
             "approval.voted",
@@ -88,14 +86,14 @@ def approval_comment(*, approval_id: UUID, by: Any, text: str, said_by: Who | No
     """A word between reviewers and requester. `said_by` names a program, which is no person."""
     words = _reason(text)
     if not words.data:
-        raise ReasonMissing("Write something first.")
+        raise ReasonRefused("Write something first.")
     with transaction.atomic():
         approval = _found(approval_id)
         own = walls.concerns(by, approval)
         if not own and not walls.may_see(by, approval):
             raise NotYours(walls.ELSEWHERE)
-        if Comment.objects.filter(approval=approval, of_requester=own).count() >= COMMENTS_AT_MOST:
-            raise ReasonMissing("There are enough comments on this request.")
+        if Comment.objects.filter(approval=approval, of_requester=own).count() >= MOST_COMMENTS // 2:
+            raise TooLate(f"There are {MOST_COMMENTS // 2} comments already. Talk to each other elsewhere.")
         comment = Comment.objects.create(
             approval=approval,
             person_id=by.pk,
@@ -123,7 +121,7 @@ def approval_revoke(*, approval_id: UUID, by: Any, reason: str) -> None:
     """Take an approval back that nobody has used yet. Whoever may decide may do that, once more alone."""
     words = _reason(reason)
     if not words.data:
-        raise ReasonMissing("Say why it is taken back.")
+        raise ReasonRefused("Say why it is taken back.")
     with transaction.atomic():
         approval = _found(approval_id)
         refusal = walls.why_not(by, approval)
@@ -214,7 +212,7 @@ def _found(approval_id: UUID) -> Approval:
 def _reason(text: str) -> Recordable:
     text = text.replace("\0", "\ufffd").strip()  # PostgreSQL takes no NUL
     if len(text) > LONGEST:
-        raise ReasonMissing(f"Use at most {LONGEST} characters.")
+        raise ReasonRefused(f"Say it in {LONGEST} characters.")
     return scrub(text) if text else Recordable(b"")
 
 

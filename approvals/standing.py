@@ -42,6 +42,7 @@ class Standing:
     expires_at: datetime
     reason: str = ""  # of whoever denied it, scrubbed
     barred: frozenset[UUID] = frozenset()  # persons who may not decide, besides requester and owner
+    emergency: bool = False  # one person let it through alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,6 @@ VIEWS: Final = "approvals.view_approval"
 OWN: Final = "This is your own request. Somebody else decides about it."
 OWNED: Final = "You answer for the program that asks. Somebody else decides about it."
 ACTING: Final = "You act for whoever asks, or made their key. Somebody else decides about it."
-CLEAR: Final = "It would leave in clear: that takes two people, also in an emergency."
 ELSEWHERE: Final = "You do not review in this area."
 OTHERS: Final = "The policy leaves this to {}."
 

@@ -72,7 +72,7 @@ class What:
     area: str = ""
     endpoint_id: UUID | None = None
     endpoint: str = ""
-    api: str = ""  # openai.chat | json
+    api: str = ""  # of the operation: openai.chat, anthropic.messages, json …
     method: str = ""
     path: str = ""
     model: str = ""

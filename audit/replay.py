@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from audit.inert import Mark, Segment, segments
 from audit.records import NOT_KEPT
+from audit.streamed import Turn, turns_of
 from audit.tree import Line, Marks, Number, index, lines_of, parse
 
 Json = Any
@@ -89,7 +90,7 @@ def response(parts: Sequence[tuple[bytes, bytes]], *, streamed: bool) -> Payload
     found = [mark for _, marks in parts for mark in read_marks(marks)]
     if any(part == NOT_KEPT for part, _ in parts):
         return _account(_NOT_KEPT, found)
-    if streamed and data.lstrip().startswith(b"data:"):
+    if streamed and data.lstrip().startswith((b"data:", b"event:")):
         return _account(_stream(data, found), found)
     return _account(_document(data, found), found)
 
@@ -127,6 +128,8 @@ def _document(data: bytes, found: Sequence[Mark]) -> Payload:
     if tree is None:
         return _plain(data, found)
     places = index(found)
+    if isinstance(tree, dict) and isinstance(tree.get("content"), list) and isinstance(tree.get("role"), str):
+        return _said(tree, places, len(data))
     choices = tree.get("choices") if isinstance(tree, dict) else None
     if not isinstance(choices, list) or not all(_has_message(choice) for choice in choices):
         return Payload(lines=lines_of(tree, "", places), size=len(data))
@@ -137,6 +140,15 @@ def _document(data: bytes, found: Sequence[Mark]) -> Payload:
     rest = {key: value for key, value in tree.items() if key != "choices"}
     lines = lines_of(rest, "", places)
     return Payload(messages=tuple(turns), lines=lines, size=len(data))
+
+
+def _said(tree: Mapping[str, Json], places: Marks, size: int) -> Payload:
+    """An answer that is itself the message, as Anthropic's is."""
+    turn = _message(
+        {key: tree[key] for key in ("role", "content")}, "", places, str(tree.get("stop_reason") or "")
+    )
+    rest = {key: value for key, value in tree.items() if key not in ("role", "content")}
+    return Payload(messages=(turn,), lines=lines_of(rest, "", places), size=size)
 
 
 def read_marks(marks: bytes) -> list[Mark]:
@@ -192,7 +204,7 @@ def _message(message: Mapping[str, Json], path: str, marks: Marks, note: str = "
 
 def _blocks(message: Mapping[str, Json], path: str, marks: Marks) -> Iterator[Block]:
     for key, value in message.items():
-        below = f"{path}.{key}"
+        below = f"{path}.{key}" if path else key
         if key == "role" or value in (None, "", []):
             continue
         if isinstance(value, str) and not isinstance(value, Number) and not marks.below(below):
@@ -214,52 +226,17 @@ def _part(part: Json, path: str, marks: Marks) -> Block:
 def _stream(data: bytes, marks: Sequence[Mark]) -> Payload:
     """Text put together again channel by channel, and the events as they were."""
     raw = [event for event in data.decode("utf-8", "replace").split("\n\n") if event.strip()]
-    channels: dict[int, dict[str, list[str]]] = {}
-    roles: dict[int, str] = {}
-    notes: dict[int, str] = {}
-    for event in raw:
-        for choice in _choices(parse(event.removeprefix("data: ").encode("utf-8", "surrogatepass"))):
-            at = int(choice.get("index") or 0)
-            delta = choice.get("delta")
-            delta = delta if isinstance(delta, dict) else {}
-            roles[at] = str(delta.get("role") or roles.get(at, "assistant"))
-            notes[at] = str(choice.get("finish_reason") or notes.get(at, ""))
-            _collect(delta, f"choices[{at}].delta", channels.setdefault(at, {}))
     places = index(marks)
-    turns = tuple(
-        Message(roles[at], notes[at], tuple(_channel_blocks(channels[at], at, places)))
-        for at in sorted(channels)
-    )
+    turns = tuple(Message(turn.role, turn.note, tuple(_grown(turn, places))) for turn in turns_of(raw))
     events = tuple(segments(event) for event in raw[:MAX_EVENTS])
     left = max(0, len(raw) - MAX_EVENTS)
     return Payload(messages=turns, events=events, events_left=left, size=len(data))
 
 
-def _choices(tree: Json) -> list[dict[str, Json]]:
-    choices = tree.get("choices") if isinstance(tree, dict) else None
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
-
-
-def _collect(node: Json, path: str, channels: dict[str, list[str]]) -> None:
-    """Adds every growing string below a delta to its channel."""
-    for key, value in node.items():
-        below = f"{path}.{key}"
-        if isinstance(value, str) and not isinstance(value, Number):
-            if key != "role":
-                channels.setdefault(below, []).append(value)
-        elif isinstance(value, dict):
-            _collect(value, below, channels)
-        elif isinstance(value, list):
-            for position, item in enumerate(value):
-                if isinstance(item, dict):
-                    _collect(item, f"{below}[{item.get('index', position)}]", channels)
-
-
-def _channel_blocks(channels: Mapping[str, list[str]], at: int, marks: Marks) -> Iterator[Block]:
-    for path, texts in channels.items():
-        text = "".join(texts)
-        label = path.removeprefix(f"choices[{at}].delta.")
+def _grown(turn: Turn, marks: Marks) -> Iterator[Block]:
+    for path, (label, pieces) in turn.texts.items():
+        text = "".join(pieces)
         if marks.below(path):
             yield Block(label, lines=lines_of(text, path, marks))
         elif text:
-            yield Block("" if label == "content" else label, text=segments(text, marks.at(path)))
+            yield Block(label, text=segments(text, marks.at(path)))

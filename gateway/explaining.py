@@ -17,11 +17,12 @@ from gateway.callers import Subject, any_key, caller_named, endpoint_named, has_
 from gateway.explanation import Considered, Explanation, Limit, Values
 from gateway.identity.reach import EVERYWHERE, Reach
 from gateway.identity.scope import groups_carried
-from gateway.models import AccessRule, ApiKey, Endpoint, EndpointKind
+from gateway.models import AccessRule, ApiKey, Endpoint
 from gateway.proxy import routes, used
 from gateway.proxy.access import Access, Misfit, considered
 from gateway.proxy.errors import ProxyError
 from gateway.proxy.meter import Account, moment
+from gateway.proxy.operations import MAIN_PATHS, METHOD, operation
 from gateway.proxy.routes import Caller, Target
 from gateway.proxy.snapshot import access_of, in_deciding_order, part
 from policies.engine.policy import Policy
@@ -62,7 +63,7 @@ def _path(endpoint: Endpoint, path: str) -> str:
     whole = f"{routes.PREFIX}{endpoint.slug}/"
     if path.startswith(whole):
         path = "/" + path.removeprefix(whole)
-    return path or (routes.CHAT_PATH if endpoint.kind == EndpointKind.OPENAI else "")
+    return path or MAIN_PATHS.get(endpoint.kind, "")
 
 
 class _Asked:
@@ -169,7 +170,7 @@ class _Asked:
         try:
             caller = known.caller(b"", self.now)
             if self.path:
-                routes.operation(self.target, routes.METHOD, self.path)
+                operation(self.target.kind, METHOD, self.path)
             granted = known.grant(caller, self.target, self.path, self.address, self.model, self.now)
             routes.policy_of(granted)
         except ProxyError as error:

@@ -50,6 +50,7 @@ ROOMS = {
             "gateway.apps",
             "gateway.asgi",
             "gateway.celery",
+            "gateway.doorbells",
             "gateway.checks",
             "gateway.code",
             "gateway.console",

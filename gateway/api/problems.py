@@ -19,7 +19,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from approvals.services import NotYours, ReasonMissing, TooLate
+from approvals.services import NotYours, ReasonRefused, TooLate
 from gateway.code.apply import ApplyError, PlanMoved
 from gateway.code.document import DocumentError
 from gateway.credentials.services import CredentialError
@@ -126,7 +126,7 @@ def _known(failure: Exception) -> Problem | None:
             return Problem("not-yours", str(failure))
         case TooLate():
             return Problem("too-late", str(failure))
-        case ReasonMissing():
+        case ReasonRefused():
             return Problem("reason-missing", str(failure))
         case PolicyServiceError() | CredentialError() | CallEnded():
             return Problem("conflict", str(failure))

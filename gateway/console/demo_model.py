@@ -1,7 +1,8 @@
 """A model server that answers with exactly what it received, for demos and tests.
 
-OpenAI chat completions (plain and streamed), a JSON classifier, and `/received`: the last 100 request
-bodies as they arrived, so that anyone on this machine can see what the gateway let through. No Django.
+OpenAI chat completions and Anthropic messages (plain and streamed), a JSON classifier, and `/received`: the
+last 100 request bodies as they arrived, so that anyone on this machine can see what the gateway let through.
+No Django.
 """
 
 from __future__ import annotations
@@ -65,6 +66,10 @@ class DemoModel:
             return
         if path.endswith("/chat/completions") and isinstance(request, dict):
             await _chat(request, send)
+        elif path.endswith("/messages") and isinstance(request, dict):
+            await _messages(request, send)
+        elif path.endswith("/messages/count_tokens"):
+            await _reply(send, 200, {"input_tokens": len(body) // 4})
         else:
             received = orjson.Fragment(body)  # as it came: parsing would round large numbers
             await _reply(send, 200, {"label": "other", "score": 0.5, "received": received})
@@ -94,6 +99,37 @@ async def _chat(request: dict[str, Any], send: ASGISendCallable) -> None:
     asked = request.get("stream_options")
     counted = usage if isinstance(asked, dict) and asked.get("include_usage") else None
     await _stream(send, _events(head, text, counted))
+
+
+async def _messages(request: dict[str, Any], send: ASGISendCallable) -> None:
+    text = "".join(_last_user_text(request.get("messages")))
+    if request.get("model") == LEAKY:
+        text += LEAK
+    usage = {"input_tokens": len(orjson.dumps(request)) // 4, "output_tokens": max(1, len(text) // 4)}
+    head = {"id": "msg_demo", "type": "message", "role": "assistant", "model": request.get("model", "demo")}
+    if request.get("stream"):
+        await _start(send, 200, SSE)
+        for event in _message_events(head, text, usage):
+            name = event["type"].encode()
+            await _part(send, b"event: " + name + b"\ndata: " + orjson.dumps(event) + b"\n\n", more=True)
+        await _part(send, b"", more=False)
+        return
+    said = {"content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "stop_sequence": None}
+    await _reply(send, 200, {**head, **said, "usage": usage})
+
+
+def _message_events(head: dict[str, Any], text: str, usage: dict[str, int]) -> Iterator[dict[str, Any]]:
+    begun = {**head, "content": [], "stop_reason": None, "stop_sequence": None}
+    yield {"type": "message_start", "message": {**begun, "usage": {**usage, "output_tokens": 1}}}
+    yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    yield {"type": "ping"}
+    for at in range(0, len(text), DELTA):
+        delta = {"type": "text_delta", "text": text[at : at + DELTA]}
+        yield {"type": "content_block_delta", "index": 0, "delta": delta}
+    yield {"type": "content_block_stop", "index": 0}
+    ended = {"stop_reason": "end_turn", "stop_sequence": None}
+    yield {"type": "message_delta", "delta": ended, "usage": {"output_tokens": usage["output_tokens"]}}
+    yield {"type": "message_stop"}
 
 
 def _last_user_text(messages: Any) -> Iterator[str]:

@@ -10,11 +10,17 @@ from gateway.console.snippets import Snippet, snippets
 from gateway.identity.keys import KeyState, state_of
 from gateway.identity.scope import groups_carried
 from gateway.models import AccessRule, ApiKey, EndpointKind, ServiceAccount, User
+from gateway.proxy.operations import MAIN_PATHS
 from gateway.proxy.snapshot import in_deciding_order
 from policies.engine.types import Level
 
-_CHAT = '{"model": "MODEL", "messages": [{"role": "user", "content": "Mail ana@example.com"}]}'
-_JSON = '{"text": "Mail ana@example.com"}'
+_TURN = '"messages": [{"role": "user", "content": "Mail ana@example.com"}]'
+BODIES = {
+    str(EndpointKind.OPENAI): f'{{"model": "MODEL", {_TURN}}}',
+    str(EndpointKind.ANTHROPIC): f'{{"model": "MODEL", "max_tokens": 100, {_TURN}}}',
+    str(EndpointKind.JSON): '{"text": "Mail ana@example.com"}',
+}
+"""By kind of endpoint: a body to try it with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +64,9 @@ def doors_of(user: User, now: datetime, site: str) -> list[Door]:
 
 def _door(rules: list[AccessRule], site: str) -> Door:
     rule = rules[0]
-    endpoint, chat = rule.endpoint, rule.endpoint.kind == EndpointKind.OPENAI
-    base = f"{site}/proxy/{endpoint.slug}" + ("/v1" if chat else "")
-    path, body = ("/v1/chat/completions", _CHAT) if chat else (_path(rule), _JSON)
+    endpoint = rule.endpoint
+    base = f"{site}/proxy/{endpoint.slug}" + ("/v1" if endpoint.kind == EndpointKind.OPENAI else "")
+    path, body = MAIN_PATHS.get(endpoint.kind) or _path(rule), BODIES[endpoint.kind]
     models = _models(rules)
     found = snippets(kind=endpoint.kind, base_url=base, path=path, model=models[0] if models else "")
     return Door(

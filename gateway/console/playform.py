@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from gateway.console.playing import MAX_BYTES, Setting
 from gateway.identity.scope import groups_carried
-from gateway.models import AccessRule, ApiKey, Endpoint, EndpointKind, User
+from gateway.models import AccessRule, ApiKey, Endpoint, User
 from gateway.proxy.access import ladder
-from gateway.proxy.routes import CHAT_PATH
+from gateway.proxy.operations import MAIN_PATHS
 from gateway.proxy.snapshot import access_of, in_deciding_order
 from policies import drafts
 from policies.engine.types import Direction, Level
@@ -25,7 +25,7 @@ from policies.models.choices import LEVELS
 from policies.reach import seen
 from policies.versions import policy_version_in_force
 
-FAMILIES: Final = (("openai", "OpenAI chat"), ("json", "Plain JSON"))
+FAMILIES: Final = (("openai", "OpenAI chat"), ("anthropic", "Anthropic messages"), ("json", "Plain JSON"))
 DIRECTIONS: Final = ((Direction.REQUEST.value, "Request"), (Direction.RESPONSE.value, "Answer"))
 FORMS: Final = (("json", "JSON, as it travels"), ("text", "Text, to be put into a message"))
 Pair = tuple[PolicyVersion, SchemaVersion]
@@ -218,13 +218,13 @@ def _access(key: ApiKey | None, endpoint: Endpoint | None, model: str) -> Access
 
 def _rule(groups: Iterable[Any], endpoint: Endpoint, model: str) -> AccessRule | None:
     """The rule that decides, as the data path chooses it; from which address nobody asks here."""
-    paths_count = endpoint.kind == EndpointKind.OPENAI
+    path = MAIN_PATHS.get(endpoint.kind, "")
     found = AccessRule.objects.filter(endpoint=endpoint).select_related("group", "policy")
     rows = {row.pk: row for row in in_deciding_order(found)}
     rules = [access_of(row, None) for row in rows.values()]
-    asked = [replace(rule, networks=(), paths=rule.paths if paths_count else ()) for rule in rules]
+    asked = [replace(rule, networks=(), paths=rule.paths if path else ()) for rule in rules]
     fitting = ladder(asked, frozenset(group.pk for group in groups))
-    decides = fitting.at(CHAT_PATH, "").choose(model, time.time())
+    decides = fitting.at(path, "").choose(model, time.time())
     return rows[decides.id] if decides else None
 
 

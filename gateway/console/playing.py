@@ -22,7 +22,7 @@ from gateway.proxy.approving import needs_approval
 from gateway.proxy.errors import ProxyError
 from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, marks_of
 from gateway.proxy.ledger import ACTIONS, GATES, LEVELS, action_of, enforce
-from gateway.proxy.routes import CHAT_PATH, OPENAI, PLAIN
+from gateway.proxy.operations import CHAT_PATH, MESSAGES_PATH, OPERATIONS, PLAIN
 from gateway.proxy.wire.base import Wire
 from policies import drafts
 from policies.engine import jsontext
@@ -35,7 +35,11 @@ from policies.models import PolicyVersion, SchemaVersion
 MAX_BYTES: Final = 256 * 1024
 """Of one payload: enough for a long conversation, little enough for a page that shows all of it."""
 
-WIRES: Final[Mapping[str, Wire]] = {"openai": OPENAI[CHAT_PATH], "json": PLAIN}
+WIRES: Final[Mapping[str, Wire]] = {
+    "openai": OPERATIONS["openai"][CHAT_PATH],
+    "anthropic": OPERATIONS["anthropic"][MESSAGES_PATH],
+    "json": PLAIN,
+}
 
 
 class TooLarge(ValueError):
@@ -46,7 +50,7 @@ class TooLarge(ValueError):
 class Setting:
     """How a payload is read, and what is known beside it."""
 
-    family: str = "openai"  # openai | json
+    family: str = "openai"  # openai | anthropic | json
     direction: Direction = Direction.REQUEST
     is_text: bool = False  # plain text, to be put into the smallest payload of the family
     declared: Level | None = None
@@ -339,6 +343,9 @@ def _wrapped(text: str, setting: Setting) -> bytes:
     if setting.direction is Direction.REQUEST:
         turn = {"role": "user", "content": text}
         return json.dumps({"model": "playground", "messages": [turn]}).encode()
+    if setting.family == "anthropic":
+        said = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": text}]}
+        return json.dumps({**said, "stop_reason": "end_turn"}).encode()
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     return json.dumps({"object": "chat.completion", "choices": [choice]}).encode()
 

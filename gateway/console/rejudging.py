@@ -18,7 +18,7 @@ import orjson
 from audit.reader import Part
 from audit.records import NOT_KEPT
 from gateway.proxy.ledger import LEVELS, action_of
-from gateway.proxy.routes import OPENAI, PLAIN
+from gateway.proxy.operations import WIRES
 from gateway.proxy.wire.base import Json, ShapeError, dotted
 from policies import compiler, store
 from policies.engine import jsontext
@@ -40,7 +40,6 @@ from policies.engine.types import (
 from policies.engine.verdict import decide
 
 _NAMED: Final = {name: level for level, name in LEVELS.items()}
-_WIRES: Final = {wire.api: wire for wire in (*OPENAI.values(), PLAIN)}
 _BY_FIELD: Final = frozenset({"key", "path"})
 NO_RULES: Final = PolicySpec(version_id="", number=0, name="", rules=())
 Treated = Counter[tuple[str, str, str]]  # (class, level, style) -> findings
@@ -215,7 +214,7 @@ def _scanned(record: Recorded, changed: tuple[DataClass, ...]) -> tuple[Finding,
     if record.tree is None or not changed:
         return ()
     try:
-        embedded = _WIRES[record.api].request(record.tree).embedded
+        embedded = WIRES[record.api].request(record.tree).embedded
     except (ShapeError, KeyError):  # masking may have taken what the shape needs
         embedded = ()
     try:

@@ -129,6 +129,13 @@ def seed_world(
                 origin=classifier_origin,
                 base_path=classifier_base_path,
             ),
+            Endpoint(
+                slug="messages",
+                name="Messages",
+                kind=EndpointKind.ANTHROPIC,
+                origin=classifier_origin,
+                base_path=classifier_base_path,
+            ),
         )
         upstream_secrets = _endpoints(area, endpoints)
         _access(endpoints, {groups["support"]: support, groups["clinicians"]: clinicians})

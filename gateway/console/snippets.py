@@ -15,6 +15,7 @@ PLACE: Final = "MODEL"
 """Stands for a model's name where any is allowed."""
 
 SAYING: Final = "Mail ana@example.com"
+_TURN: Final = {"messages": [{"role": "user", "content": SAYING}]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +31,15 @@ def snippets(*, kind: str, base_url: str, path: str = "", model: str = "") -> li
     """For an endpoint's base URL as `doors` gives it. `path`: of a plain JSON service, below the base URL."""
     if kind == EndpointKind.OPENAI:
         return _chat(base_url, model or PLACE)
+    if kind == EndpointKind.ANTHROPIC:
+        return _messages(base_url, model or PLACE)
     return _plain(base_url + (path or "/PATH"))
 
 
 def _chat(base: str, model: str) -> list[Snippet]:
     name, url = _quoted(model), f"{base}/chat/completions"
-    body = {"model": model, "messages": [{"role": "user", "content": SAYING}]}
     message = f'[{{"role": "user", "content": {_quoted(SAYING)}}}]'
-    requests = [
-        "import os",
-        "",
-        "import requests",
-        "",
-        "answer = requests.post(",
-        f"    {_quoted(url)},",
-        '    headers={"Authorization": f"Bearer {os.environ[\'POSTERN_KEY\']}"},',
-        f'    json={{"model": {name}, "messages": {message}}},',
-        "    timeout=60,",
-        ")",
-        "answer.raise_for_status()",
-        'print(answer.json()["choices"][0]["message"]["content"])',
-    ]
+    answer = '["choices"][0]["message"]["content"]'
     openai = [
         "import os",
         "",
@@ -69,14 +58,14 @@ def _chat(base: str, model: str) -> list[Snippet]:
         f"print(chat.invoke({_quoted(SAYING)}).content)",
     ]
     return [
-        Snippet("curl", _curl(url, body)),
-        Snippet("python-requests", "\n".join(requests)),
+        Snippet("curl", _curl(url, {"model": model, **_TURN})),
+        Snippet("python-requests", _requests(url, f'{{"model": {name}, "messages": {message}}}', answer)),
         Snippet("openai", "\n".join(openai)),
         Snippet("langchain", "\n".join(langchain), "Through ChatOpenAI of langchain-openai."),
         Snippet(
             "anthropic",
             "",
-            "The anthropic package talks to /v1/messages, which Postern does not speak yet. "
+            "The anthropic package talks to /v1/messages; this endpoint speaks OpenAI’s API. "
             "Use the openai package with this base URL.",
         ),
         Snippet(
@@ -88,9 +77,60 @@ def _chat(base: str, model: str) -> list[Snippet]:
     ]
 
 
+def _messages(base: str, model: str) -> list[Snippet]:
+    name, url = _quoted(model), f"{base}/v1/messages"
+    message = f'[{{"role": "user", "content": {_quoted(SAYING)}}}]'
+    body = f'{{"model": {name}, "max_tokens": 100, "messages": {message}}}'
+    anthropic = [
+        "import os",
+        "",
+        "from anthropic import Anthropic",
+        "",
+        f'client = Anthropic(base_url={_quoted(base)}, api_key=os.environ["POSTERN_KEY"])',
+        f"answer = client.messages.create(model={name}, max_tokens=100, messages={message})",
+        "print(answer.content[0].text)",
+    ]
+    langchain = [
+        "import os",
+        "",
+        "from langchain_anthropic import ChatAnthropic",
+        "",
+        f'chat = ChatAnthropic(model={name}, base_url={_quoted(base)}, api_key=os.environ["POSTERN_KEY"])',
+        f"print(chat.invoke({_quoted(SAYING)}).content)",
+    ]
+    return [
+        Snippet("curl", _curl(url, {"model": model, "max_tokens": 100, **_TURN})),
+        Snippet("python-requests", _requests(url, body, '["content"][0]["text"]')),
+        Snippet("anthropic", "\n".join(anthropic)),
+        Snippet("langchain", "\n".join(langchain), "Through ChatAnthropic of langchain-anthropic."),
+        Snippet(
+            "openai, ollama",
+            "",
+            "These packages speak other APIs. Use the anthropic package with this base URL.",
+        ),
+    ]
+
+
 def _plain(url: str) -> list[Snippet]:
     body = {"text": SAYING}
-    requests = [
+    return [
+        Snippet("curl", _curl(url, body), "The body is whatever JSON the service takes."),
+        Snippet(
+            "python-requests",
+            _requests(url, json.dumps(body)),
+            "The body is whatever JSON the service takes.",
+        ),
+        Snippet(
+            "openai, anthropic, ollama, langchain",
+            "",
+            "These packages talk to chat APIs. This endpoint is a plain JSON service.",
+        ),
+    ]
+
+
+def _requests(url: str, body: str, answer: str = "") -> str:
+    """`body`: Python; `answer`: what to take of the answer's JSON."""
+    lines = [
         "import os",
         "",
         "import requests",
@@ -98,21 +138,13 @@ def _plain(url: str) -> list[Snippet]:
         "answer = requests.post(",
         f"    {_quoted(url)},",
         '    headers={"Authorization": f"Bearer {os.environ[\'POSTERN_KEY\']}"},',
-        f"    json={json.dumps(body)},",
+        f"    json={body},",
         "    timeout=60,",
         ")",
         "answer.raise_for_status()",
-        "print(answer.json())",
+        f"print(answer.json(){answer})",
     ]
-    return [
-        Snippet("curl", _curl(url, body), "The body is whatever JSON the service takes."),
-        Snippet("python-requests", "\n".join(requests), "The body is whatever JSON the service takes."),
-        Snippet(
-            "openai, anthropic, ollama, langchain",
-            "",
-            "These packages talk to chat APIs. This endpoint is a plain JSON service.",
-        ),
-    ]
+    return "\n".join(lines)
 
 
 def _curl(url: str, body: object) -> str:

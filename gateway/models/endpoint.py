@@ -21,6 +21,7 @@ base_path = RegexValidator(
 
 class EndpointKind(models.TextChoices):
     OPENAI = "openai", "OpenAI API"
+    ANTHROPIC = "anthropic", "Anthropic API"
     JSON = "json", "Plain JSON"
 
 

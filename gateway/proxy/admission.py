@@ -34,6 +34,7 @@ SINGLE: Final = frozenset(
         b"transfer-encoding",
         b"x-postern-session",
         b"x-postern-classification",
+        b"anthropic-version",
     }
 )
 """Headers that must not come twice: two readers could each believe another one."""

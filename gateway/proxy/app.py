@@ -41,6 +41,7 @@ from gateway.proxy.inspecting import check_path, inspect
 from gateway.proxy.last_used import LastUsed
 from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, is_recorded, refusal_action
 from gateway.proxy.live import Live
+from gateway.proxy.operations import asked_for, operation
 from gateway.proxy.patience import Patience
 from gateway.proxy.routes import Access, Caller, Route, Snapshot, Target, Undecided
 from gateway.proxy.snapshot import Snapshots
@@ -116,7 +117,7 @@ class _Call:
         self.recorder = proxy.recorder
         self.patience = Patience(receive)
         self.ledger = Ledger()
-        self.api = "openai"
+        self.kind = "openai"  # of the endpoint: how its clients read an error
         self.undecided: Undecided | None = None  # where the model has to decide the rule
         self.distinct: Distinct | None = None  # where the policy asks for it, or might
         self.admitted = False  # the record has its admission and not yet its close
@@ -160,6 +161,7 @@ class _Call:
         self.proxy.live.enter(self)
         ledger.lap("auth")
         admission.check_content_type(head)
+        ledger.asked_for = asked_for(target.kind, head)
         body = await self._body(head, target.max_body)
         ledger.size = len(body)
         ledger.lap("body")
@@ -185,8 +187,8 @@ class _Call:
         """Endpoint, operation and access rule; the rule waits for the body where it depends on the model."""
         ledger = self.ledger
         target, path = snapshot.target(head.path)
-        ledger.target, self.api = target, target.kind
-        wire = routes.operation(target, head.method, path)
+        ledger.target, self.kind = target, target.kind
+        wire = operation(target.kind, head.method, path)
         candidates, first = snapshot.candidates(caller, target, path, head.network, now)
         if candidates.settled and not caller.scope.models:
             ledger.route = Route(target, wire, path, first, routes.policy_of(first))
@@ -264,7 +266,8 @@ class _Call:
         self.patience.watch()
         self.ledger.answering = True  # also where the client leaves before the answer: the model is at it
         try:
-            answer = await self.proxy.upstream.send(route.target, route.path, call.leaving, self.patience)
+            send = self.proxy.upstream.send
+            answer = await send(route.target, route.path, call.leaving, self.patience, self.ledger.asked_for)
         except UpstreamFailed:
             self.ledger.answering = False
             raise
@@ -355,12 +358,12 @@ class _Call:
         """
         shape = event_for if self.started else body_for
         try:
-            await self._record_failure(error, shape(self.api, error))
+            await self._record_failure(error, shape(self.kind, error, str(self.ledger.id)))
         except StoreUnavailable:
             error = unrecorded()
         finally:
             self._close(error.code, complete=False, status=self.ledger.status or error.status)
-        body = shape(self.api, error)
+        body = shape(self.kind, error, str(self.ledger.id))
         if not self.started:
             with suppress(Exception):  # the client may be gone; the record has it already
                 await self._respond(error.status, body, headers_for(error))

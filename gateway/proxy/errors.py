@@ -34,6 +34,8 @@ from typing import ClassVar, Final
 
 import orjson
 
+from gateway.proxy.wire.sse import encode
+
 PATIENT: Final = 60
 """Seconds that clients wait when Retry-After asks for it."""
 
@@ -185,24 +187,29 @@ def unrecorded() -> Unrecorded:
     return Unrecorded("record_unavailable", "The gateway cannot record calls now. Try again shortly.")
 
 
-def body_for(api: str, error: ProxyError) -> bytes:
-    """The error as the called API's clients read it.
+def body_for(kind: str, error: ProxyError, call: str = "") -> bytes:
+    """The error as the clients of this kind of endpoint read it; `call`: the call's id.
 
-    OpenAI: `{"error": {"message", "type", "param", "code"}}`. Plain JSON services: `{"error": "text"}` plus
+    OpenAI: `{"error": {"message", "type", "param", "code"}}`. Anthropic: `{"type": "error", "error": {"type",
+    "message", "code"}, "request_id"}`. Plain JSON services: `{"error": "text"}` plus
     a `code`, which KServe-style clients ignore. A call that waits for a person is told `approval` as well.
     """
     more = {"approval": error.approval} if isinstance(error, ApprovalRequired) and error.approval else {}
     if isinstance(error, ApprovalPending):
         return orjson.dumps({"message": error.message, **more})
-    if api.startswith("openai"):
+    if kind == "openai":
         detail = {"message": error.message, "type": error.type, "param": None, "code": error.code, **more}
         return orjson.dumps({"error": detail})
+    if kind == "anthropic":
+        word = "permission_error" if error.type == "policy_error" else error.type
+        detail = {"type": word, "message": error.message, "code": error.code, **more}
+        return orjson.dumps({"type": "error", "error": detail, "request_id": call})
     return orjson.dumps({"error": error.message, "code": error.code, **more})
 
 
-def event_for(api: str, error: ProxyError) -> bytes:
-    """The error inside a stream that has already begun. No `[DONE]` may follow it."""
-    return b"data: " + body_for(api, error) + b"\n\n"
+def event_for(kind: str, error: ProxyError, call: str = "") -> bytes:
+    """The error inside a stream that has already begun. The API's own end may not follow it."""
+    return encode(body_for(kind, error, call), "error" if kind == "anthropic" else "")
 
 
 def headers_for(error: ProxyError) -> list[tuple[bytes, bytes]]:

@@ -85,6 +85,7 @@ class Head(NamedTuple):
     method: str
     path: str
     session: str = ""  # the client's own session id, if it sent one
+    version: bytes = b""  # of the API, where the client names one
 
 
 class Piece(NamedTuple):
@@ -161,7 +162,8 @@ class Exchange:
         as its request was.
         """
         self.circumstances = circumstances
-        self.request_hmac = keyed(self.keys.request, head.method.encode(), head.path.encode(), body)
+        named = (head.version,) if head.version else ()
+        self.request_hmac = keyed(self.keys.request, head.method.encode(), head.path.encode(), *named, body)
         tree = self._parse(body)
         shape = self._shape(tree)
         if self._policy_of is not None:

@@ -28,6 +28,7 @@ from gateway.proxy.errors import BadRequest, LimitReached, TokenRefused, Unauthe
 from gateway.proxy.exchange import INLINE_BYTES, Exchange
 from gateway.proxy.inspecting import check_path, inspect
 from gateway.proxy.ledger import LEVELS, Ledger, action_of, enforce
+from gateway.proxy.operations import operation
 from gateway.proxy.patience import Patience
 from gateway.proxy.patient import patience_of, wish_of
 from gateway.proxy.routes import Caller, Route
@@ -230,7 +231,7 @@ class Hold:
         if now >= caller.expires_at:
             raise _run_out(caller)
         target, path = snapshot.target(head.path)
-        wire = routes.operation(target, head.method, path)
+        wire = operation(target.kind, head.method, path)
         access = snapshot.grant(caller, target, path, head.network, self._exchange.shape.model, now)
         route = Route(target, wire, path, access, routes.policy_of(access))
         circumstances = routes.circumstances(head, caller, target, now, call.distinct)
@@ -247,9 +248,12 @@ class Hold:
 
     async def _use(self, standing: Standing) -> bool:
         """Leave under a grant; False where it is used or gone meanwhile."""
-        if self._holding.clear:
+        in_clear = self._holding.clear and not standing.emergency
+        if in_clear:
             self._exchange.leave_in_clear(self._body)
-        guard = guards.consuming(standing.id, self._request, self._binding, self._ledger.id)
+        guard = guards.consuming(
+            standing.id, self._request, self._binding, self._ledger.id, in_clear=in_clear
+        )
         try:
             await self._admit("released", standing.id, guard=guard)
         except GuardFailed:

@@ -13,7 +13,8 @@ from policies.engine.types import Circumstances, Verdict
 
 async def inspect(call: Exchange, head: RequestHead, body: bytes, circumstances: Circumstances) -> Verdict:
     """The verdict; what cannot be read is a bad request."""
-    request = Head(head.method, head.path, head.text(b"x-postern-session"))
+    version = head.headers.get(b"anthropic-version", b"")
+    request = Head(head.method, head.path, head.text(b"x-postern-session"), version)
     try:
         if len(body) > INLINE_BYTES:
             return await asyncio.to_thread(call.request, request, body, circumstances)

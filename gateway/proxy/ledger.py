@@ -54,6 +54,7 @@ class Ledger:
         self.account: Account | None = None  # where the call is counted, if its rule has limits
         self.answering = False  # the model's service has the request and has not refused it
         self.circumstances: Circumstances | None = None
+        self.asked_for: Mapping[str, str] = {}  # headers that the model's API wants
         self.approval: UUID | None = None  # which it waits for or leaves under
         self.standing = ""  # of a call that is held: held, released or denied
         self.path_is_clean = False  # only then it may be recorded
@@ -87,6 +88,8 @@ class Ledger:
             (b"x-postern-overhead-ms", b"%.1f" % overhead),
             *CONSTANT,
         ]
+        if self.target is not None and self.target.kind == "anthropic":
+            headers.append((b"request-id", call))
         if self.route is not None:
             policy = self.route.access.policy_label
             headers.append((b"x-postern-policy", policy.encode("ascii", "replace")))

@@ -21,28 +21,20 @@ from gateway.proxy.distinct import Distinct
 from gateway.proxy.errors import (
     BadRequest,
     Forbidden,
-    MethodNotAllowed,
     NotFound,
     TokenRefused,
     Unauthenticated,
     Unavailable,
 )
+from gateway.proxy.operations import METHOD
 from gateway.proxy.scope import EVERYWHERE, Scope
 from gateway.proxy.wire.base import Wire
-from gateway.proxy.wire.openai import ChatCompletions
-from gateway.proxy.wire.plain import PlainJson
 from policies.engine.policy import Policy
 from policies.engine.types import Circumstances, Level
 
 PREFIX: Final = "/proxy/"
 
-CHAT_PATH: Final = "/v1/chat/completions"
-OPENAI: Final[Mapping[str, Wire]] = {CHAT_PATH: ChatCompletions()}
-PLAIN: Final = PlainJson()
 LEVELS: Final[Mapping[str, Level]] = {level.name.lower(): level for level in Level}
-METHOD: Final = "POST"
-"""The one method that any operation has."""
-
 REMEMBERED: Final = 256
 """How many of a caller's networks, and of the paths and models called under a rule, are kept as the record
 wants them: making one anew costs a call 2 and 6 µs."""
@@ -326,21 +318,6 @@ def choose(candidates: Candidates, model: str, now: float) -> Access:
     if access is None:
         raise Forbidden("model_not_allowed", "No access rule lets you use this model.")
     return access
-
-
-def operation(target: Target, method: str, path: str) -> Wire:
-    """The operation of the endpoint's API at this path, or a refusal: unknown is not passed on."""
-    if target.kind == "openai":
-        wire = OPENAI.get(path)
-        if wire is None:
-            raise NotFound("unknown_path", "This path of the API is not supported here.")
-    elif path == "" or path == "/":
-        raise NotFound("unknown_path", "Name the service's path after the endpoint.")
-    else:
-        wire = PLAIN
-    if method != METHOD:
-        raise MethodNotAllowed("method_not_allowed", "Use POST.", allow=METHOD)
-    return wire
 
 
 def declared_level(said: str, caller: Caller) -> Level | None:

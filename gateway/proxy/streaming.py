@@ -13,7 +13,8 @@ from typing import Final
 from audit.records import NOT_KEPT, Recordable
 from gateway.proxy.exchange import Exchange, Piece, Unreadable, marks_of, mask_document
 from gateway.proxy.wire import sse
-from gateway.proxy.wire.base import ChunkShape, Json, Path, ShapeError, Slot, dotted
+from gateway.proxy.wire.base import ChunkShape, Json, OpaquePart, Path, ShapeError, Slot, dotted
+from gateway.proxy.wire.opaque import without
 from policies.engine import jsontext
 from policies.engine.errors import MaskError
 from policies.engine.jsontext import JsonError
@@ -21,10 +22,9 @@ from policies.engine.masker import Masker
 from policies.engine.stream import StreamMasker
 from policies.engine.types import Direction, Finding, Gate, MaskedDocument, Verdict
 
-Data = tuple[bytes, bytes]
-"""One event's data as sent and as recorded; the same object when they are equal."""
+Framed = tuple[bytes, bytes]
+"""One event as sent and as recorded; the same object when they are equal."""
 
-DONE: Final = "[DONE]"
 CLEAN_FRAMES: Final = 64
 """How many frames (events without their text) are remembered as holding nothing to mask."""
 
@@ -69,6 +69,7 @@ class StreamExchange:
         self._framed: set[tuple[str, str]] = set()  # (class, value or place) found beside the growing text
         self._template: Json = {}
         self._findings: list[Finding] = []
+        self._opaque: list[OpaquePart] = []
         self._ended: set[int] = set()
         self._over = False
 
@@ -84,23 +85,24 @@ class StreamExchange:
         """The bytes ended. Without the API's own end the stream was cut: `outcome.whole` stays false."""
         return self._release([self._drain(None)])
 
-    def _release(self, units: Iterable[Iterator[Data]]) -> Piece:
+    def _release(self, units: Iterable[Iterator[Framed]]) -> Piece:
         """Join units (one per event) into a piece, up to the first that a rule stops at its start."""
         try:
             return self._joined(units)
         except MaskError as error:
             raise Unreadable(error.code, str(error)) from None
 
-    def _joined(self, units: Iterable[Iterator[Data]]) -> Piece:
-        out: list[Data] = []
+    def _joined(self, units: Iterable[Iterator[Framed]]) -> Piece:
+        out: list[Framed] = []
         findings: list[Finding] = []
         verdict: Verdict | None = None
         for unit in units:
             if self._over:
                 break
             data = list(unit)
-            if found := self._take_findings():
-                verdict = self._exchange.judge(found)
+            found, opaque = self._take_found()
+            if found or opaque:
+                verdict = self._exchange.judge(found, opaque)
                 if verdict.gate >= Gate.HOLD:
                     self._over = True
                     return self._piece(out, findings, verdict, stop=True)
@@ -109,23 +111,30 @@ class StreamExchange:
         return self._piece(out, findings, verdict)
 
     def _piece(
-        self, out: Sequence[Data], findings: Sequence[Finding], verdict: Verdict | None, *, stop: bool = False
+        self,
+        out: Sequence[Framed],
+        findings: Sequence[Finding],
+        verdict: Verdict | None,
+        *,
+        stop: bool = False,
     ) -> Piece:
-        sent = b"".join(sse.encode(data) for data, _ in out)
+        sent = b"".join([event for event, _ in out])
         if not self._exchange.policy.spec.keeps_text:
             return Piece(sent, Recordable(NOT_KEPT, marks_of(findings)), verdict, stop)
-        same = all(data is kept for data, kept in out)
-        recorded = sent if same else b"".join(sse.encode(kept) for _, kept in out)
+        same = all(event is kept for event, kept in out)
+        recorded = sent if same else b"".join([kept for _, kept in out])
         return Piece(sent, Recordable(recorded, marks_of(findings)), verdict, stop)
 
-    def _take_findings(self) -> list[Finding]:
+    def _take_found(self) -> tuple[list[Finding], list[OpaquePart]]:
         found, self._findings = self._findings, []
-        return found
+        opaque, self._opaque = self._opaque, []
+        return found, opaque
 
-    def _event(self, event: sse.Event) -> Iterator[Data]:
-        if event.data == DONE:
+    def _event(self, event: sse.Event) -> Iterator[Framed]:
+        if event.data == self._wire.done:
             yield from self._drain(None)
-            yield DONE.encode(), DONE.encode()
+            done = sse.encode(event.data.encode())
+            yield done, done
             self._over = self._exchange.outcome.whole = True
             return
         tree = self._parse(event.data)
@@ -135,7 +144,7 @@ class StreamExchange:
             return
         yield from self._chunk(tree)
 
-    def _chunk(self, tree: Json) -> Iterator[Data]:
+    def _chunk(self, tree: Json) -> Iterator[Framed]:
         shape, tree, recorded = self._frame(tree)
         self._exchange.outcome.take(shape)
         self._template = tree
@@ -144,10 +153,13 @@ class StreamExchange:
         if shape.ended:
             yield from self._finish(shape, passed)
             passed = [("", "")] * len(passed)
+        if shape.last:
+            yield from self._drain(None)
+            self._over = self._exchange.outcome.whole = True
         if not shape.bare or any(sent or kept for sent, kept in passed):
             yield self._fill(shape, tree, recorded, passed)
 
-    def _finish(self, shape: ChunkShape, passed: Sequence[tuple[str, str]]) -> Iterator[Data]:
+    def _finish(self, shape: ChunkShape, passed: Sequence[tuple[str, str]]) -> Iterator[Framed]:
         """All text of the choices that end here, before the event that says so."""
         for slot, (sent, kept) in zip(shape.slots, passed, strict=True):
             if sent or kept:
@@ -175,6 +187,9 @@ class StreamExchange:
         if len(shape.slots) != len(texts):
             raise Unreadable("invalid_stream", "Masking changed the shape of a streamed event.")
         _set(shape.slots, texts)
+        self._opaque += shape.opaque
+        for part in shape.opaque:
+            recorded = without(recorded, part)
         return shape, tree, recorded
 
     def _once(self, masked: MaskedDocument) -> Sequence[Finding]:
@@ -200,7 +215,7 @@ class StreamExchange:
         channel = self._channels.get(slot.channel)
         if channel is None:
             self._check_new(slot.channel)
-            channel = self._channels[slot.channel] = self._masker.stream(_name(slot.channel))
+            channel = self._channels[slot.channel] = self._masker.stream(self._name(slot.channel))
         masked = channel.decode(text)
         self._findings += masked.findings
         return masked.sent, masked.recorded
@@ -216,10 +231,10 @@ class StreamExchange:
         """Whether one more channel can be taken on, and this one inspected in pieces at all."""
         if len(self._channels) + len(self._held) >= MAX_CHANNELS:
             raise Unreadable("too_many_channels", "The streamed answer has too many parts to inspect.")
-        if self._masker.claims(_place(channel)):
+        if self._masker.claims(self._wire.place(channel)):
             raise Unreadable("claimed_stream", "A rule about fields covers text that is streamed.")
 
-    def _drain(self, index: int | None) -> Iterator[Data]:
+    def _drain(self, index: int | None) -> Iterator[Framed]:
         """The rest of every channel of a choice (or of all), as events of their own."""
         for channel in [key for key in self._channels if index is None or key[0] == index]:
             masked = self._channels.pop(channel).flush()
@@ -230,31 +245,39 @@ class StreamExchange:
             if text := self._held.pop(channel).text():
                 yield self._arguments(channel, text)
 
-    def _arguments(self, channel: Path, text: str) -> Data:
-        name = _name(channel)
+    def _arguments(self, channel: Path, text: str) -> Framed:
+        name = self._name(channel)
         masked = mask_document(self._masker, {name: text}, [(name,)])
         self._findings += masked.findings
         return self._tail(channel, _only_text(masked.sent), _only_text(masked.recorded))
 
-    def _tail(self, channel: Path, sent: str, recorded: str) -> Data:
-        data = jsontext.dumps(self._wire.tail(self._template, channel, sent))
+    def _tail(self, channel: Path, sent: str, recorded: str) -> Framed:
+        tree = self._wire.tail(self._template, channel, sent)
+        data = jsontext.dumps(tree)
         if sent == recorded:
-            return data, data
-        return data, jsontext.dumps(self._wire.tail(self._template, channel, recorded))
+            return self._encoded(tree, data, data)
+        return self._encoded(tree, data, jsontext.dumps(self._wire.tail(self._template, channel, recorded)))
 
-    def _fill(self, shape: ChunkShape, tree: Json, recorded: Json, passed: list[tuple[str, str]]) -> Data:
+    def _fill(self, shape: ChunkShape, tree: Json, recorded: Json, passed: list[tuple[str, str]]) -> Framed:
         _set(shape.slots, [sent for sent, _ in passed])
         data = jsontext.dumps(tree)
         if recorded is tree and all(sent == kept for sent, kept in passed):
-            return data, data
+            return self._encoded(tree, data, data)
         twin = jsontext.loads(data) if recorded is tree else recorded
-        _set(self._shape(twin).slots, [kept for _, kept in passed])
-        return data, jsontext.dumps(twin)
+        if passed:
+            _set(self._shape(twin).slots, [kept for _, kept in passed])
+        return self._encoded(tree, data, jsontext.dumps(twin))
 
-    def _whole(self, tree: Json) -> Data:
+    def _whole(self, tree: Json) -> Framed:
         masked = mask_document(self._masker, tree)
         self._findings += masked.findings
-        return masked.sent, masked.recorded
+        return self._encoded(tree, masked.sent, masked.recorded)
+
+    def _encoded(self, tree: Json, sent: bytes, recorded: bytes) -> Framed:
+        """Data under the name that the API gives such an event."""
+        name = self._named(tree)
+        event = sse.encode(sent, name)
+        return event, event if recorded is sent or recorded == sent else sse.encode(recorded, name)
 
     def _parse(self, data: str) -> Json:
         try:
@@ -271,6 +294,15 @@ class StreamExchange:
         except ShapeError as error:
             raise Unreadable(error.code, str(error)) from None
 
+    def _named(self, tree: Json) -> str:
+        try:
+            return self._wire.event(tree)
+        except ShapeError as error:
+            raise Unreadable(error.code, str(error)) from None
+
+    def _name(self, channel: Path) -> str:
+        return dotted(self._wire.place(channel))
+
 
 def _set(slots: Sequence[Slot], texts: Iterable[str]) -> None:
     for slot, text in zip(slots, texts, strict=True):
@@ -282,11 +314,3 @@ def _only_text(document: bytes) -> str:
     tree = jsontext.loads(document)
     values = list(tree.values()) if isinstance(tree, dict) else []
     return values[0] if values and isinstance(values[0], str) else ""
-
-
-def _place(channel: Path) -> Path:
-    return ("choices", channel[0], "delta", *channel[1:])
-
-
-def _name(channel: Path) -> str:
-    return dotted(_place(channel))

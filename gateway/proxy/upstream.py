@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Mapping
 from typing import Any, Final
 
 import aiohttp
@@ -37,6 +38,8 @@ HEADERS: Final = {
 }
 """What every request says. It names all that the client library would otherwise add by itself."""
 
+NONE: Final[Mapping[str, str]] = {}
+
 ERRORS: Final[tuple[tuple[type[BaseException], type[UpstreamFailed], str, str], ...]] = (
     (asyncio.TimeoutError, UpstreamTimeout, "upstream_timeout", "The model's service took too long."),
     (ClientConnectorError, UpstreamFailed, "upstream_unreachable", "The model's service cannot be reached."),
@@ -53,14 +56,19 @@ class Upstream:
     def __init__(self) -> None:
         self._sessions: dict[tuple[str, str, bool, float], aiohttp.ClientSession] = {}
 
-    async def send(self, target: Target, path: str, body: bytes, patience: Patience) -> Answer:
-        """POST `body`; returns once the answer's head is there. The answer must be closed."""
+    async def send(
+        self, target: Target, path: str, body: bytes, patience: Patience, asked_for: Mapping[str, str] = NONE
+    ) -> Answer:
+        """POST `body`; returns once the answer's head is there. The answer must be closed.
+
+        `asked_for`: headers that the API wants beside ours.
+        """
         try:
             with patience.limit(target.first_byte_timeout):
                 response = await self._session(target).post(
                     target.origin + target.base_path + path,
                     data=body,
-                    headers=_headers(target),
+                    headers=_headers(target, asked_for),
                     allow_redirects=False,
                 )
         except Exception as error:
@@ -145,10 +153,10 @@ def translated(error: BaseException) -> UpstreamFailed:
     raise error
 
 
-def _headers(target: Target) -> dict[str, str] | None:
-    """The secret: given with each request, so that a new one is used from the next call on."""
+def _headers(target: Target, asked_for: Mapping[str, str]) -> dict[str, str]:
+    """The secret is given with each request, so that a new one is used from the next call on."""
     credential = target.credential
-    return {credential.header: credential.value.reveal()} if credential is not None else None
+    return {**asked_for, credential.header: credential.value.reveal()} if credential else {**asked_for}
 
 
 def _open(target: Target) -> aiohttp.ClientSession:

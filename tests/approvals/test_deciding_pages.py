@@ -222,6 +222,7 @@ def test_the_page_says_what_became_of_earlier_requests(ward: Ward) -> None:
     ward.asks(status=Status.EXPIRED)
     long_ago = now - timedelta(days=31)
     ward.asks(status=Status.EXPIRED, created_at=long_ago, expires_at=long_ago + timedelta(hours=1))
+    ward.asks(area="other")  # behind a wall, so that rita gets to know nothing of it
     history = browser(ward.rita).get(url("approval", waits)).context["history"]
     assert (history.approved, history.denied, history.expired, history.waiting) == (2, 1, 1, 0)
 

@@ -12,7 +12,7 @@ from django.db.models import F
 
 from approvals import services, sweeps, walls
 from approvals.models import Approval, Choice, Comment, Status, Vote
-from approvals.services import ApprovalRefused, NotYours, ReasonMissing, TooLate
+from approvals.services import ApprovalRefused, NotYours, ReasonRefused, TooLate
 from audit.models import Entry, Store
 from audit.records import Who
 from gateway.identity.authz import role_grant
@@ -162,7 +162,7 @@ def test_denials_and_restricted_data_need_a_reason(
     (bob,) = world.reviewers("bob")
     approval = world.opened(store, world.asked(highest=highest))
     if missing:
-        with pytest.raises(ReasonMissing):
+        with pytest.raises(ReasonRefused):
             world.vote(approval, bob, choice, reason="  ")
     else:
         assert world.vote(approval, bob, choice, reason="").status == Status.APPROVED
@@ -209,7 +209,7 @@ def test_an_emergency_is_decided_by_one_and_looked_at_by_another(store: Any) -> 
     gwen = holder("gwen", "emergency")
     asked = world.asked(holding=Holding(reviewers=("reviewers",), needed=2))
     approval = world.opened(store, asked)
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRefused):
         world.vote(approval, gwen, emergency=True, reason="")
     assert world.vote(approval, gwen, emergency=True).status == Status.APPROVED
     assert Vote.objects.get().emergency and Approval.objects.get().emergency
@@ -219,6 +219,34 @@ def test_an_emergency_is_decided_by_one_and_looked_at_by_another(store: Any) -> 
     with pytest.raises(TooLate):
         services.emergency_look_at(approval_id=approval.pk, by=bob, note="fine")
     assert events("approval.emergency_reviewed")
+
+
+def test_nothing_leaves_in_clear_on_one_persons_word(store: Any) -> None:
+    """Whoever breaks the glass lets the masked request out."""
+    bob, erin = world.reviewers("bob", "erin")
+    gwen = holder("gwen", "emergency")
+    holding = Holding(reviewers=("reviewers",), needed=2, clear=True)
+    alone = world.vote(world.opened(store, world.asked(holding=holding)), gwen, emergency=True)
+    assert not world.consumed(store, alone, in_clear=True)
+    assert world.consumed(store, alone)
+    both = world.opened(store, world.asked(holding=holding))
+    for person in (bob, erin):
+        both = world.vote(both, person)
+    assert world.consumed(store, both, in_clear=True)
+    masked = world.vote(world.opened(store), bob)
+    assert not world.consumed(store, masked, in_clear=True)
+
+
+def test_words_are_bounded_and_so_is_talk(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (bob,) = world.reviewers("bob")
+    approval = world.opened(store)
+    with pytest.raises(ReasonRefused, match="1000 characters"):
+        world.vote(approval, bob, reason="x" * 1001)
+    monkeypatch.setattr(services, "MOST_COMMENTS", 4)
+    for _ in range(2):
+        services.approval_comment(approval_id=approval.pk, by=bob, text="well")
+    with pytest.raises(TooLate, match="2 comments already"):
+        services.approval_comment(approval_id=approval.pk, by=bob, text="well")
 
 
 def test_sweeps_end_what_is_over_once(store: Any) -> None:

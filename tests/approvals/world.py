@@ -117,10 +117,19 @@ def binding_of(approval: Approval) -> Binding:
 
 
 def consumed(
-    store: Any, approval: Approval, *, request: Request | None = None, binding: Binding | None = None
+    store: Any,
+    approval: Approval,
+    *,
+    request: Request | None = None,
+    binding: Binding | None = None,
+    in_clear: bool = False,
 ) -> bool:
     guard = guards.consuming(
-        approval.pk, request or request_of(approval), binding or binding_of(approval), ids.new()
+        approval.pk,
+        request or request_of(approval),
+        binding or binding_of(approval),
+        ids.new(),
+        in_clear=in_clear,
     )
     return took(store, guard)
 

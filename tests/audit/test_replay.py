@@ -129,6 +129,44 @@ def test_streamed_tool_arguments_are_one_text() -> None:
     assert text_of(block.text) == '{"a":1}'
 
 
+def typed(kind: str, **more: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **more})}\n\n".encode()
+
+
+def test_a_stream_of_blocks_is_put_together() -> None:
+    events = [
+        typed("message_start", message={"role": "assistant", "content": []}),
+        typed("content_block_start", index=0, content_block={"type": "text", "text": "Call [PH"}),
+        typed("content_block_delta", index=0, delta={"type": "text_delta", "text": "ONE] now"}),
+        typed("content_block_stop", index=0),
+        typed("content_block_start", index=1, content_block={"type": "tool_use", "input": {}}),
+        typed("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": '{"a":'}),
+        typed("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": '"***"}'}),
+        typed("message_delta", delta={"stop_reason": "tool_use"}),
+        typed("message_stop"),
+    ]
+    found = marks(("PHONE", "content[0].text", 5, 7), ("CARD", "content[1].input.a", 0, 3))
+    shown = replay.response([(b"".join(events), found)], streamed=True)
+    (message,) = shown.messages
+    assert (message.role, message.note) == ("assistant", "tool_use")
+    said, tool = message.blocks
+    assert (said.label, text_of(said.text)) == ("", "Call [PHONE] now")
+    assert tool.label == "input" and tool.lines
+    assert marked(shown) == [("PHONE", "[PHONE]"), ("CARD", "***")]
+    assert len(shown.events) == 9 and shown.elsewhere == ()
+
+
+def test_an_answer_that_is_the_message_itself_shows_its_blocks() -> None:
+    content = [{"type": "text", "text": "Hi ***"}, {"type": "tool_use", "name": "look", "input": {"a": 1}}]
+    body = {"id": "x", "role": "assistant", "content": content, "stop_reason": "tool_use"}
+    shown = replay.response(
+        [(json.dumps(body).encode(), marks(("CARD", "content[0].text", 3, 3)))], streamed=False
+    )
+    (message,) = shown.messages
+    assert (message.role, message.note) == ("assistant", "tool_use")
+    assert marked(shown) == [("CARD", "***")] and message.blocks[1].label == "tool_use"
+
+
 def test_a_plain_answer_shows_its_choices() -> None:
     body = {"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi ***"}}]}
     shown = replay.response(

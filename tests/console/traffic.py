@@ -14,7 +14,7 @@ from audit.recorder import Recorder
 from audit.records import Close
 from gateway.proxy.exchange import Exchange, Unreadable
 from gateway.proxy.ledger import _decision, action_of
-from gateway.proxy.routes import OPENAI, PLAIN
+from gateway.proxy.operations import WIRES
 from policies import drafts
 from policies.engine.types import Circumstances, Level
 from policies.models import PolicyVersion, SchemaVersion
@@ -42,7 +42,7 @@ def _record(
     recorder: Recorder, pair: Pair, body: bytes, ago: timedelta, about: Circumstances, api: str
 ) -> None:
     version, schema = pair
-    wire = PLAIN if api == "json" else OPENAI["/v1/chat/completions"]
+    wire = WIRES[api]
     call = Exchange(drafts.compiled(version, schema), wire, KEYS)
     what = replace(
         CHAT,

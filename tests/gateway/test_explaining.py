@@ -17,6 +17,7 @@ from gateway.explaining import SHOWN, explain
 from gateway.identity.keys import api_key_create, api_key_revoke
 from gateway.models import AccessRule, ApiKey, Endpoint, Lock, Running, ServiceAccount, Sketch, Usage, User
 from gateway.proxy.errors import ProxyError
+from gateway.proxy.operations import operation
 from gateway.proxy.snapshot import build
 from policies import services
 from policies.engine.sketch import Sketch as Registers
@@ -162,7 +163,7 @@ def refusal_of_the_data_path(key: str, path: str) -> str:
     try:
         caller = snapshot.caller(digest(key), now)
         target, below = snapshot.target(f"/proxy/chat{path}")
-        routes.operation(target, "POST", below)
+        operation(target.kind, "POST", below)
         routes.policy_of(snapshot.grant(caller, target, below, "", "m", now))
     except ProxyError as error:
         return error.message

@@ -49,14 +49,16 @@ def test_dave_sees_evidence_and_configuration_and_changes_nothing() -> None:
     assert all(name.split(".")[1].startswith("view_") for name in held)
 
 
-def test_support_and_clinicians_reach_both_endpoints_and_carol_none() -> None:
+def test_support_and_clinicians_reach_every_endpoint_and_carol_none() -> None:
     seeded()
     rules = AccessRule.objects.values_list("group__name", "endpoint__slug", "policy__slug")
     assert set(rules) == {
         ("support", "chat", "support"),
         ("support", "triage", "support"),
+        ("support", "messages", "support"),
         ("clinicians", "chat", "clinicians"),
         ("clinicians", "triage", "clinicians"),
+        ("clinicians", "messages", "clinicians"),
     }
     assert not User.objects.get(username="carol").groups.exists()
 
@@ -121,7 +123,7 @@ def test_a_remote_chat_model_needs_saying_so() -> None:
     result = seed_world(
         chat_origin="https://api.example.com", classifier_origin=MODEL, chat_may_be_remote=True
     )
-    assert {endpoint.slug for endpoint in result.endpoints} == {"chat", "triage"}
+    assert {endpoint.slug for endpoint in result.endpoints} == {"chat", "triage", "messages"}
 
 
 def test_nothing_secret_shows_in_the_result() -> None:

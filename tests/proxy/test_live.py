@@ -21,6 +21,7 @@ from gateway.proxy.admission import RequestHead
 from gateway.proxy.errors import CallCut, ProxyError, Unavailable
 from gateway.proxy.ledger import Ledger
 from gateway.proxy.live import Live
+from gateway.proxy.operations import operation
 from gateway.proxy.patience import Patience
 from gateway.proxy.routes import Route, Snapshot
 from gateway.proxy.snapshot import CUT_KEPT, Snapshots
@@ -52,7 +53,7 @@ class World:
         ledger.caller = view.caller(digest(secret or self.secret.reveal()), now)
         ledger.target, path = view.target(ledger.head.path)
         access = view.grant(ledger.caller, ledger.target, path, HERE, "small", now)
-        wire = routes.operation(ledger.target, "POST", path)
+        wire = operation(ledger.target.kind, "POST", path)
         ledger.route = Route(ledger.target, wire, path, access, routes.policy_of(access))
         exchange = SimpleNamespace(recorded=b"", shape=SimpleNamespace(model="small"))
         ledger.exchange = cast(Any, exchange)

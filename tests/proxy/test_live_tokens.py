@@ -15,6 +15,7 @@ from gateway.proxy import routes, snapshot
 from gateway.proxy.errors import ProxyError
 from gateway.proxy.ledger import Ledger
 from gateway.proxy.live import Live
+from gateway.proxy.operations import operation
 from gateway.proxy.routes import Route
 from gateway.proxy.snapshot import Snapshots
 from tests.gateway.world import endpoint, person, published_policy
@@ -55,7 +56,7 @@ class World:
         ledger.head, ledger.caller = head, base.vouched_for(given)  # its token has expired since
         ledger.target, path = view.target(head.path)
         access = view.grant(ledger.caller, ledger.target, path, HERE, "m", now)
-        wire = routes.operation(ledger.target, "POST", path)
+        wire = operation(ledger.target.kind, "POST", path)
         ledger.route = Route(ledger.target, wire, path, access, routes.policy_of(access))
         ledger.exchange = cast(Any, SimpleNamespace(recorded=b"", shape=SimpleNamespace(model="m")))
         return ledger

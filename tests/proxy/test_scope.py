@@ -18,6 +18,7 @@ from gateway.identity.scope import KeyScope, scope_checked
 from gateway.models import AccessRule, User
 from gateway.proxy import routes, snapshot
 from gateway.proxy.errors import ProxyError
+from gateway.proxy.operations import operation
 from gateway.proxy.routes import Snapshot
 from gateway.proxy.scope import EVERYWHERE, Scope
 from tests.gateway.world import endpoint, person, published_policy
@@ -121,7 +122,7 @@ def answer(view: Snapshot, key: bytes, slug: str, model: str, address: str) -> s
         if candidates.settled and not caller.scope.models:  # as `_Call._resolve` does it
             routes.policy_of(first)
         else:
-            wire = routes.operation(target, "POST", path)
+            wire = operation(target.kind, "POST", path)
             routes.Undecided(candidates, target, wire, path, now, caller.scope).under(model)
         assert view.grant(caller, target, path, address, model, now)
     except ProxyError as error:

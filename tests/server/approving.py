@@ -42,11 +42,36 @@ class Model(ScriptedModel):
     """Answers at once, whole or as a stream; as Anthropic's service does where it is asked like that."""
 
     def script_for(self, request: bytes) -> Script:
+        asks_to_stream = b'"stream":true' in request.replace(b" ", b"")
         if b"/v1/messages" in request.split(b"\r\n")[0]:
+            if asks_to_stream:
+                return stream(*told("thanks ", "a lot"))
             return response("200 OK", "application/json", MESSAGE, "connection: close")
-        if b'"stream":true' in request.replace(b" ", b""):
+        if asks_to_stream:
             return stream(delta("thanks "), delta("a lot"), finished())
         return response("200 OK", "application/json", answer("ok"), "connection: close")
+
+
+def told(*texts: str) -> list[bytes]:
+    """The events of a message, as Anthropic's service streams it."""
+    begun = {**json.loads(MESSAGE), "content": [], "stop_reason": None}
+    events = [
+        {"type": "message_start", "message": begun},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "ping"},
+        *(
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
+            for text in texts
+        ),
+        {"type": "content_block_stop", "index": 0},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+            "usage": {"output_tokens": 4},
+        },
+        {"type": "message_stop"},
+    ]
+    return [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events]
 
 
 def finished() -> bytes:

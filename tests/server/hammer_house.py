@@ -30,6 +30,7 @@ from .world import ROOT, fresh_database
 
 START_SECONDS = 90
 NOT_OURS = ("SECRET_KEY", "MASTER_KEYS", "DATABASE_PASSWORD", "DEBUG", "AUDIT_KEY_DIR", "CACHE_DIR")
+PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "json": "/classify"}
 ROLES = {"gateway": "serve", "worker": "celery"}
 
 
@@ -68,7 +69,7 @@ class House:
 
     def path(self, kind: str) -> str:
         slug = next(each["slug"] for each in self.facts["endpoints"] if each["kind"] == kind)
-        return f"/proxy/{slug}" + ("/v1/chat/completions" if kind == "openai" else "/classify")
+        return f"/proxy/{slug}" + PATHS[kind]
 
     # --- the tree -----------------------------------------------------------------------------------
     def start(self) -> None:

@@ -24,6 +24,7 @@ from approvals.digests import seen_digest
 from approvals.models import Approval, Choice
 from audit.models import Call, Store
 from audit.reader import call_read
+from gateway.identity.authz import role_grant
 from gateway.identity.keys import api_key_create
 from gateway.identity.membership import membership_set
 from gateway.models import Lock, User, Webhook
@@ -33,10 +34,13 @@ from policies.models import Policy
 from policies.versions import policy_version_in_force
 
 
-def make(name: str, group: str = "reviewers") -> str:
-    """A person who reviews."""
+def make(name: str, role: str = "") -> str:
+    """A person who reviews, or has another role."""
     person = User.objects.create_user(name)
-    membership_set(member=person, groups=[Group.objects.get(name=group)], by=None)
+    group, made = Group.objects.get_or_create(name=f"of {role}" if role else "reviewers")
+    if made:
+        role_grant(group=group, role=role, by=None)
+    membership_set(member=person, groups=[group], by=None)
     return str(person.pk)
 
 
@@ -57,7 +61,9 @@ def open_ones() -> list[dict[str, Any]]:
     return [_shown(row) for row in rows.order_by("created_at")]
 
 
-def vote(approval_id: str, name: str, choice: str, reason: str = "looked at it") -> str:
+def vote(
+    approval_id: str, name: str, choice: str, reason: str = "looked at it", emergency: bool = False
+) -> str:
     """Empty where it counts, else why not."""
     approval = Approval.objects.get(pk=approval_id)
     try:
@@ -67,6 +73,7 @@ def vote(approval_id: str, name: str, choice: str, reason: str = "looked at it")
             choice=Choice(choice),
             reason=reason,
             seen=seen_digest(approval),
+            emergency=emergency,
         )
     except services.ApprovalRefused as refused:
         return str(refused)

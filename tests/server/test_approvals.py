@@ -194,6 +194,11 @@ def test_what_is_released_in_clear_leaves_as_it_came_and_is_recorded_masked(scen
         assert asking.result() == "ok"
         assert SSN.encode() in scene.model.requests[-1]
         assert SSN not in json.dumps(scene.tell("record", approval["call"]))
+        scene.tell("make", "gwen", "emergency")
+        asking = scene.ask(f"ssn {SSN} in an emergency")
+        alone = scene.tell("vote", scene.waiting()["id"], "gwen", "approve", "now", True)
+        assert (alone, asking.result()) == ("", "ok")
+        assert SSN.encode() not in scene.model.requests[-1]  # one person's word unmasks nothing
     finally:
         scene.publish(clear_release=False, approvals_needed=1)
 
@@ -216,24 +221,34 @@ def test_a_restored_backup_lets_nothing_out(scene: Scene) -> None:
     assert scene.status(approval) == "superseded"
 
 
-def test_the_anthropic_sdk_waits_and_is_refused_like_the_other(scene: Scene) -> None:
-    url = f"http://127.0.0.1:{scene.ports[1]}{scene.house.path('json').removesuffix('/classify')}"
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streamed"])
+def test_the_anthropic_sdk_waits_and_is_refused_like_the_other(scene: Scene, streams: bool) -> None:
+    url = f"http://127.0.0.1:{scene.ports[1]}{scene.house.path('anthropic').removesuffix('/v1/messages')}"
     client = anthropic.Anthropic(base_url=url, api_key=scene.house.key("bob"), max_retries=2)
 
     def ask(text: str) -> str:
-        message = client.messages.create(
-            model="m", max_tokens=9, messages=[{"role": "user", "content": text}]
-        )
-        return str(message.content[0].text)  # type: ignore[union-attr]
+        given: Any = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": text}]}
+        if streams:
+            with client.messages.stream(**given) as stream:
+                return "".join(stream.text_stream)
+        return str(client.messages.create(**given).content[0].text)
 
     with ThreadPoolExecutor() as pool:
+        before = scene.upstream()
         asking = pool.submit(ask, f"ssn {SSN} of a claim")
-        assert scene.vote(scene.waiting()) == ""
-        assert asking.result(30) == "ok"
+        approval = scene.waiting()
+        assert scene.upstream() == before
+        assert scene.vote(approval) == ""
+        assert asking.result(30) == ("thanks a lot" if streams else "ok")
+        assert scene.upstream() == before + 1
+        assert SSN.encode() not in scene.model.requests[-1]
         asking = pool.submit(ask, f"ssn {SSN} of another")
         assert scene.vote(scene.waiting(), "deny") == ""
-        with pytest.raises(anthropic.PermissionDeniedError):
+        with pytest.raises(anthropic.PermissionDeniedError) as denied:
             asking.result(30)
+        assert denied.value.body["error"]["code"] == "approval_denied"  # type: ignore[index]
+        assert denied.value.request_id == denied.value.response.headers["x-postern-call"]
+        assert scene.upstream() == before + 1
         asking = pool.submit(
             lambda: client.with_options(timeout=2.5).messages.create(
                 model="m", max_tokens=9, messages=[{"role": "user", "content": f"ssn {SSN} in a hurry"}]

@@ -8,6 +8,7 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
+import anthropic
 import openai
 import pytest
 import requests
@@ -65,6 +66,49 @@ def test_a_streamed_chat_is_masked_on_its_way_and_on_its_way_back(world: World) 
     assert clean(text) and "***" in text and text.startswith("My card is ") and "Thanks!" in text
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
     assert chunks[-1].usage and chunks[-1].usage.total_tokens > 0
+
+
+def claude(world: World) -> anthropic.Anthropic:
+    """To be used in a `with`: it closes its connections."""
+    return anthropic.Anthropic(
+        base_url=world.endpoint("anthropic"), api_key=world.key("alice"), max_retries=0
+    )
+
+
+def test_the_anthropic_sdk_is_masked_on_its_way_and_on_its_way_back(world: World) -> None:
+    turn: Any = {"model": "demo-leaky", "max_tokens": 99, "messages": [{"role": "user", "content": PROMPT}]}
+    with claude(world) as ai:
+        answer = ai.messages.create(system="Be brief.", **turn)
+        with ai.messages.stream(**turn) as stream:
+            text = "".join(stream.text_stream)
+            final = stream.get_final_message()
+        counted = ai.messages.count_tokens(model="demo", messages=turn["messages"])
+    assert clean(received(world)) and "***" in received(world)
+    assert clean(answer.model_dump_json()) and answer.stop_reason == "end_turn"
+    assert clean(text) and text.startswith("My card is ") and "Thanks!" in text
+    assert final.stop_reason == "end_turn" and final.usage.output_tokens > 0
+    assert counted.input_tokens > 0
+
+
+def test_the_anthropic_sdk_reads_refusals(world: World) -> None:
+    turn: Any = {"model": "demo", "max_tokens": 9}
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+    with claude(world) as ai:
+        with pytest.raises(anthropic.BadRequestError) as bad:
+            ai.messages.create(messages=[], **turn)
+        with pytest.raises(anthropic.PermissionDeniedError) as blocked:
+            ai.messages.create(messages=[{"role": "user", "content": [image]}], **turn)  # type: ignore[list-item]
+        with pytest.raises(anthropic.BadRequestError) as dated:
+            ai.messages.create(
+                messages=messages("hi")[1:], extra_headers={"anthropic-version": "latest"}, **turn
+            )
+        with pytest.raises(anthropic.AuthenticationError):
+            ai.with_options(api_key="pst_no").messages.create(messages=messages("hi")[1:], **turn)
+    body: Any = bad.value.body
+    assert body["type"] == "error" and body["error"]["code"] == "missing_messages"
+    assert body["request_id"] == bad.value.request_id == bad.value.response.headers["x-postern-call"]
+    assert blocked.value.body["error"]["type"] == "permission_error"  # type: ignore[index]
+    assert dated.value.body["error"]["code"] == "invalid_version"  # type: ignore[index]
 
 
 def test_a_classifier_is_masked_in_strings_numbers_and_keys(world: World) -> None:

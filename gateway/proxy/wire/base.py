@@ -6,13 +6,26 @@ document; a wire only says what is special in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from policies.engine.types import Opaque
 
 Json = Any
 Path = tuple[str | int, ...]
+
+_WORD: Final = re.compile(r"[a-z_]{1,40}")
+
+
+def word_of(value: Json) -> str:
+    """A word of the API's own: it is kept as it is, so nothing else may pass for one."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
+
+
+def count_of(value: Json) -> int | None:
+    """A number of tokens, as a service reports it."""
+    return value if type(value) is int and 0 <= value < 2**31 else None
 
 
 def dotted(path: Path) -> str:
@@ -78,10 +91,12 @@ class Slot(NamedTuple):
 
 
 class ChunkShape(NamedTuple):
-    """What one streamed event is. `ended` are choices whose channels end with this event."""
+    """What one streamed event is. `ended` are choices (or blocks) whose channels end with this event."""
 
     slots: tuple[Slot, ...] = ()
     ended: tuple[int, ...] = ()
+    opaque: tuple[OpaquePart, ...] = ()
+    last: bool = False  # the API's own end of the stream
     bare: bool = False  # nothing in it but the slots' text: not worth sending when they are empty
     finish_reason: str = ""
     input_tokens: int | None = None
@@ -93,6 +108,7 @@ class Wire(Protocol):
 
     api: str
     fixed_path: bool  # the path is ours to know; else the caller wrote it and it is inspected
+    done: str | None  # what ends a stream and is no JSON
 
     def request(self, tree: Json) -> RequestShape: ...
 
@@ -106,6 +122,14 @@ class Wire(Protocol):
 
     def chunk(self, tree: Json) -> ChunkShape:
         """Read one streamed event; take out of `tree` what repeats the text."""
+        ...
+
+    def event(self, tree: Json) -> str:
+        """The name that a streamed event goes by; empty where the API names none."""
+        ...
+
+    def place(self, channel: Path) -> Path:
+        """Where in a whole answer the text of a channel would sit. A channel begins with its choice."""
         ...
 
     def tail(self, template: Json, channel: Path, text: str) -> Json:

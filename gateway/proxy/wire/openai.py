@@ -7,7 +7,6 @@ strings continue one another.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -20,7 +19,9 @@ from gateway.proxy.wire.base import (
     ResponseShape,
     ShapeError,
     Slot,
+    count_of,
     dotted,
+    word_of,
 )
 
 OPAQUE_PARTS: Final[Mapping[str, str]] = {
@@ -34,8 +35,6 @@ OPAQUE_PARTS: Final[Mapping[str, str]] = {
 TEXT_PARTS: Final = frozenset({"text", "refusal", "thinking", "reasoning"})
 HOSTED: Final = ("web_search_options", "plugins", "data_sources")
 """Top-level switches that make the model's service fetch or send content nobody here sees."""
-
-_WORD: Final = re.compile(r"[a-z_]{1,40}")
 
 WHOLE: Final = frozenset({"role", "type", "id", "name", "index", "format", "object"})
 """Strings in a delta that arrive in one piece and do not continue from event to event."""
@@ -63,6 +62,7 @@ class ChatCompletions:
 
     api = "openai.chat"
     fixed_path = True
+    done: str | None = "[DONE]"
 
     def request(self, tree: Json) -> RequestShape:
         if not isinstance(tree, dict):
@@ -98,7 +98,7 @@ class ChatCompletions:
         for index, choice in enumerate(choices):
             choice.pop("logprobs", None)  # repeats the text, token by token
             _message(choice.get("message"), ("choices", index, "message"), embedded, opaque)
-            reasons.append(_text(choice.get("finish_reason")))
+            reasons.append(word_of(choice.get("finish_reason")))
         used = _usage(tree)
         return ResponseShape(
             embedded=tuple(embedded),
@@ -122,7 +122,7 @@ class ChatCompletions:
                 slots += _slots(delta, (index,))
             elif delta is not None:
                 raise ShapeError("invalid_delta", "A streamed choice has no delta object.")
-            if finish := _text(choice.get("finish_reason")):  # some servers send "" until the end
+            if finish := word_of(choice.get("finish_reason")):  # some servers send "" until the end
                 reason = reason or finish
                 ended.append(index)
         used = _usage(tree)
@@ -134,6 +134,13 @@ class ChatCompletions:
             input_tokens=used[0],
             output_tokens=used[1],
         )
+
+    def event(self, tree: Json) -> str:
+        return ""
+
+    def place(self, channel: Path) -> Path:
+        index, *path = channel
+        return ("choices", index, "delta", *path)
 
     def tail(self, template: Json, channel: Path, text: str) -> Json:
         envelope = {key: template[key] for key in template if key in ENVELOPE - {"usage", "choices"}}
@@ -270,13 +277,4 @@ def _usage(tree: Mapping[str, Json]) -> tuple[int | None, int | None]:
     usage = tree.get("usage")
     if not isinstance(usage, dict):
         return None, None
-    return _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-
-
-def _count(value: Json) -> int | None:
-    return value if type(value) is int and 0 <= value < 2**31 else None
-
-
-def _text(value: Json) -> str:
-    """A word of the API's own: it is kept as it is, so nothing else may pass for one."""
-    return value if isinstance(value, str) and _WORD.fullmatch(value) else ""
+    return count_of(usage.get("prompt_tokens")), count_of(usage.get("completion_tokens"))

@@ -12,6 +12,7 @@ class PlainJson:
 
     api = "json"
     fixed_path = False
+    done: str | None = None
 
     def request(self, tree: Json) -> RequestShape:
         if not isinstance(tree, dict | list):
@@ -26,6 +27,12 @@ class PlainJson:
         return ResponseShape()
 
     def chunk(self, tree: Json) -> ChunkShape:
+        raise ShapeError("not_a_stream", "This API does not stream.")
+
+    def event(self, tree: Json) -> str:
+        raise ShapeError("not_a_stream", "This API does not stream.")
+
+    def place(self, channel: Path) -> Path:
         raise ShapeError("not_a_stream", "This API does not stream.")
 
     def tail(self, template: Json, channel: Path, text: str) -> Json:

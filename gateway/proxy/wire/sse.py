@@ -98,6 +98,7 @@ class Decoder:
             raise SSEError("event too large")
 
 
-def encode(data: bytes) -> bytes:
-    """One event of compact JSON (or `[DONE]`): such data holds no line break."""
-    return b"data: " + data + b"\n\n"
+def encode(data: bytes, name: str = "") -> bytes:
+    """One event of compact JSON (or `[DONE]`) under its name: neither holds a line break."""
+    event = b"data: " + data + b"\n\n"
+    return b"event: " + name.encode() + b"\n" + event if name else event
