@@ -49,6 +49,7 @@ class Item:
     loop: AbstractEventLoop | None = None
     deadline: float = _NO_CALLER
     expired: bool = False  # the caller was told that the store is not available
+    refused: bool = False  # the caller was told that it cannot be written
     packed: bytes = b""  # the payload, compressed
     packed_view: bytes = b""
     written: bool = False  # durable; others of its batch may not be
@@ -56,7 +57,7 @@ class Item:
 
     def abandoned(self) -> bool:
         """Nobody waits any more: a request that was given up must not be recorded as admitted."""
-        return self.expired or (self.future is not None and self.future.cancelled())
+        return self.expired or self.refused or (self.future is not None and self.future.cancelled())
 
 
 @final

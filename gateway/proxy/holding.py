@@ -136,7 +136,8 @@ class Hold:
             limit = f"{self._proxy.open_approvals} open approvals"
             raise LimitReached("too_many_approvals", limit, approving.LATER)
         approval_id = ids.new()
-        guard = guards.opening(approval_id, self._opening(purpose), ids.now())
+        at_most = self._proxy.open_approvals  # asked above, to say so; counted where it is opened
+        guard = guards.opening(approval_id, self._opening(purpose), ids.now(), at_most=at_most)
         self._ledger.approval = approval_id
         with suppress(GuardFailed):
             await self._admit("held", approval_id, guard=guard, view=True)
