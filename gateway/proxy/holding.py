@@ -27,6 +27,7 @@ from gateway.proxy.distinct import Distinct
 from gateway.proxy.errors import BadRequest, LimitReached, TokenRefused, Unauthenticated, Unavailable
 from gateway.proxy.exchange import INLINE_BYTES, Exchange
 from gateway.proxy.inspecting import check_path, inspect
+from gateway.proxy.keeping import Kept
 from gateway.proxy.ledger import LEVELS, Ledger, action_of, enforce
 from gateway.proxy.patience import Patience
 from gateway.proxy.patient import patience_of, wish_of
@@ -69,8 +70,8 @@ class Process(Protocol):
 class Hold:
     """From the verdict to the release of one call."""
 
-    def __init__(self, call: Held, proxy: Process, body: bytes) -> None:
-        self._call, self._proxy, self._body = call, proxy, body
+    def __init__(self, call: Held, proxy: Process, kept: Kept) -> None:
+        self._call, self._proxy, self._kept = call, proxy, kept
         self._broker = proxy.broker
         self._ledger = ledger = call.ledger
         head, caller = ledger.head, ledger.caller
@@ -145,7 +146,7 @@ class Hold:
 
     async def _purpose(self) -> str:
         """What the caller says that this is for, as it may be kept."""
-        said = self._head.text(b"x-postern-purpose") or self._exchange.purpose(self._body)
+        said = self._head.text(b"x-postern-purpose") or self._exchange.purpose(await self._kept.plain())
         if len(said) > PURPOSE_AT_MOST:
             raise BadRequest("purpose_too_long", f"State the purpose in {PURPOSE_AT_MOST} characters.")
         if said:
@@ -208,6 +209,7 @@ class Hold:
         requester = self._request.requester_id
         if self._left() <= 0 or not self._broker.has_room(requester):
             return None
+        await self._kept.pack()
         with self._broker.waiting(requester, standing.id) as future:
             while (left := self._left()) > 0:
                 try:
@@ -236,7 +238,7 @@ class Hold:
         route = Route(target, wire, path, access, routes.policy_of(access))
         circumstances = routes.circumstances(head, caller, target, now, call.distinct)
         fresh = Exchange(route.policy, wire, self._proxy.keys)
-        await inspect(fresh, head, self._body, circumstances)
+        await inspect(fresh, head, await self._kept.plain(), circumstances)
         check_path(fresh, route)
         self._caller = ledger.caller = caller
         ledger.target, ledger.route, ledger.circumstances, ledger.exchange = (
@@ -249,7 +251,7 @@ class Hold:
     async def _use(self, standing: Standing) -> bool:
         """Leave under a grant; False where it is used or gone meanwhile."""
         if self._holding.clear:
-            self._exchange.leave_in_clear(self._body)
+            self._exchange.leave_in_clear(await self._kept.plain())
         guard = guards.consuming(standing.id, self._request, self._binding, self._ledger.id)
         try:
             await self._admit("released", standing.id, guard=guard)
@@ -280,9 +282,10 @@ class Hold:
         ledger.standing = action if action in ("held", "released") else ""
 
     async def _view(self) -> Recordable | None:
-        if len(self._body) > INLINE_BYTES:
-            return await asyncio.to_thread(self._exchange.view, self._body)
-        return self._exchange.view(self._body)
+        body = await self._kept.plain()
+        if len(body) > INLINE_BYTES:
+            return await asyncio.to_thread(self._exchange.view, body)
+        return self._exchange.view(body)
 
     # --- what it is about -------------------------------------------------------------------------------
 

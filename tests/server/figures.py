@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import statistics
 import tempfile
 import time
@@ -27,6 +28,7 @@ import psutil
 from .approving import SSN, Scene, running_scene
 from .bursts import burst, write
 from .test_review_socket import line, signed_in, site
+from .world import ROOT
 
 PARTS = ("releases", "screens", "bursts", "held")
 CALLERS, EACH = 25, 40
@@ -47,15 +49,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as root, ExitStack() as stack:
             scene = stack.enter_context(running_scene(Path(root), hints[0]))
             print(f"{store}, {hints[1]}")
-            parts, keys = asked.only or PARTS, scene.tell("callers", CALLERS)
+            parts, keys = asked.only or PARTS, scene.tell("callers", 2 * CALLERS)
             if "releases" in parts:
                 releases(scene, asked.rounds)
             if "screens" in parts:
                 screens(scene, asked.rounds)
             if "bursts" in parts and not hints[0]:
-                bursts(scene, keys, asked.burst)
+                bursts(scene, keys[CALLERS:], asked.burst)
             if "held" in parts and not hints[0]:
-                held(scene, keys, asked.size)
+                held(scene, keys[:CALLERS], asked.size)
 
 
 def releases(scene: Scene, rounds: int) -> None:
@@ -117,7 +119,8 @@ async def _held(port: int, keys: list[str], gateway: psutil.Process, other: str,
     empty = gateway.memory_info().rss
     waiting: list[Any] = []
     for number in range(CALLERS * EACH):
-        body = {"model": "m", "messages": [{"role": "user", "content": f"ssn {SSN} {number} {'x' * size}"}]}
+        content = f"ssn {SSN} {number} {_words(number, size)}"
+        body = {"model": "m", "messages": [{"role": "user", "content": content}]}
         waiting.append(await _asked(port, keys[number % CALLERS], body, "prefer: wait=3000\r\n"))
         await asyncio.sleep(PAUSE)
     await asyncio.sleep(10)
@@ -131,6 +134,12 @@ async def _held(port: int, keys: list[str], gateway: psutil.Process, other: str,
         f"  held      {silent} calls   RSS +{(full - empty) / 2**20:.0f} MB   "
         f"others' p50 x{slower[0.5]:.2f}   p99 x{slower[0.99]:.2f}"
     )
+
+
+def _words(number: int, size: int) -> str:
+    """So much text that compresses as text does: words of this project's own, in another order each time."""
+    known = [word for word in (ROOT / "docs/performance.md").read_text().split() if word.isalpha()]
+    return " ".join(random.Random(number).choices(known, k=size))[:size]
 
 
 async def _latencies(port: int, key: str, calls: int) -> list[float]:
