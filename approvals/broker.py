@@ -25,6 +25,7 @@ from django.db.utils import Error as DatabaseError
 
 from approvals import hints, moves
 from approvals.asking import connected
+from approvals.heap import give_back
 from approvals.models import OPEN, Approval, Choice, Status, Vote
 from approvals.standing import Binding, Request, Standing
 from approvals.together import Together
@@ -230,6 +231,7 @@ class Broker:
         if now - self._every > EVERY:
             self._every = now
             wanted.update(self._waiting)
+            await asyncio.get_running_loop().run_in_executor(self._threads, give_back)
         await self._tell([each for each in wanted if each in self._waiting])
 
     async def _tell(self, wanted: Sequence[UUID]) -> None:
