@@ -103,7 +103,7 @@ def took(store: Any, guard: Guard) -> bool:
 
 def opened(store: Any, opening: Opening | None = None) -> Approval:
     approval_id = ids.new()
-    assert took(store, guards.opening(approval_id, opening or asked(), ids.now(), at_most=50))
+    assert took(store, guards.opening(approval_id, opening or asked(), ids.now(), at_most=10_000))
     return Approval.objects.get(pk=approval_id)
 
 
