@@ -168,6 +168,19 @@ class Bearer:
             log.warning("token could not be checked: %s", error.code)
             raise _unavailable() from None
 
+    async def again(self, caller: Caller, head: RequestHead) -> Caller:
+        """The caller of a call that has waited, as a new call with the same credential would find them.
+
+        What an issuer has said of an opaque token is old by now, so it is asked again.
+        """
+        snapshot = self._snapshots.current()
+        if not caller.issuer or not _is_opaque(admission.credential(head), snapshot):
+            return snapshot.again(caller, time.time())
+        found = await self.caller(head)
+        if (found.issuer, found.issued_subject) != (caller.issuer, caller.issued_subject):
+            raise TokenRefused("invalid_token", "The bearer token is not accepted.", "another holder")
+        return found
+
     async def _keyholder(self, credential: str, snapshot: Snapshot) -> Caller | None:
         """Who holds this key, if anybody does. One that is new to this process is looked up."""
         key = digest(credential)

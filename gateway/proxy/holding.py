@@ -22,6 +22,7 @@ from audit import ids
 from audit.recorder import GuardFailed, Recorder
 from audit.records import Guard, Recordable
 from gateway.proxy import approving, routes
+from gateway.proxy.bearer import Bearer
 from gateway.proxy.digests import DigestKeys, sent_digest
 from gateway.proxy.distinct import Distinct
 from gateway.proxy.errors import BadRequest, LimitReached, TokenRefused, Unauthenticated, Unavailable
@@ -61,6 +62,7 @@ class Process(Protocol):
     """The process's parts that are needed here."""
 
     broker: Broker
+    bearer: Bearer
     snapshots: Snapshots
     keys: DigestKeys
     public_url: str
@@ -229,8 +231,8 @@ class Hold:
     async def _judge(self) -> None:
         """By the versions, identity, locks and credential of now, as if the call had just come (P12)."""
         call, ledger, head = self._call, self._ledger, self._head
+        caller = await self._proxy.bearer.again(self._caller, head)
         snapshot, now = self._proxy.snapshots.current(), time.time()
-        caller = snapshot.again(self._caller, now)
         if now >= caller.expires_at:
             raise _run_out(caller)
         target, path = snapshot.target(head.path)

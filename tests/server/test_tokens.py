@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import openai
@@ -14,7 +15,7 @@ import requests
 
 from .hammer_house import House, running_house, second_gateway
 from .oidc_provider import AUDIENCE, OidcProvider, oidc_provider
-from .scripted import response, scripted_model
+from .scripted import ScriptedModel, response, scripted_model
 from .test_upstreams import answer
 
 pytestmark = pytest.mark.database
@@ -35,7 +36,8 @@ issuer = Issuer.objects.create(
     name="Provider", issuer=origin, allow_private=True, audiences=[audience],
     introspection_url=origin + "/introspect", introspection_credential=credential,
 )
-GroupMapping.objects.create(issuer=issuer, value="support", group=Group.objects.get(name="support"))
+for name in ("support", "clinicians"):
+    GroupMapping.objects.create(issuer=issuer, value=name, group=Group.objects.get(name=name))
 """
 RECORDED = """
 import json, django
@@ -61,10 +63,18 @@ def provider() -> Iterator[OidcProvider]:
 
 
 @pytest.fixture(scope="module")
-def house(provider: OidcProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    root: Path = tmp_path_factory.mktemp("house")
-    with scripted_model() as model, running_house(root, model_url=model.url) as running:
+def model() -> Iterator[ScriptedModel]:
+    with scripted_model() as model:
         model.script = response("200 OK", "application/json", answer("hello there"), "connection: close")
+        yield model
+
+
+@pytest.fixture(scope="module")
+def house(
+    provider: OidcProvider, model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    root: Path = tmp_path_factory.mktemp("house")
+    with running_house(root, model_url=model.url) as running:
         running.python("-c", TRUST, given=f"{provider.issuer} {AUDIENCE}")
         time.sleep(2)
         yield running
@@ -145,6 +155,41 @@ def test_an_opaque_token_is_asked_about_and_ends_within_five_seconds(
     while (last := ask(house, token)).status_code == 200 and time.monotonic() < deadline:
         time.sleep(0.2)
     assert (last.status_code, last.json()["error"]["code"]) == (401, "invalid_token")
+
+
+APPROVES = """
+import time, django
+django.setup()
+from tests.server.reviewer import open_ones, vote
+while not (waiting := [row for row in open_ones() if row["status"] == "pending"]):
+    time.sleep(0.1)
+print(vote(waiting[0]["id"], "erin", "approve"))
+"""
+
+
+@pytest.mark.parametrize("revoked", [False, True], ids=["it still is good", "it was taken back"])
+def test_an_opaque_token_is_asked_about_again_when_its_call_has_waited(
+    house: House, provider: OidcProvider, model: ScriptedModel, revoked: bool
+) -> None:
+    before = len(model.requests)
+    subject = f"u-hana-{revoked}"
+    provider.person(subject, name="Hana", groups=["clinicians"])
+    token = provider.token(subject, client="plain")
+    body = {"model": "m", "messages": [{"role": "user", "content": f"ssn 123-45-6789 of {subject}"}]}
+    head = {"Authorization": f"Bearer {token}", "Prefer": "wait=60"}
+    with ThreadPoolExecutor(1) as pool:
+        url = f"http://127.0.0.1:{house.port}{house.path('openai')}"
+        asking = pool.submit(requests.post, url, json=body, headers=head, timeout=90)
+        time.sleep(6)  # what the provider has said is old by now
+        if revoked:
+            provider.revoke(subject)
+        assert house.python("-c", APPROVES).strip() == ""
+        answered = asking.result()
+    assert len(model.requests) == before + (not revoked)
+    if not revoked:
+        assert told(answered) == (200, "")
+        return
+    assert (answered.status_code, answered.json()["error"]["code"]) == (401, "invalid_token")
 
 
 LEAVES = """
