@@ -18,6 +18,7 @@ import json
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -29,6 +30,7 @@ from audit.chain import Link
 from audit.checkpoint import NONE_BEFORE, Checkpoint, CheckpointError, Run, Signed, key_id, parse_line
 from audit.merkle import Tree
 
+Line = list[tuple[Signed, Checkpoint]]
 Digests = dict[UUID, bytearray]
 """By stream, the digests of its entries from the first on, 32 bytes each."""
 
@@ -70,37 +72,54 @@ def _same(link: Link) -> bool:
 def contradictions(
     digests: Mapping[UUID, bytearray], signed: Iterable[Signed], key: Ed25519PublicKey
 ) -> Iterator[str]:
-    """What signed checkpoints say that is not so, in words. They must come in order, from the first on."""
-    before: Signed | None = None
-    last: Checkpoint | None = None
+    """What signed checkpoints say that is not so, in words. They come as `checkpoints_in` has them."""
+    line, problems = line_of(signed, key)
+    yield from problems
     told: dict[UUID, int] = {}
+    for _, checkpoint in line:
+        name = f"checkpoint {checkpoint.number}"
+        yield from (f"{name}: {problem}" for problem in _not_so(checkpoint, digests, told))
+
+
+def line_of(signed: Iterable[Signed], key: Ed25519PublicKey) -> tuple[Line, list[str]]:
+    """The checkpoints that follow one another up to the last one, and what is wrong with the others."""
+    line: Line = []
+    problems: list[str] = []
     for each in signed:
-        if before is not None and each.text == before.text:
-            continue  # of another anchor
         try:
             each.check(key)
             checkpoint = each.read()
         except CheckpointError as error:
-            yield f"a checkpoint behind number {last.number if last else 0}: {error}"
+            problems.append(f"a checkpoint behind number {line[-1][1].number if line else 0}: {error}")
             continue
-        name = f"checkpoint {checkpoint.number}"
-        yield from (f"{name}: {problem}" for problem in _out_of_order(checkpoint, last, before))
-        yield from (f"{name}: {problem}" for problem in _not_so(checkpoint, digests, told))
-        before, last = each, checkpoint
+        wrong = _joined(line, each, checkpoint)
+        problems += [f"checkpoint {checkpoint.number}: {problem}" for problem in wrong]
+    return line, problems
 
 
-def _out_of_order(checkpoint: Checkpoint, last: Checkpoint | None, before: Signed | None) -> Iterator[str]:
+def _joined(line: Line, signed: Signed, checkpoint: Checkpoint) -> Iterator[str]:
+    """Add one to the line that it continues.
+
+    A backup that was brought back begins a new epoch behind the last checkpoint that it holds: what had been
+    stated later is not part of the line any more. In one epoch there is one of each number.
+    """
+    if line and checkpoint.epoch > line[-1][1].epoch:
+        while line and line[-1][1].number >= checkpoint.number:
+            line.pop()
+    before, last = line[-1] if line else (None, None)
     number = last.number if last else 0
+    if before is not None and signed.text == before.text:
+        return  # of another anchor
     if checkpoint.number == number:
         yield "there are two of this number: the record was continued from an older state"
-    elif checkpoint.number != number + 1:
+        return
+    if checkpoint.number != number + 1:
         yield f"follows number {number}"
     elif checkpoint.previous != (before.digest if before else NONE_BEFORE):
         yield f"does not follow number {number}"
     if last is not None and checkpoint.store != last.store:
         yield "is of another store"
-    if last is not None and checkpoint.epoch < last.epoch:
-        yield f"goes back from epoch {last.epoch} to {checkpoint.epoch}"
+    line.append((signed, checkpoint))
 
 
 def _not_so(
@@ -177,22 +196,24 @@ def _link(row: dict[str, Any]) -> Link:
 
 
 def checkpoints_in(paths: Iterable[Path]) -> list[Signed]:
-    """All that lie in files, and in the files of directories, in the order of their numbers."""
-    files = [file for path in paths for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    """All that lie in files, and in the files of directories, in the order of their epochs and numbers."""
+    files = [file for path in paths for file in (path.rglob("*.json") if path.is_dir() else [path])]
     found: dict[bytes, Signed] = {}
     for file in files:
         for text in file.read_bytes().splitlines():
             if text.strip():
                 each = parse_line(text)
                 found[each.line()] = each
-    return sorted(found.values(), key=_number)
+    return sorted(found.values(), key=place)
 
 
-def _number(each: Signed) -> int:
+def place(each: Signed) -> tuple[int, int]:
+    """Where a checkpoint stands among others: epoch and number."""
     try:
-        return each.read().number
+        checkpoint = each.read()
     except CheckpointError:
-        return 0
+        return 0, 0
+    return checkpoint.epoch, checkpoint.number
 
 
 def public_key(said: str) -> Ed25519PublicKey:
@@ -221,6 +242,7 @@ def main(arguments: list[str]) -> int:
             signed = checkpoints_in(asked.checkpoints)
             found += contradictions(digests, signed, public_key(asked.key))
             _say(f"{len(signed)} checkpoints, signed by key {key_id(public_key(asked.key))}")
+            _tell_epochs(signed, public_key(asked.key))
     except (OSError, ValueError) as error:
         _say(f"cannot be read: {error}")
         return 2
@@ -230,6 +252,16 @@ def main(arguments: list[str]) -> int:
         _say("without checkpoints an end that was cut off, and a chain written anew, are not found")
     _say(f"{count} entries, {len(found)} problems")
     return 1 if found else 0
+
+
+def _tell_epochs(signed: list[Signed], key: Ed25519PublicKey) -> None:
+    """A restored backup is no problem once somebody has said so, and no secret."""
+    line, _ = line_of(signed, key)
+    for (_, one), (_, other) in pairwise(line):
+        if other.epoch != one.epoch:
+            _say(f"epoch {other.epoch} begins with checkpoint {other.number}: a backup was restored")
+    if lost := len(signed) - len(line):
+        _say(f"{lost} checkpoints state what is not in this line any more")
 
 
 def _arguments(arguments: list[str]) -> argparse.Namespace:

@@ -154,7 +154,7 @@ def test_an_older_store_that_went_on_is_found(store: Store) -> None:
     again = stated((*STEPS[:2], (5, 2), (7, 2)), older)
     assert found(older, again) == []
     assert any("was another entry" in problem for problem in found(older, checkpoints))
-    both = sorted({each.text: each for each in [*checkpoints, *again]}.values(), key=verifier._number)
+    both = sorted({each.text: each for each in [*checkpoints, *again]}.values(), key=verifier.place)
     assert any("two of this number" in problem for problem in found(older, both))
 
 
@@ -180,11 +180,21 @@ def test_a_checkpoint_of_which_a_byte_was_changed_is_found(which: int, data: st.
     assert found(store, checkpoints)
 
 
-def test_an_epoch_does_not_go_back(store: Store) -> None:
-    later, earlier = stated(STEPS[:1], store, epoch=2), stated(STEPS[:2], store, epoch=1)
-    second = replace(earlier[1].read(), previous=later[0].digest)
-    problems = found(store, [later[0], signed(second, KEY)])
-    assert problems == ["checkpoint 2: goes back from epoch 2 to 1"]
+def test_a_backup_that_was_acknowledged_begins_a_new_epoch(store: Store) -> None:
+    """What the lost part had stated is not held against the store. Without the new epoch it is."""
+    checkpoints = stated(STEPS, store)
+    restored = {
+        STREAMS[0]: chained(STREAMS[0], [*contents(3), *contents(4, "other")]),
+        STREAMS[1]: chained(STREAMS[1], contents(2)),
+    }
+    again = stated((*STEPS[:2], (5, 2), (7, 2)), restored)
+    third = replace(again[2].read(), epoch=2)
+    fourth = replace(again[3].read(), epoch=2, previous=signed(third, KEY).digest)
+    later = [signed(third, KEY), signed(fourth, KEY)]
+    assert found(restored, sorted([*checkpoints, *later], key=verifier.place)) == []
+    assert found(store, sorted([*checkpoints, *later], key=verifier.place))
+    elsewhere = signed(replace(third, previous=bytes(32)), KEY)
+    assert "does not follow" in found(restored, [*checkpoints, elsewhere])[0]
 
 
 # --- as it is written -------------------------------------------------------------------------------
