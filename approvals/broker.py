@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -20,12 +20,15 @@ from typing import Final, TypeVar, final
 from uuid import UUID
 
 from django.db import connections
+from django.db.models import Q
 from django.db.utils import Error as DatabaseError
 
 from approvals import hints, moves
 from approvals.asking import connected
+from approvals.heap import give_back
 from approvals.models import OPEN, Approval, Choice, Status, Vote
 from approvals.standing import Binding, Request, Standing
+from approvals.together import Together
 from audit import ids
 from policies.services import scrub
 
@@ -43,7 +46,7 @@ EVERY: Final = 10.0
 PATIENCE: Final = 1.5
 """Seconds that a caller is kept for the database."""
 
-ASKING_AT_MOST: Final = 500
+ASKING_AT_MOST: Final = 2_000
 """Calls that wait for the two threads; beyond it they are refused at once."""
 
 THREADS: Final = 2
@@ -69,6 +72,8 @@ class Broker:
         self._of_caller: Counter[UUID] = Counter()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="postern-approvals")
         self._asking = 0
+        self._finding = Together(self._found)
+        self._counting = Together(self._counted)
         self._wake = asyncio.Event()
         self._poked: set[UUID] = set()
         self._held = 0
@@ -128,11 +133,22 @@ class Broker:
 
     async def find(self, request: Request) -> Standing | None:
         """The open approval of a request, else one that was denied and still stands; None: ask anew."""
-        return await self._ask(lambda: _find(request))
+        with self._room():
+            standing, over = await _in_time(self._finding.of(request))
+        for row in over:
+            await self._ask(partial(_over, row))
+        return standing
 
     async def open_of(self, caller: UUID) -> int:
         """How many approvals a caller has open."""
-        return await self._ask(lambda: _open_of(caller))
+        with self._room():
+            return await _in_time(self._counting.of(caller))
+
+    async def _found(self, requests: Sequence[Request]) -> Mapping[Request, Found]:
+        return await self._answer(lambda: _find(requests))
+
+    async def _counted(self, callers: Sequence[UUID]) -> Mapping[UUID, int]:
+        return await self._answer(lambda: _open_of(callers))
 
     async def scrubbed(self, text: str) -> str:
         """What a caller wrote about their request, as it may be kept."""
@@ -148,17 +164,26 @@ class Broker:
         return await self._ask(lambda: moves.bar(approval_id, persons))
 
     async def _ask(self, question: Callable[[], T]) -> T:
+        with self._room():
+            return await self._answer(question)
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Room to ask for one more call."""
         if self._asking >= ASKING_AT_MOST:
             raise ApprovalsUnavailable("too many calls ask at once")
         self._asking += 1
         try:
-            loop = asyncio.get_running_loop()
-            answer = loop.run_in_executor(self._threads, connected, question)
-            return await asyncio.wait_for(answer, PATIENCE)
-        except (DatabaseError, TimeoutError) as error:
-            raise ApprovalsUnavailable(type(error).__name__) from None
+            yield
         finally:
             self._asking -= 1
+
+    async def _answer(self, question: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await _in_time(loop.run_in_executor(self._threads, connected, question))
+        except DatabaseError as error:
+            raise ApprovalsUnavailable(type(error).__name__) from None
 
     # --- waiting ----------------------------------------------------------------------------------------
 
@@ -206,6 +231,7 @@ class Broker:
         if now - self._every > EVERY:
             self._every = now
             wanted.update(self._waiting)
+            await asyncio.get_running_loop().run_in_executor(self._threads, give_back)
         await self._tell([each for each in wanted if each in self._waiting])
 
     async def _tell(self, wanted: Sequence[UUID]) -> None:
@@ -217,25 +243,47 @@ class Broker:
                         future.set_result(standing)
 
 
-def _find(request: Request) -> Standing | None:
-    now = ids.now()
+async def _in_time(answer: Awaitable[T]) -> T:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await answer
+    except TimeoutError as error:
+        raise ApprovalsUnavailable(type(error).__name__) from None
+
+
+Found = tuple[Standing | None, list[Approval]]
+"""How a request stands; and what holds the place of a new approval, though it is over."""
+
+
+def _find(requests: Sequence[Request]) -> dict[Request, Found]:
+    found: dict[Request, Found] = {}
+    for start in range(0, len(requests), CHUNK):
+        found |= _find_some(requests[start : start + CHUNK])
+    return found
+
+
+def _find_some(requests: Sequence[Request]) -> dict[Request, Found]:
+    now, epoch = ids.now(), moves.epoch()
     rows = Approval.objects.filter(
-        requester_id=request.requester_id, request_hmac=request.hmac, status__in=(*OPEN, Status.DENIED)
+        Q(status__in=OPEN) | Q(status=Status.DENIED, epoch=epoch, expires_at__gt=now),
+        requester_id__in={each.requester_id for each in requests},
+        request_hmac__in={each.hmac for each in requests},
     )
-    epoch, denied = moves.epoch(), None
-    for row in rows.order_by("-created_at")[:20]:
-        if row.epoch == epoch and row.expires_at > now:
-            if row.status != Status.DENIED:
-                return _standing(row)
-            denied = denied or row
-        elif row.status in OPEN:
-            _over(row, of_this_store=row.epoch == epoch)
-    return _standing(denied) if denied else None
+    standing: dict[Request, Approval] = {}
+    over: defaultdict[Request, list[Approval]] = defaultdict(list)
+    for row in rows.order_by("created_at"):
+        request = Request(row.requester_id, bytes(row.request_hmac))
+        if row.epoch != epoch or row.expires_at <= now:
+            over[request].append(row)
+        elif request not in standing or row.status != Status.DENIED or standing[request].status == row.status:
+            standing[request] = row  # an open one, else the last that was denied
+    told = {request: _standing(row) for request, row in standing.items()}
+    return {each: (told.get(each), over[each]) for each in requests}
 
 
-def _over(row: Approval, *, of_this_store: bool) -> None:
-    """It holds the place of a new one."""
-    if of_this_store:
+def _over(row: Approval) -> None:
+    """Make its place free."""
+    if row.epoch == moves.epoch():
         moves.moved(row, Status.EXPIRED)
     else:
         moves.moved(row, Status.SUPERSEDED, facts={"because": "restored from a backup"})
@@ -279,8 +327,12 @@ def _reason(row: Approval) -> str:
     return next(iter(said), "")
 
 
-def _open_of(caller: UUID) -> int:
-    return moves.living(ids.now()).filter(requester_id=caller, status__in=OPEN).count()
+def _open_of(callers: Sequence[UUID]) -> dict[UUID, int]:
+    counts: Counter[UUID] = Counter()
+    for start in range(0, len(callers), CHUNK):
+        theirs = Q(requester_id__in=callers[start : start + CHUNK], status__in=OPEN)
+        counts.update(moves.living(ids.now()).filter(theirs).values_list("requester_id", flat=True))
+    return {caller: counts[caller] for caller in callers}
 
 
 def _supersede(approval_id: UUID, because: str) -> None:

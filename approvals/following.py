@@ -160,13 +160,13 @@ class Following:
             connections.close_all()
 
     def _once(self) -> None:
+        for follower in self._all():  # first: after a pause nobody is told by a right of before it
+            if time.monotonic() - follower.checked >= CHECK:
+                self._check(follower)
         try:
             connected(self._look)
         except Exception as error:  # whatever it is: this thread must not end before those it tells
             log.error("the queue of approvals is not followed: %s", type(error).__name__)
-        for follower in self._all():
-            if time.monotonic() - follower.checked >= CHECK:
-                self._check(follower)
 
     def _look(self) -> None:
         changed, many = self._changes(ids.now())

@@ -59,7 +59,9 @@ _COLUMNS: Final = (
 )
 _OPEN: Final = (
     f"INSERT INTO approvals_approval ({', '.join(_COLUMNS)}, epoch) "  # noqa: S608  constants
-    f"VALUES ({', '.join('?' * len(_COLUMNS))}, {EPOCH}) ON CONFLICT DO NOTHING"
+    f"SELECT {', '.join('?' * len(_COLUMNS))}, {EPOCH} WHERE (SELECT count(*) FROM approvals_approval "
+    "WHERE requester_id = ? AND status IN ('pending', 'approved') AND expires_at > ? "
+    f"AND epoch = {EPOCH}) < ? ON CONFLICT DO NOTHING"
 )
 _CONSUME: Final = (
     "UPDATE approvals_approval SET status = 'consumed', consumed_at = ?, consumed_call_id = ?, "  # noqa: S608
@@ -73,8 +75,8 @@ _IN_CLEAR: Final = " AND clear AND NOT emergency"
 """What leaves without its transforms was approved so, and by two: whoever breaks the glass is alone."""
 
 
-def opening(approval_id: UUID, asked: Opening, now: datetime) -> Guard:
-    """Open an approval; refused where the same request has an open one."""
+def opening(approval_id: UUID, asked: Opening, now: datetime, *, at_most: int) -> Guard:
+    """Open an approval; refused where the same request has an open one, or its caller as many as they may."""
     holding, binding = asked.holding, asked.binding
     escalate = holding.escalate_minutes
     return Guard(
@@ -104,7 +106,7 @@ def opening(approval_id: UUID, asked: Opening, now: datetime) -> Guard:
             asked.highest,
             asked.risk,
             _json(asked.score),
-            asked.purpose,
+            asked.purpose.replace("\0", "\ufffd"),  # PostgreSQL takes no NUL
             _json(holding.reviewers),
             max(holding.needed, 2) if holding.clear else holding.needed,
             holding.clear,
@@ -116,7 +118,11 @@ def opening(approval_id: UUID, asked: Opening, now: datetime) -> Guard:
             now,
             now,
             now + timedelta(minutes=holding.valid_minutes),
+            asked.request.requester_id,
+            now,
+            at_most,
         ),
+        about=_about(asked.request),
     )
 
 
@@ -145,7 +151,12 @@ def consuming(
             binding.policy_version_id,
             binding.schema_version_id,
         ),
+        about=_about(request),
     )
+
+
+def _about(request: Request) -> bytes:
+    return request.requester_id.bytes + request.hmac
 
 
 def _json(value: Any) -> str:

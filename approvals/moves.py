@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 
 from approvals import hints
 from approvals.models import OPEN, Approval, Status
+from approvals.names import NamesOneOf
 from audit import ids
 from audit.events import NOBODY, event
 from audit.models import Store
@@ -29,8 +30,10 @@ def living(now: datetime) -> QuerySet[Approval]:
 
 
 def approvals_in_flight(persons: Collection[UUID]) -> bool:
-    """Whether any of these persons asked for, or answers for, or has voted on an approval that is open."""
+    """Whether any of these persons asked for, or answers for, or is barred from, or has voted on an open
+    approval."""
     theirs = Q(requester_id__in=persons) | Q(owner_id__in=persons) | Q(votes__person_id__in=persons)
+    theirs |= Q(NamesOneOf("barred", map(str, persons)))
     open_ones = Approval.objects.filter(status__in=OPEN, expires_at__gt=ids.now())
     return open_ones.filter(theirs).exists()
 
@@ -68,6 +71,13 @@ def bar(approval_id: UUID, persons: Collection[UUID]) -> bool:
             return False
         mine.update(barred=sorted({*row.barred, *map(str, persons)}))
     return True
+
+
+def bar_from_all(requester_id: UUID, person: UUID) -> None:
+    """Somebody else answers for whoever asked: they decide about nothing that was asked before either."""
+    asked = Approval.objects.filter(requester_id=requester_id, status__in=OPEN)
+    for approval_id in list(asked.values_list("pk", flat=True)):
+        bar(approval_id, [person])
 
 
 def tell(

@@ -78,13 +78,16 @@ def filters_of(given: Mapping[str, str]) -> Filters:
         value = given.get(name, default)
         return value if value in known else default
 
+    def words(name: str, longest: int) -> str:
+        return given.get(name, "").replace("\0", "").strip()[:longest]  # PostgreSQL takes no NUL
+
     return Filters(
         status=one_of("status", STATUSES, "waiting"),
         order=one_of("order", ORDERS, "deadline"),
         everyone=given.get("everyone") == "1",
-        area=given.get("area", "").strip()[:50],
-        endpoint=given.get("endpoint", "").strip()[:50],
-        requester=given.get("requester", "").strip()[:150],
+        area=words("area", 50),
+        endpoint=words("endpoint", 50),
+        requester=words("requester", 150),
         level=one_of("level", LEVELS, ""),
     )
 

@@ -27,10 +27,10 @@ from policies.journal import who
 from policies.services import scrub
 
 LONGEST: Final = 1000
-"""Characters of a reason or a comment."""
+"""Characters of a reason or a comment. A longer one is refused: half of a value is found by no detector."""
 
 MOST_COMMENTS: Final = 200
-"""Of one approval; as many as its page shows."""
+"""Of one approval, half of them of each side; as many as its page shows."""
 
 LOOK_WITHIN: Final = timedelta(hours=24)
 """Somebody else looks at an emergency within this time."""
@@ -92,8 +92,8 @@ def approval_comment(*, approval_id: UUID, by: Any, text: str, said_by: Who | No
         own = walls.concerns(by, approval)
         if not own and not walls.may_see(by, approval):
             raise NotYours(walls.ELSEWHERE)
-        if Comment.objects.filter(approval=approval).count() >= MOST_COMMENTS:
-            raise TooLate(f"There are {MOST_COMMENTS} comments already. Talk to each other elsewhere.")
+        if Comment.objects.filter(approval=approval, of_requester=own).count() >= MOST_COMMENTS // 2:
+            raise TooLate(f"There are {MOST_COMMENTS // 2} comments already. Talk to each other elsewhere.")
         comment = Comment.objects.create(
             approval=approval,
             person_id=by.pk,
@@ -210,7 +210,7 @@ def _found(approval_id: UUID) -> Approval:
 
 
 def _reason(text: str) -> Recordable:
-    text = text.strip()
+    text = text.replace("\0", "\ufffd").strip()  # PostgreSQL takes no NUL
     if len(text) > LONGEST:
         raise ReasonRefused(f"Say it in {LONGEST} characters.")
     return scrub(text) if text else Recordable(b"")

@@ -10,6 +10,7 @@ from typing import Any, Final
 from approvals.links import status_link
 from approvals.models import Approval, Comment, Status
 from audit import ids
+from audit.inert import Segment, segments
 
 NEXT: Final[Mapping[str, str]] = {
     Status.PENDING: "Nobody has decided yet. Sending the same request again waits for the decision.",
@@ -46,6 +47,19 @@ class Standing:
     @property
     def label(self) -> str:
         return str(Status(self.status).label)
+
+    @property
+    def purpose(self) -> tuple[Segment, ...]:
+        """What people wrote is shown with what hides in it."""
+        return segments(self.approval.purpose)
+
+    @property
+    def reason(self) -> tuple[Segment, ...]:
+        return segments(self.decision.reason if self.decision else "")
+
+    @property
+    def said(self) -> list[tuple[Comment, tuple[Segment, ...]]]:
+        return [(each, segments(each.text)) for each in self.comments]
 
     @property
     def next(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, final
 from uuid import UUID
@@ -49,6 +49,7 @@ class Item:
     loop: AbstractEventLoop | None = None
     deadline: float = _NO_CALLER
     expired: bool = False  # the caller was told that the store is not available
+    refused: bool = False  # the caller was told that it cannot be written
     packed: bytes = b""  # the payload, compressed
     packed_view: bytes = b""
     written: bool = False  # durable; others of its batch may not be
@@ -56,7 +57,7 @@ class Item:
 
     def abandoned(self) -> bool:
         """Nobody waits any more: a request that was given up must not be recorded as admitted."""
-        return self.expired or (self.future is not None and self.future.cancelled())
+        return self.expired or self.refused or (self.future is not None and self.future.cancelled())
 
 
 @final
@@ -68,8 +69,14 @@ class OpenCall:
     row_id: str | None
     started: Any  # in the store's dialect
     milliseconds: int
-    cipher: AESGCM | None = None
+    key: bytes = field(default=b"", repr=False)  # empty: it has no payloads
+    cipher: AESGCM | None = None  # made by need: it takes 2.5 KB, which a call that waits lets go
     parts: int = 0
+
+    def sealing(self) -> AESGCM | None:
+        if self.cipher is None and self.key:
+            self.cipher = AESGCM(self.key)
+        return self.cipher
 
 
 @final
@@ -198,6 +205,8 @@ class Builder:
         self.batch.calls.append(which + row)
         if admission.fingerprints:
             self._fingerprints.append((call.row_id, _told(admission.fingerprints)))
+        if admission.decision.action == "held":
+            call.cipher = None
         if end is None:
             self.opened[admission.call_id.int] = call
         else:
@@ -213,7 +222,7 @@ class Builder:
         noise = self._writer.noise
         key = noise.take(crypto.KEY_BYTES)
         name, month = self._writer.months.of(call.milliseconds)
-        call.cipher = AESGCM(key)
+        call.key = key
         return (name, self._blob(crypto.seal(month, key, crypto.key_place(call.id, name), noise)))
 
     def _segment(self, call: OpenCall, item: Item, part: Recordable) -> None:
@@ -241,9 +250,9 @@ class Builder:
         sequence = self._sequence + 1
         place = chain.entry_id(writer.number, sequence)
         sealed = payload_digest = b""
-        if packed and call.cipher is not None:
+        if packed and (cipher := call.sealing()) is not None:
             bound = crypto.payload_place(call.id, sequence, kind)
-            sealed = crypto.seal(call.cipher, packed, bound, writer.noise)
+            sealed = crypto.seal(cipher, packed, bound, writer.noise)
             payload_digest = crypto.digest_of(sealed)
         digest = chain.digest(
             self._stream,

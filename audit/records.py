@@ -42,6 +42,7 @@ class Guard:
 
     sql: str
     parameters: tuple[Parameter, ...]
+    about: bytes = b""  # what it locks: guards of one transaction are tried in this order, in every process
 
     def __repr__(self) -> str:
         return f"Guard({self.sql[:40]!r})"

@@ -3,12 +3,12 @@
 StoreError               the transaction did not happen, or nobody knows: reconnect and look
     SessionRace          another process made the same session first: look it up, build again
     RowsRefused          the database dislikes a value: find the one call that carries it
-    GuardRefused         the guard did not change exactly one row: nothing was written
+    GuardRefused         a guard could not be tried: nothing was written
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, final
 from uuid import UUID
@@ -29,7 +29,11 @@ class RowsRefused(StoreError):
 
 
 class GuardRefused(StoreError):
-    """The guard changed nothing, or could not be tried in time."""
+    """A guard could not be tried, in time or at all."""
+
+    def __init__(self, why: str, *, place: int) -> None:
+        super().__init__(why)
+        self.place = place  # among the guards of the transaction
 
 
 Statement = tuple[str, Sequence[Any]]
@@ -137,6 +141,10 @@ class Batch:
     unindexed: list[Row] = field(default_factory=list)
 
 
+Build = Callable[[Sequence[bool]], Batch | None]
+"""By which guards changed their row: what rests on those. None: nothing does, and nothing is written."""
+
+
 class Dialect(Protocol):
     """How a vendor takes values."""
 
@@ -161,8 +169,13 @@ class Store(Protocol):
         """Make a call that does not return fail. The only method for other threads."""
         ...
 
-    def commit(self, batch: Batch, guard: Statement | None = None) -> None:
-        """Write the batch in one transaction, the guard first; durable on return."""
+    def commit(self, batch: Batch) -> None:
+        """Write the batch in one transaction; durable on return."""
+        ...
+
+    def commit_guarded(self, guards: Sequence[Statement], build: Build) -> None:
+        """Try the guards one after the other and write what `build` makes of it, in one transaction; durable
+        on return."""
         ...
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import errors
 
 from audit import ids, store
-from audit.store import Batch, GuardRefused, Row, RowsRefused, SessionRace, Statement, StoreError
+from audit.store import Batch, Build, GuardRefused, Row, RowsRefused, SessionRace, Statement, StoreError
 
 _LIMITS = {
     "lock_timeout": "700ms",
@@ -159,21 +159,19 @@ class PostgreSQLStore:
         ):
             wire.shutdown(socket.SHUT_RDWR)
 
-    def commit(self, batch: Batch, guard: Statement | None = None) -> None:
+    def commit(self, batch: Batch) -> None:
         documents = _documents(batch)
-        if guard is not None:
-            self._commit_guarded(documents, guard)
-            return
         with _translated():
             self._live().execute(_WRITE, documents, prepare=True)
 
-    def _commit_guarded(self, documents: list[bytes], guard: Statement) -> None:
-        """Whoever holds the guarded row keeps one call waiting, not everybody's record."""
+    def commit_guarded(self, guards: Sequence[Statement], build: Build) -> None:
+        """Whoever holds a guarded row keeps one call waiting, not everybody's record."""
         connection = self._live()
         with _translated(), connection.transaction():
             connection.execute(_IMPATIENT)
-            _hold(connection, guard)
-            connection.execute(_WRITE, documents, prepare=True)
+            batch = build([_holds(connection, place, guard) for place, guard in enumerate(guards)])
+            if batch is not None:
+                connection.execute(_WRITE, _documents(batch), prepare=True)
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         with _translated():
@@ -228,14 +226,16 @@ def _numbered(sql: str) -> str:
     return first + "".join(f"${place}{text}" for place, text in enumerate(rest, start=1))
 
 
-def _hold(connection: psycopg.Connection[Row], guard: Statement) -> None:
+def _holds(connection: psycopg.Connection[Row], place: int, guard: Statement) -> bool:
+    """An error ends the transaction here, so the others have to be tried again without this one."""
     sql, parameters = guard
     try:
         changed = connection.execute(_numbered(sql), parameters).rowcount
     except (errors.LockNotAvailable, errors.DeadlockDetected, psycopg.IntegrityError) as error:
-        raise GuardRefused(type(error).__name__) from None
-    if changed != 1:
-        raise GuardRefused(f"the guard changed {changed} rows")
+        raise GuardRefused(type(error).__name__, place=place) from None
+    if changed > 1:
+        raise GuardRefused(f"the guard changed {changed} rows", place=place)
+    return changed == 1
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Any, final
 
 from audit import ids, store
 from audit.lock import write_lock
-from audit.store import Batch, GuardRefused, Row, RowsRefused, SessionRace, Statement, StoreError
+from audit.store import Batch, Build, GuardRefused, Row, RowsRefused, SessionRace, Statement, StoreError
 
 _WAIT = 0.6  # seconds for a lock: twice this stays within what a caller waits
 _CHECKPOINT = 4000  # pages: the ends of the tables are rewritten by every commit, copied back by few
@@ -106,6 +106,14 @@ def _tables(batch: Batch) -> Iterator[tuple[Callable[[int], str], list[Row]]]:
     yield _UNINDEXED, batch.unindexed
 
 
+def _statements(batch: Batch) -> list[Statement]:
+    return [
+        (statement(len(part)), list(chain.from_iterable(part)))
+        for statement, rows in _tables(batch)
+        for part in (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
+    ]
+
+
 @final
 class SQLiteStore:
     """One connection to the file, used by the recorder's thread."""
@@ -144,28 +152,25 @@ class SQLiteStore:
     def interrupt(self) -> None:
         """Nothing to do: the locks have timeouts, and a disk that hangs cannot be interrupted."""
 
-    def commit(self, batch: Batch, guard: Statement | None = None) -> None:
-        self._written(
-            [
-                (statement(len(part)), list(chain.from_iterable(part)))
-                for statement, rows in _tables(batch)
-                for part in (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
-            ],
-            guard,
-        )
+    def commit(self, batch: Batch) -> None:
+        self.transaction(_statements(batch))
+
+    def commit_guarded(self, guards: Sequence[Statement], build: Build) -> None:
+        with self._writing() as execute:
+            execute("BEGIN IMMEDIATE", ())
+            batch = build([_holds(execute, place, guard) for place, guard in enumerate(guards)])
+            if batch is not None:
+                for sql, parameters in _statements(batch):
+                    execute(sql, parameters)
+                execute("COMMIT", ())
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         with _translated():
             return self._live().execute(sql, parameters).fetchall()
 
     def transaction(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
-        self._written(statements, None)
-
-    def _written(self, statements: Sequence[Statement], guard: Statement | None) -> None:
         with self._writing() as execute:
             execute("BEGIN IMMEDIATE", ())
-            if guard is not None:
-                _hold(execute, guard)
             for sql, parameters in statements:
                 execute(sql, parameters)
             execute("COMMIT", ())
@@ -192,13 +197,14 @@ class SQLiteStore:
         return self._connection
 
 
-def _hold(execute: Callable[[str, Sequence[Any]], sqlite3.Cursor], guard: Statement) -> None:
+def _holds(execute: Callable[[str, Sequence[Any]], sqlite3.Cursor], place: int, guard: Statement) -> bool:
     try:
         changed = execute(*guard).rowcount
     except sqlite3.IntegrityError:
-        changed = 0
-    if changed != 1:
-        raise GuardRefused(f"the guard changed {changed} rows")
+        return False  # undone by itself
+    if changed > 1:
+        raise GuardRefused(f"the guard changed {changed} rows", place=place)
+    return changed == 1
 
 
 @contextmanager

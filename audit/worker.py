@@ -10,22 +10,25 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
 from queue import Empty, SimpleQueue
 from typing import final
 from uuid import UUID
 
-from audit import crypto, ids, instances, rows, sessions
+from audit import crypto, ids, instances, rows
 from audit.batch import Builder, Head, Item, Month, OpenCall, UnknownCall, Writer
+from audit.grouping import Grouping, ties_of
 from audit.keys import KeyDirectory, KeysUnavailable
 from audit.records import Close
-from audit.sessions import Open, Sessions, Tie
-from audit.store import GuardRefused, Row, RowsRefused, SessionRace, Store, StoreError, row_id, uid
+from audit.sessions import Sessions
+from audit.store import Batch, GuardRefused, RowsRefused, SessionRace, Store, StoreError, row_id
 from audit.waiting import GuardFailed, StoreUnavailable, answer
 
 log = logging.getLogger(__name__)
 
 _BATCH = 256
+_GUARDED = 64  # guards in one transaction: so long are their rows locked
 _HEARTBEAT = 30.0  # seconds between heartbeat entries
 _PROBE = 0.25  # seconds between attempts while the store is away
 _STUCK = 1.5  # seconds in one attempt: new callers are refused at once
@@ -46,7 +49,8 @@ class Worker:
         self.ready = threading.Event()  # the first registration succeeded
         self.failing = False
         self.commits = 0
-        self._store, self._keys, self._groups, self._clock = store, keys, groups, clock
+        self._store, self._keys, self._clock = store, keys, clock
+        self._groups = Grouping(store, groups)
         self._instance, self._stream = ids.new(), ids.new()
         self._process = instances.Process.current()
         self._writer: Writer | None = None
@@ -195,27 +199,34 @@ class Worker:
 
     # --- committing ---------------------------------------------------------------------------------
     def _commit(self, items: list[Item]) -> None:
-        """Guarded items each by itself: one that fails takes nobody else with it."""
+        """Guarded items by themselves: those whose guard fails take nobody else with them."""
         guarded = [item for item in items if item.guard is not None]
         if guarded:
             items = [item for item in items if item.guard is None]
         if items:
-            self._commit_free(items)
-        for item in guarded:
-            try:
-                self._commit_free([item])
-            except GuardRefused as refused:
-                self._groups.forget(self._ties([item]))
-                self._answer([item], GuardFailed(str(refused)))
+            self._commit_group(items)
+        for start in range(0, len(guarded), _GUARDED):
+            self._busy_since = time.monotonic()  # busy with each group, not stuck with all of them
+            self._commit_guarded(guarded[start : start + _GUARDED])
 
-    def _commit_free(self, items: list[Item]) -> None:
+    def _commit_guarded(self, items: list[Item]) -> None:
+        """Each failure settles one: the others are tried again without it."""
+        items.sort(key=lambda item: item.guard.about if item.guard else b"")
+        for _ in range(len(items)):
+            try:
+                self._commit_group(items)
+            except GuardRefused:
+                continue
+            return
+
+    def _commit_group(self, items: list[Item]) -> None:
         try:
             self._write(items)
         except SessionRace:
-            self._groups.forget(self._ties(items))
+            self._groups.forget(items)
             self._write(items)
         except RowsRefused:
-            self._groups.forget(self._ties(items))
+            self._groups.forget(items)
             if len(items) == 1:
                 log.error("a record was refused by the store")
                 self._answer(items, StoreUnavailable("the store refused this record"))
@@ -225,28 +236,64 @@ class Worker:
 
     def _write(self, items: list[Item]) -> None:
         assert self._writer is not None  # noqa: S101 (connected)
-        now = self._clock()
         wanted = [item for item in items if not item.abandoned()]
-        new_sessions = self._group(wanted, now)
         self._writer.pack(wanted)
-        builder = Builder(self._writer, self._head, self._open, now)
-        builder.batch.sessions = new_sessions
-        kept = self._build(builder, wanted)
-        if not kept:
-            return
-        self._doubt = builder, kept
-        guard = kept[0].guard
+        guards = [self._writer.guard(item.guard) for item in wanted if item.guard is not None]
         try:
-            self._store.commit(builder.finish(), guard and self._writer.guard(guard))
-        except (SessionRace, RowsRefused, GuardRefused):
+            if guards:
+                self._store.commit_guarded(guards, lambda held: self._resting(wanted, held))
+            elif (batch := self._batch(wanted)) is not None:
+                self._store.commit(batch)
+        except GuardRefused as refused:
+            self._doubt = None
+            self._refuse(wanted[refused.place], GuardFailed(str(refused)))
+            raise
+        except (SessionRace, RowsRefused):
             self._doubt = None  # rolled back, the connection lives
             raise
-        self._doubt = None
+        self._written()
+        if guards:
+            for item in wanted:
+                if not item.written:
+                    self._refuse(item, GuardFailed("the guard changed nothing"))
+
+    def _resting(self, items: list[Item], held: Sequence[bool]) -> Batch | None:
+        """What rests on the guards that held. A guard whose entry cannot be built must not take effect."""
+        standing = list(compress(items, held))
+        ties = ties_of(standing)
+        batch = self._batch(standing)
+        for place, item in enumerate(items):
+            if item.refused:
+                self._groups.forget_ties(ties)
+                raise GuardRefused("its entry cannot be built", place=place)
+        return batch
+
+    def _batch(self, items: list[Item]) -> Batch | None:
+        """The items as a batch, which is in doubt from here on; None where there is nothing to write."""
+        assert self._writer is not None  # noqa: S101 (connected)
+        now = self._clock()
+        builder = Builder(self._writer, self._head, self._open, now)
+        builder.batch.sessions = self._groups.assign(items, now)
+        kept = self._build(builder, items)
+        if not kept:
+            return None
+        self._doubt = builder, kept
+        return builder.finish()
+
+    def _written(self) -> None:
+        """What was in doubt is durable."""
+        if self._doubt is None:
+            return
+        (builder, kept), self._doubt = self._doubt, None
         self._adopt(builder)
         self.commits += 1
         for item in kept:
             item.written = True
         self._answer(kept, None)
+
+    def _refuse(self, item: Item, error: Exception) -> None:
+        item.refused = True
+        self._answer([item], error)
 
     def _build(self, builder: Builder, items: Iterable[Item]) -> list[Item]:
         """Build every item's rows; returns the items that have some, the others are answered."""
@@ -256,12 +303,12 @@ class Worker:
                 builder.add(item)
             except UnknownCall:
                 if item.kind in ("segment", "release"):
-                    self._answer([item], StoreUnavailable("the call is not open"))
+                    self._refuse(item, StoreUnavailable("the call is not open"))
             except KeysUnavailable:
                 raise
             except Exception:
                 log.exception("a record cannot be built")
-                self._answer([item], StoreUnavailable("the record cannot be built"))
+                self._refuse(item, StoreUnavailable("the record cannot be built"))
             else:
                 kept.append(item)
         return kept
@@ -282,43 +329,6 @@ class Worker:
         """Durable after its caller was refused: say in the record that nothing was sent."""
         if item.kind == "admit":
             self.hand_over([Item("close", call=item.call, close=UNCLAIMED)])
-
-    # --- sessions -----------------------------------------------------------------------------------
-    def _group(self, items: Iterable[Item], now: int) -> list[Row]:
-        """Give every admission its session; returns the rows of new ones."""
-        missing: dict[Tie, list[Item]] = {}
-        for item in items:
-            admission = item.admission
-            if admission is None or (tie := sessions.tie_of(admission)) is None:
-                continue
-            item.session = self._groups.find(tie, admission, now)
-            if item.session is None:
-                missing.setdefault(tie, []).append(item)
-        return self._open_sessions(missing, now) if missing else []
-
-    def _open_sessions(self, missing: dict[Tie, list[Item]], now: int) -> list[Row]:
-        first = {tie: items[0].admission for tie, items in missing.items()}
-        threads = {tie: sessions.thread_of(admission) for tie, admission in first.items() if admission}
-        stored = sessions.latest(self._store, list(threads.values()))
-        made = []
-        for tie, thread in threads.items():
-            admission = first[tie]
-            assert admission is not None  # noqa: S101
-            before, used = stored.get(thread, (None, 0))
-            if before is None or now - used > self._groups.gap(admission):
-                session, key = ids.new(), sessions.key_of(thread, before)
-                made.append(sessions.row(self._store.dialect, session, key, thread, admission, now))
-            else:
-                session = before
-            opened = Open(session, uid(session), now)
-            self._groups.remember(tie, opened)
-            for item in missing[tie]:
-                item.session = opened
-        return made
-
-    def _ties(self, items: Iterable[Item]) -> list[Tie]:
-        given = (item.admission for item in items if item.admission is not None)
-        return [tie for admission in given if (tie := sessions.tie_of(admission)) is not None]
 
     # --- good and bad times -------------------------------------------------------------------------
     def _beat(self, items: list[Item]) -> None:
@@ -346,7 +356,7 @@ class Worker:
             self.failing, self._away_since = True, self._clock()
         self._connected, self._next_beat = False, 0.0  # the next attempt begins with a write
         self._store.close()
-        self._groups.forget(self._ties(items))
+        self._groups.forget(items)
         self._refused += sum(item.future is not None for item in items)
         answer(items, StoreUnavailable("the store is not available"), self.unclaimed)
         doubtful = self._doubt[1] if self._doubt else []

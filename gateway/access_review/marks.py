@@ -33,8 +33,8 @@ class Mark:
 @attributed
 def review_mark(*, endpoint: Endpoint, by: User, words: str = "") -> None:
     """Note that `by` has reviewed who reaches this endpoint now. `words` are scrubbed, then kept."""
-    said = scrub(words.strip()[:LONGEST]) if words.strip() else None
-    text = said.data.decode("utf-8", "replace") if said else ""
+    said = scrub(words.strip()) if words.strip() else None  # whole: half of a value is found by no detector
+    text = said.data.decode("utf-8", "replace")[:LONGEST] if said else ""
     with transaction.atomic():
         groups = set(
             active_rules(timezone.now()).filter(endpoint=endpoint).values_list("group_id", flat=True)

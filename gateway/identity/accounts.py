@@ -8,6 +8,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from approvals.moves import bar_from_all
 from gateway.identity.beyond import beyond
 from gateway.identity.membership import membership_set
 from gateway.identity.reach import Reach
@@ -73,10 +74,12 @@ def service_account_change(
 
 
 def owner_handed_over(*, account: ServiceAccount, before: User, by: User | None) -> None:
-    """Note that another person answers for the account from now on; nothing if nobody else does."""
+    """Note that another person answers for the account from now on, and have them decide about nothing that
+    it has asked already (P9); nothing if nobody else does. In the caller's transaction."""
     if account.owner_id == before.pk:
         return
     _check_owner(account.owner)
+    bar_from_all(account.pk, account.owner.pk)
     facts = {"name": account.name, "from": before.username, "to": account.owner.username}
     note(action="serviceaccount.owner_changed", by=by, target=account, facts=facts)
 

@@ -38,6 +38,7 @@ from gateway.proxy.errors import (
 from gateway.proxy.exchange import INLINE_BYTES, DigestKeys, Exchange, Piece, Unreadable, own_words
 from gateway.proxy.holding import Hold
 from gateway.proxy.inspecting import check_path, inspect
+from gateway.proxy.keeping import Kept
 from gateway.proxy.last_used import LastUsed
 from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, is_recorded, refusal_action
 from gateway.proxy.live import Live
@@ -174,7 +175,9 @@ class _Call:
         ledger.lap("scan")
         enforce(verdict)
         if verdict.gate is Gate.HOLD:
-            await Hold(self, self.proxy, body).let_through()
+            kept = Kept(body)
+            del body  # while the call waits, it is kept in one place
+            await Hold(self, self.proxy, kept).let_through()
         else:
             await self.recorder.admit(ledger.admission(action_of(verdict)))
             self.admitted = True

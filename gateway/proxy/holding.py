@@ -27,6 +27,7 @@ from gateway.proxy.distinct import Distinct
 from gateway.proxy.errors import BadRequest, LimitReached, TokenRefused, Unauthenticated, Unavailable
 from gateway.proxy.exchange import INLINE_BYTES, Exchange
 from gateway.proxy.inspecting import check_path, inspect
+from gateway.proxy.keeping import Kept
 from gateway.proxy.ledger import LEVELS, Ledger, action_of, enforce
 from gateway.proxy.operations import operation
 from gateway.proxy.patience import Patience
@@ -70,8 +71,8 @@ class Process(Protocol):
 class Hold:
     """From the verdict to the release of one call."""
 
-    def __init__(self, call: Held, proxy: Process, body: bytes) -> None:
-        self._call, self._proxy, self._body = call, proxy, body
+    def __init__(self, call: Held, proxy: Process, kept: Kept) -> None:
+        self._call, self._proxy, self._kept = call, proxy, kept
         self._broker = proxy.broker
         self._ledger = ledger = call.ledger
         head, caller = ledger.head, ledger.caller
@@ -137,7 +138,8 @@ class Hold:
             limit = f"{self._proxy.open_approvals} open approvals"
             raise LimitReached("too_many_approvals", limit, approving.LATER)
         approval_id = ids.new()
-        guard = guards.opening(approval_id, self._opening(purpose), ids.now())
+        at_most = self._proxy.open_approvals  # asked above, to say so; counted where it is opened
+        guard = guards.opening(approval_id, self._opening(purpose), ids.now(), at_most=at_most)
         self._ledger.approval = approval_id
         with suppress(GuardFailed):
             await self._admit("held", approval_id, guard=guard, view=True)
@@ -145,7 +147,7 @@ class Hold:
 
     async def _purpose(self) -> str:
         """What the caller says that this is for, as it may be kept."""
-        said = self._head.text(b"x-postern-purpose") or self._exchange.purpose(self._body)
+        said = self._head.text(b"x-postern-purpose") or self._exchange.purpose(await self._kept.plain())
         if len(said) > PURPOSE_AT_MOST:
             raise BadRequest("purpose_too_long", f"State the purpose in {PURPOSE_AT_MOST} characters.")
         if said:
@@ -208,6 +210,7 @@ class Hold:
         requester = self._request.requester_id
         if self._left() <= 0 or not self._broker.has_room(requester):
             return None
+        await self._kept.pack()
         with self._broker.waiting(requester, standing.id) as future:
             while (left := self._left()) > 0:
                 try:
@@ -236,7 +239,7 @@ class Hold:
         route = Route(target, wire, path, access, routes.policy_of(access))
         circumstances = routes.circumstances(head, caller, target, now, call.distinct)
         fresh = Exchange(route.policy, wire, self._proxy.keys)
-        await inspect(fresh, head, self._body, circumstances)
+        await inspect(fresh, head, await self._kept.plain(), circumstances)
         check_path(fresh, route)
         self._caller = ledger.caller = caller
         ledger.target, ledger.route, ledger.circumstances, ledger.exchange = (
@@ -250,7 +253,7 @@ class Hold:
         """Leave under a grant; False where it is used or gone meanwhile."""
         in_clear = self._holding.clear and not standing.emergency
         if in_clear:
-            self._exchange.leave_in_clear(self._body)
+            self._exchange.leave_in_clear(await self._kept.plain())
         guard = guards.consuming(
             standing.id, self._request, self._binding, self._ledger.id, in_clear=in_clear
         )
@@ -283,9 +286,10 @@ class Hold:
         ledger.standing = action if action in ("held", "released") else ""
 
     async def _view(self) -> Recordable | None:
-        if len(self._body) > INLINE_BYTES:
-            return await asyncio.to_thread(self._exchange.view, self._body)
-        return self._exchange.view(self._body)
+        body = await self._kept.plain()
+        if len(body) > INLINE_BYTES:
+            return await asyncio.to_thread(self._exchange.view, body)
+        return self._exchange.view(body)
 
     # --- what it is about -------------------------------------------------------------------------------
 
@@ -324,10 +328,13 @@ class Hold:
 
 def barred(caller: Caller, snapshots: Snapshots) -> tuple[UUID, ...]:
     """Persons who would decide for themselves: whoever acts for the caller, or answers for a program that
-    does, and whoever made the key that it came with, since they have seen it."""
+    does, whoever answers for the caller itself, and whoever made the key that it came with, since they have
+    seen it."""
     acting = snapshots.met.callers(snapshots.current(), caller.acting)
     found = [person for each in acting for person in (each.person_id, each.owner_id)]
-    return tuple(dict.fromkeys(person for person in (*found, caller.maker_id) if person is not None))
+    # The owner of now: of an approval that is open already another one may be on record.
+    found += [caller.owner_id, caller.maker_id]
+    return tuple(dict.fromkeys(person for person in found if person is not None))
 
 
 def _unavailable() -> Unavailable:

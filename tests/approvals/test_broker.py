@@ -124,7 +124,7 @@ def test_a_store_that_is_away_ends_no_wait_and_answers_no_question(
 
 def test_a_store_that_stands_still_keeps_nobody_for_long(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     still = threading.Event()
-    monkeypatch.setattr(module, "_find", lambda request: still.wait(30))
+    monkeypatch.setattr(module, "_find", lambda requests: still.wait(30))
 
     async def work(broker: Broker) -> float:
         began = time.monotonic()
@@ -135,6 +135,69 @@ def test_a_store_that_stands_still_keeps_nobody_for_long(store: Any, monkeypatch
         return time.monotonic() - began
 
     assert served(work) < module.PATIENCE + 1
+
+
+def test_what_many_ask_at_once_is_asked_as_one_and_each_gets_their_own_answer(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = UUID(int=7)
+    opened = [world.opened(store, world.asked(mine)) for _ in range(3)]
+    denied, over, none = world.opened(store), world.opened(store), world.asked().request
+    world.vote(denied, *world.reviewers("bob"), Choice.DENY, reason="no")
+    world.run_out(over)
+    questions: list[object] = []
+    real = module.connected
+
+    def connected(question: Callable[[], Any]) -> Any:
+        questions.append(question)
+        return real(question)
+
+    monkeypatch.setattr(module, "connected", connected)
+    monkeypatch.setattr(module, "CHUNK", 3)
+    asked = [*map(world.request_of, [*opened, denied]), none]
+
+    async def work(broker: Broker) -> tuple[list[Standing | None], list[int]]:
+        found = await asyncio.gather(*map(broker.find, [*asked * 100, world.request_of(over)]))
+        counted = await asyncio.gather(*(broker.open_of(each) for each in [mine, UUID(int=8)] * 100))
+        return found, counted
+
+    found, counted = served(work)
+    assert [each and each.id for each in found] == [
+        *[*(row.pk for row in opened), denied.pk, None] * 100,
+        None,
+    ]
+    assert found[3] is not None and found[3].reason == "no"
+    assert counted == [3, 0] * 100
+    over.refresh_from_db()
+    assert over.status == Status.EXPIRED
+    assert len(questions) < 10
+
+
+def test_the_failure_of_one_round_is_told_to_those_who_asked_in_it(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approval, real, broken = world.opened(store), module._find, [True]
+
+    def find(requests: Any) -> Any:
+        if broken.pop():
+            broken.append(False)
+            raise OperationalError("once")
+        broken.append(False)
+        return real(requests)
+
+    monkeypatch.setattr(module, "_find", find)
+    request = world.request_of(approval)
+
+    async def work(broker: Broker) -> list[Standing | BaseException | None]:
+        early = asyncio.create_task(broker.find(request))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # its round has begun
+        late = [broker.find(request) for _ in range(3)]
+        return await asyncio.gather(early, *late, return_exceptions=True)
+
+    early, *late = served(work)
+    assert isinstance(early, ApprovalsUnavailable)
+    assert {each.id for each in late if isinstance(each, Standing)} == {approval.pk} and len(late) == 3
 
 
 def test_there_is_room_for_so_many_of_one_caller_and_in_all(

@@ -252,3 +252,19 @@ def test_a_lost_right_closes_the_socket_and_so_does_a_word_from_the_client(follo
 
     assert talk(follows, lambda scope: (right, WARD), loses) == OVER
     assert talk(follows, lambda scope: (Right(), WARD), speaks) == 1003
+
+
+def test_after_a_pause_nobody_is_told_by_the_right_of_before_it(follows: Following) -> None:
+    """As after an outage of the database: what changed meanwhile is read by who may look now."""
+    ward, right = Ward(), Right()
+    rita = Heard(follows, right)
+    follows._stopped = True  # the thread rests, so that the steps are ours
+    assert follows._thread is not None
+    follows._wake.set()
+    follows._thread.join()
+    follows._look()
+    right.now = None
+    ward.asks()
+    rita.follower.checked -= 60
+    follows._once()
+    assert rita.changed == [] and rita.ended == OVER

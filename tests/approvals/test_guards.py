@@ -63,7 +63,19 @@ def test_clear_release_takes_two_whatever_the_policy_says(store: Any) -> None:
 def test_one_request_has_one_open_approval(store: Any) -> None:
     asked = world.asked()
     world.opened(store, asked)
-    assert not world.took(store, guards.opening(ids.new(), asked, ids.now()))
+    assert not world.took(store, guards.opening(ids.new(), asked, ids.now(), at_most=50))
+
+
+def test_a_caller_has_so_many_open_at_most_and_what_is_over_does_not_count(store: Any) -> None:
+    mine = uuid4()
+    first, *others = (world.asked(mine) for _ in range(3))
+    early = world.opened(store, first)
+    assert not world.took(store, guards.opening(ids.new(), others[0], ids.now(), at_most=1))
+    assert world.took(store, guards.opening(ids.new(), world.asked(), ids.now(), at_most=1))
+    world.run_out(early)
+    assert world.took(store, guards.opening(ids.new(), others[0], ids.now(), at_most=1))
+    Store.objects.update(epoch=F("epoch") + 1)
+    assert world.took(store, guards.opening(ids.new(), others[1], ids.now(), at_most=1))
 
 
 def test_a_grant_lets_one_call_out(store: Any) -> None:

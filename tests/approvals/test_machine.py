@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from approvals import services, sweeps
-from approvals.broker import _find
+from approvals.broker import _find, _over
 from approvals.models import Approval, Choice, Status, Vote
 from approvals.services import ApprovalRefused
 from audit.models import Store
@@ -153,7 +153,10 @@ class Machine(RuleBasedStateMachine):
     def look(self, approval_id: Any) -> None:
         """What a call that comes again finds; what is in its way is cleared."""
         row, expected = self.row(approval_id), self.known[approval_id]
-        found = _find(world.request_of(row))
+        request = world.request_of(row)
+        found, in_its_way = _find([request])[request]
+        for each in in_its_way:
+            _over(each)
         lives = expected.lives(self.epoch)
         if expected.status in (Status.PENDING, Status.APPROVED, Status.DENIED) and lives:
             assert found is not None and (found.id, found.status) == (row.pk, expected.status)

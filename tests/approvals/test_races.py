@@ -142,7 +142,9 @@ def test_two_who_ask_the_same_at_once_open_one_approval() -> None:
 
             def ask(store: Any, asked: Any = asked, barrier: Barrier = barrier) -> bool:
                 barrier.wait(10)
-                return world.took(store, world.guards.opening(world.ids.new(), asked, world.ids.now()))
+                return world.took(
+                    store, world.guards.opening(world.ids.new(), asked, world.ids.now(), at_most=50)
+                )
 
             got = [future.result(30) for future in [pool.submit(ask, store) for store in stores]]
             assert got.count(True) == 1

@@ -242,7 +242,7 @@ def test_words_are_bounded_and_so_is_talk(store: Any, monkeypatch: pytest.Monkey
     approval = world.opened(store)
     with pytest.raises(ReasonRefused, match="1000 characters"):
         world.vote(approval, bob, reason="x" * 1001)
-    monkeypatch.setattr(services, "MOST_COMMENTS", 2)
+    monkeypatch.setattr(services, "MOST_COMMENTS", 4)
     for _ in range(2):
         services.approval_comment(approval_id=approval.pk, by=bob, text="well")
     with pytest.raises(TooLate, match="2 comments already"):

@@ -17,7 +17,7 @@ from audit import keys as key_files
 from audit.keys import KeyDirectory
 from audit.models import Call, Entry, Session
 from audit.recorder import Recorder, StoreUnavailable
-from audit.store import Batch, RowsRefused, Statement, Store, StoreError
+from audit.store import Batch, RowsRefused, Store, StoreError
 
 from .world import ANSWER, BOB, DONE, asks, broken, run
 
@@ -29,7 +29,7 @@ def store_of(recorder: Recorder) -> Store:
 
 
 @contextmanager
-def failing(recorder: Recorder, commit: Callable[[Batch, Statement | None], None]) -> Iterator[None]:
+def failing(recorder: Recorder, commit: Callable[[Batch], None]) -> Iterator[None]:
     """The store's commit replaced for a while."""
     target: Any = store_of(recorder)
     real = target.commit
@@ -95,7 +95,7 @@ def run_until_recorded(recorder: Recorder) -> None:
 def test_a_failed_commit_leaves_no_trace_and_no_gap(recorder: Recorder) -> None:
     run(recorder.admit(asks(BOB)))
 
-    def full(batch: Batch, guard: Statement | None) -> None:
+    def full(batch: Batch) -> None:
         raise StoreError("database or disk is full")
 
     with failing(recorder, full):
@@ -110,7 +110,7 @@ def test_a_failed_commit_leaves_no_trace_and_no_gap(recorder: Recorder) -> None:
 
 
 def test_the_outage_itself_is_recorded_afterwards(recorder: Recorder) -> None:
-    def full(batch: Batch, guard: Statement | None) -> None:
+    def full(batch: Batch) -> None:
         raise StoreError("database or disk is full")
 
     with failing(recorder, full):
@@ -141,7 +141,7 @@ def test_closes_wait_for_the_store(recorder: Recorder) -> None:
     admission = asks()
     run(recorder.admit(admission))
 
-    def full(batch: Batch, guard: Statement | None) -> None:
+    def full(batch: Batch) -> None:
         raise StoreError("database or disk is full")
 
     with failing(recorder, full):
@@ -157,8 +157,8 @@ def test_closes_wait_for_the_store(recorder: Recorder) -> None:
 def test_a_commit_whose_answer_was_lost_is_not_taken_for_a_failure(recorder: Recorder) -> None:
     real = store_of(recorder).commit
 
-    def lost(batch: Batch, guard: Statement | None) -> None:
-        real(batch, guard)
+    def lost(batch: Batch) -> None:
+        real(batch)
         raise StoreError("connection lost")
 
     admission = asks()
@@ -177,8 +177,8 @@ def test_a_close_in_a_commit_whose_answer_was_lost_is_written_once(recorder: Rec
     run(recorder.admit(admission))
     real = store_of(recorder).commit
 
-    def lost(batch: Batch, guard: Statement | None) -> None:
-        real(batch, guard)
+    def lost(batch: Batch) -> None:
+        real(batch)
         raise StoreError("connection lost")
 
     with failing(recorder, lost):
@@ -194,10 +194,10 @@ def test_one_bad_record_does_not_fail_its_neighbours(recorder: Recorder) -> None
     real = store_of(recorder).commit
     bad = asks()
 
-    def picky(batch: Batch, guard: Statement | None) -> None:
+    def picky(batch: Batch) -> None:
         if any(entry[8] == bad.call_id.hex for entry in batch.entries):
             raise RowsRefused("value too long")
-        real(batch, guard)
+        real(batch)
 
     async def crowd() -> list[Any]:
         good = [recorder.admit(asks(BOB)) for _ in range(10)]
@@ -217,9 +217,9 @@ def test_a_store_that_never_answers_refuses_in_time(recorder: Recorder) -> None:
     run(recorder.admit(admission))
     real = store_of(recorder).commit
 
-    def slow(batch: Batch, guard: Statement | None) -> None:
+    def slow(batch: Batch) -> None:
         time.sleep(2.2)
-        real(batch, guard)
+        real(batch)
 
     async def crowd() -> list[Any]:
         late = recorder.segment(admission.call_id, ANSWER)
@@ -279,7 +279,7 @@ def test_a_burst_of_new_conversations_is_recorded(recorder: Recorder) -> None:
 
 
 def test_an_outage_leaves_no_heap_of_heartbeats(recorder: Recorder) -> None:
-    def full(batch: Batch, guard: Statement | None) -> None:
+    def full(batch: Batch) -> None:
         raise StoreError("database or disk is full")
 
     with failing(recorder, full):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,8 +14,9 @@ from django.db import connection
 from audit import ids
 from audit.models import Call, Entry, Stream
 from audit.reader import call_open
-from audit.recorder import GuardFailed, Recorder
+from audit.recorder import GuardFailed, Recorder, StoreUnavailable
 from audit.records import Guard, Recordable, Release
+from audit.store import StoreError
 
 from .world import BOB, CHAT, DONE, MASKED, asks, broken, run
 
@@ -29,6 +32,14 @@ def ticket() -> Stream:
 
 def taking(row: Stream) -> Guard:
     return Guard(TAKE, ("used", row.id, ids.now()))
+
+
+def breaking(row: Stream) -> Guard:
+    """The same row again."""
+    return Guard(
+        "INSERT INTO audit_stream (id, kind, sequence, digest, created_at) VALUES (?, 'ticket', 0, ?, ?)",
+        (row.id, bytes(32), ids.now()),
+    )
 
 
 def test_a_ticket_lets_one_call_through(recorder: Recorder) -> None:
@@ -60,14 +71,76 @@ def test_of_many_at_once_one_gets_the_ticket_and_the_others_pass_unharmed(record
     assert not list(broken())
 
 
+def test_many_guards_share_few_commits_and_each_gets_its_own_answer(recorder: Recorder) -> None:
+    rows = [ticket() for _ in range(100)]
+    before = recorder.commits
+
+    async def main() -> list[BaseException | None]:
+        every = [recorder.admit(asks(), guard=taking(row)) for row in [*rows, *rows]]
+        return await asyncio.gather(*every, return_exceptions=True)
+
+    answers = run(main())
+    assert answers.count(None) == 100
+    assert sum(isinstance(answer, GuardFailed) for answer in answers) == 100
+    assert not Stream.objects.filter(kind="ticket").exists()
+    assert Call.objects.count() == 100
+    assert recorder.commits - before < 20
+    assert recorder.healthy
+    assert not list(broken())
+
+
+def test_one_that_cannot_be_tried_or_built_takes_no_other_of_its_group_with_it(recorder: Recorder) -> None:
+    over, good, mine = asks(), [ticket() for _ in range(5)], ticket()
+    run(recorder.admit(over))
+    recorder.close(over.call_id, DONE)
+    late = Release(what=CHAT, decision=MASKED, sent_digest=b"", request=None)
+
+    async def main() -> list[BaseException | None]:
+        every = [recorder.admit(asks(), guard=taking(row)) for row in good]
+        every.insert(2, recorder.admit(asks(), guard=breaking(mine)))
+        every.insert(4, recorder.release(over.call_id, late, guard=taking(mine)))
+        return await asyncio.gather(*every, return_exceptions=True)
+
+    answers = run(main())
+    assert isinstance(answers[2], GuardFailed) and isinstance(answers[4], StoreUnavailable)
+    assert answers.count(None) == 5
+    mine.refresh_from_db()
+    assert mine.kind == "ticket"
+    assert recorder.healthy
+    assert not list(broken())
+
+
+def test_a_guarded_commit_whose_answer_is_lost_is_found_in_the_store(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The caller was refused: what it took is used up, and the record says that nothing was sent."""
+    store, rows = recorder._worker._store, [ticket() for _ in range(3)]
+    real = store.commit_guarded
+
+    def lost(*given: Any) -> None:
+        real(*given)
+        monkeypatch.undo()
+        raise StoreError("the answer got lost")
+
+    monkeypatch.setattr(store, "commit_guarded", lost)
+
+    async def main() -> list[BaseException | None]:
+        every = [recorder.admit(asks(), guard=taking(row)) for row in rows]
+        return await asyncio.gather(*every, return_exceptions=True)
+
+    assert all(isinstance(answer, StoreUnavailable) for answer in run(main()))
+    deadline = time.monotonic() + 10
+    while not recorder.healthy and time.monotonic() < deadline:
+        time.sleep(0.01)
+    recorder.stop(5)
+    assert not Stream.objects.filter(kind="ticket").exists()
+    assert Call.objects.filter(code="not_sent").count() == 3
+    assert not list(broken())
+
+
 def test_a_guard_that_breaks_a_constraint_refuses_its_own_call_only(recorder: Recorder) -> None:
-    row = ticket()
-    again = Guard(
-        "INSERT INTO audit_stream (id, kind, sequence, digest, created_at) VALUES (?, 'ticket', 0, ?, ?)",
-        (row.id, bytes(32), ids.now()),
-    )
     with pytest.raises(GuardFailed):
-        run(recorder.admit(asks(), guard=again))
+        run(recorder.admit(asks(), guard=breaking(ticket())))
     run(recorder.admit(asks()))
     assert Call.objects.count() == 1
 
@@ -102,12 +175,13 @@ def test_a_call_that_is_over_is_not_released(recorder: Recorder) -> None:
 
 @pytest.mark.skipif("connection.vendor != 'postgresql'")
 def test_whoever_holds_the_row_keeps_one_call_waiting_and_not_the_record(recorder: Recorder) -> None:
-    row = ticket()
+    row, others = ticket(), [ticket() for _ in range(5)]
 
     async def main() -> list[BaseException | None]:
         blocked = asyncio.create_task(recorder.admit(asks(), guard=taking(row)))
         await asyncio.sleep(0)
-        free = [recorder.admit(asks()) for _ in range(5)]
+        free = [recorder.admit(asks(), guard=taking(other)) for other in others]
+        free += [recorder.admit(asks()) for _ in range(5)]
         return await asyncio.gather(blocked, *free, return_exceptions=True)
 
     settings = connection.get_connection_params()
@@ -117,4 +191,4 @@ def test_whoever_holds_the_row_keeps_one_call_waiting_and_not_the_record(recorde
         answers = run(main())
         other.rollback()
     assert isinstance(answers[0], GuardFailed)
-    assert answers[1:] == [None] * 5
+    assert answers[1:] == [None] * 10

@@ -135,17 +135,17 @@ def test_two_processes_agree_on_the_next_session(at: Callable[[], Recorder], clo
 def test_a_race_for_the_same_session_is_won_once(
     at: Callable[[], Recorder], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from audit import worker
+    from audit import grouping
 
     one, two = at(), at()
     first = session_of(one, clock)
-    real = worker.sessions.latest
+    real = grouping.sessions.latest
     blind = iter([True])  # two looks before one's session is there
 
     def latest(*given: object) -> object:
         return {} if next(blind, False) else real(*given)  # type: ignore[arg-type] # passed through
 
-    monkeypatch.setattr(worker.sessions, "latest", latest)
+    monkeypatch.setattr(grouping.sessions, "latest", latest)
     assert session_of(two, clock) == first
     assert Session.objects.count() == 1
     one.stop(5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -17,6 +18,7 @@ from approvals import services, sweeps
 from approvals.models import Choice
 from gateway.models import Delivery, DeliveryState, MailsOff
 from gateway.notifying import sending
+from gateway.notifying.recipients import ASKED
 from tests.approvals.people import World, decide
 from tests.gateway.receiver import Mailbox, mailbox
 
@@ -189,3 +191,14 @@ def test_nothing_that_anybody_wrote_is_mailed_or_logged(
     assert all("kanari" not in text for _, text in post.got)
     assert "kanari" not in caplog.text
     assert "kanari" not in repr(list(Delivery.objects.values_list("error", flat=True)))
+
+
+def test_many_mails_to_one_person_keep_nobody_else_waiting(small: World, post: Mailbox) -> None:
+    early, row = timezone.now() - timedelta(hours=1), small.approval()
+    Delivery.objects.bulk_create(
+        Delivery(person=small.rita, approval_id=uuid4(), event=ASKED, event_at=early, next_at=early)
+        for _ in range(500)
+    )
+    sending.sweep()  # what rita is asked about is decided; the rest of it waits for the next minute
+    sending.sweep()
+    assert "ravi" in recipients(post), row

@@ -13,9 +13,10 @@ from typing import Any, cast
 import pytest
 from django.utils import timezone
 
+from gateway.identity.accounts import service_account_change
 from gateway.identity.discovery import ProviderDown
 from gateway.identity.keys import api_key_create, api_key_revoke, digest
-from gateway.models import AccessRule, ApiKey, Lock, Revision, User
+from gateway.models import AccessRule, ApiKey, Lock, Revision, ServiceAccount, User
 from gateway.proxy import meeting, met, snapshot
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.bearer import Bearer
@@ -24,7 +25,7 @@ from gateway.proxy.holding import barred
 from gateway.proxy.live import Live
 from gateway.proxy.routes import Caller
 from gateway.proxy.snapshot import Snapshots
-from tests.gateway.world import endpoint, key_of, person, published_policy
+from tests.gateway.world import area, endpoint, key_of, person, published_policy
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
@@ -303,6 +304,19 @@ def test_whoever_made_a_key_decides_about_no_request_that_comes_with_it(world: W
         assert barred(world.call(secret.reveal()), world.snapshots) == (ada.pk,)
         touch()
         world.snapshots.refresh()
+
+
+def test_whoever_answers_for_a_program_now_decides_about_none_of_its_requests(world: World) -> None:
+    """An approval that was opened before names who answered for it then (P9)."""
+    olga, bob = person("olga"), person("bert")
+    robot = ServiceAccount.objects.create(area=area("batch"), name="robot", owner=olga)
+    until = timezone.now() + timedelta(days=1)
+    _, secret = api_key_create(name="job", service_account=robot, expires_at=until, by=None)
+    world.snapshots.refresh()
+    assert barred(world.call(secret.reveal()), world.snapshots) == (olga.pk,)
+    service_account_change(account=robot, owner=bob, by=None)
+    world.snapshots.refresh()
+    assert barred(world.call(secret.reveal()), world.snapshots) == (bob.pk,)
 
 
 def test_a_store_that_is_away_refuses_new_keys_and_serves_the_others(world: World) -> None:

@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import statistics
 import tempfile
 import time
@@ -25,8 +26,11 @@ from typing import Any
 import psutil
 
 from .approving import SSN, Scene, running_scene
+from .bursts import burst, write
 from .test_review_socket import line, signed_in, site
+from .world import ROOT
 
+PARTS = ("releases", "screens", "bursts", "held")
 CALLERS, EACH = 25, 40
 PAUSE = 0.02  # seconds between two of them: each opens an approval of its own
 PLAIN = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -36,6 +40,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--size", type=int, default=4000, help="characters of a waiting request")
+    parser.add_argument("--burst", type=int, default=300, help="calls that ask for an approval at once")
+    parser.add_argument("--only", choices=PARTS, action="append", help="one part; may come more than once")
     asked = parser.parse_args()
     redis_url = os.environ.get("REDIS_URL", "")
     store = "PostgreSQL" if os.environ.get("DATABASE_URL", "").startswith("postgres") else "SQLite"
@@ -43,10 +49,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as root, ExitStack() as stack:
             scene = stack.enter_context(running_scene(Path(root), hints[0]))
             print(f"{store}, {hints[1]}")
-            releases(scene, asked.rounds)
-            screens(scene, asked.rounds)
-            if not hints[0]:
-                held(scene, asked.size)
+            parts, keys = asked.only or PARTS, scene.tell("callers", 2 * CALLERS)
+            if "releases" in parts:
+                releases(scene, asked.rounds)
+            if "screens" in parts:
+                screens(scene, asked.rounds)
+            if "bursts" in parts and not hints[0]:
+                bursts(scene, keys[CALLERS:], asked.burst)
+            if "held" in parts and not hints[0]:
+                held(scene, keys[:CALLERS], asked.size)
 
 
 def releases(scene: Scene, rounds: int) -> None:
@@ -85,9 +96,18 @@ def screens(scene: Scene, rounds: int) -> None:
     print(f"  on screen p50 {statistics.median(took):6.0f} ms   p95 {p95:6.0f} ms   {rounds} rounds")
 
 
-def held(scene: Scene, size: int) -> None:
+def bursts(scene: Scene, keys: list[str], calls: int) -> None:
+    time.sleep(3)  # until the process knows them
+    for kind in ("distinct", "distinct", "identical"):
+        run, many = os.urandom(4).hex(), kind == "distinct"
+        texts = [f"{run} {number if many else 0} {'x' * 4000}" for number in range(calls)]
+        answers, took = burst(scene.ports[0], keys if many else keys[:1], texts)
+        told = f"{took:5.2f} s   {calls / took:5.0f} per second   {dict(answers)}"
+        print(f"  burst     {calls} {kind:9} {told}")
+
+
+def held(scene: Scene, keys: list[str], size: int) -> None:
     scene.publish(hold_seconds=600)
-    keys = scene.tell("callers", CALLERS)
     gateway = scene.house.find("gateway")
     asyncio.run(_held(scene.ports[0], keys, gateway, scene.house.key("bob"), size))
 
@@ -99,7 +119,8 @@ async def _held(port: int, keys: list[str], gateway: psutil.Process, other: str,
     empty = gateway.memory_info().rss
     waiting: list[Any] = []
     for number in range(CALLERS * EACH):
-        body = {"model": "m", "messages": [{"role": "user", "content": f"ssn {SSN} {number} {'x' * size}"}]}
+        content = f"ssn {SSN} {number} {_words(number, size)}"
+        body = {"model": "m", "messages": [{"role": "user", "content": content}]}
         waiting.append(await _asked(port, keys[number % CALLERS], body, "prefer: wait=3000\r\n"))
         await asyncio.sleep(PAUSE)
     await asyncio.sleep(10)
@@ -115,13 +136,19 @@ async def _held(port: int, keys: list[str], gateway: psutil.Process, other: str,
     )
 
 
+def _words(number: int, size: int) -> str:
+    """So much text that compresses as text does: words of this project's own, in another order each time."""
+    known = [word for word in (ROOT / "docs/performance.md").read_text().split() if word.isalpha()]
+    return " ".join(random.Random(number).choices(known, k=size))[:size]
+
+
 async def _latencies(port: int, key: str, calls: int) -> list[float]:
     """One call after the other on one connection, in ms."""
     took = []
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(calls):
         began = time.perf_counter()
-        _write(writer, key, PLAIN, "")
+        write(writer, key, PLAIN, "")
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         await reader.readexactly(length)
@@ -132,17 +159,8 @@ async def _latencies(port: int, key: str, calls: int) -> list[float]:
 
 async def _asked(port: int, key: str, body: Any, more: str) -> tuple[Any, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    _write(writer, key, body, more)
+    write(writer, key, body, more)
     return reader, writer
-
-
-def _write(writer: asyncio.StreamWriter, key: str, body: Any, more: str) -> None:
-    data = json.dumps(body).encode()
-    writer.write(
-        f"POST /proxy/chat/v1/chat/completions HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(data)}\r\n{more}\r\n".encode()
-        + data
-    )
 
 
 def _at(ordered: list[float], part: float) -> float:

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from .approving import OTHER_SSN, SSN, Scene, running_scene
+from .bursts import burst
 from .hammer_house import wait_for
 from .world import on_postgresql
 
@@ -35,6 +36,33 @@ def nothing_open(scene: Scene) -> Iterator[None]:
     for row in scene.tell("open"):
         scene.tell("run_out", row["id"])
     scene.tell("sweep")
+
+
+@pytest.fixture(scope="module")
+def keys(scene: Scene) -> list[str]:
+    """Of eight callers whom the process knows."""
+    keys: list[str] = scene.tell("callers", 8)
+    assert wait_for(lambda: not burst(scene.ports[0], keys, ["known"] * 8).statuses["401"], seconds=20)
+    for row in scene.tell("open"):
+        scene.tell("run_out", row["id"])
+    return keys
+
+
+def test_three_hundred_who_ask_at_once_get_an_approval_each(scene: Scene, keys: list[str]) -> None:
+    before = {row["id"] for row in scene.tell("open")}
+    assert burst(scene.ports[0], keys, [f"each {number}" for number in range(300)]).statuses == {"202": 300}
+    assert len({row["id"] for row in scene.tell("open")} - before) == 300
+
+
+def test_three_hundred_who_ask_the_same_at_once_get_one_approval(scene: Scene, keys: list[str]) -> None:
+    before = {row["id"] for row in scene.tell("open")}
+    assert burst(scene.ports[0], keys[:1], ["the same"] * 300).statuses == {"202": 300}
+    assert len({row["id"] for row in scene.tell("open")} - before) == 1
+
+
+def test_of_many_at_once_a_caller_opens_as_many_as_they_may(scene: Scene, keys: list[str]) -> None:
+    texts = [f"too many {number}" for number in range(80)]
+    assert burst(scene.ports[0], keys[:1], texts).statuses == {"202": 50, "429": 30}
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
