@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol, final
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 from gateway.credentials.outbound import FetchFailed, fetch
 
@@ -77,9 +77,7 @@ class Directory:
 
     def _write(self, file: Path, number: int, line: bytes) -> None:
         """Under another name first: a file with a checkpoint's name is whole. A link replaces nothing."""
-        beside = file.parent / f".{file.name}.{os.getpid()}"
-        with suppress(FileNotFoundError):
-            beside.unlink()
+        beside = file.parent / f".{file.name}.{uuid4().hex}"
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
         try:
             os.write(descriptor, line)
