@@ -8,28 +8,33 @@ from __future__ import annotations
 
 ENTRIES = "audit_entry"
 PAYLOADS = "audit_payload"
+CHECKPOINTS = "audit_checkpoint"
 GUARDED = (ENTRIES, PAYLOADS)
 _FORBIDDEN = ((ENTRIES, "UPDATE"), (ENTRIES, "DELETE"), (PAYLOADS, "UPDATE"))
+OF_CHECKPOINTS = ((CHECKPOINTS, "UPDATE"), (CHECKPOINTS, "DELETE"))
+"""Guarded since the migration that made them."""
+
+Forbidden = tuple[tuple[str, str], ...]
 
 
 def _name(table: str, operation: str) -> str:
     return f"{table}_no_{operation.lower()}"
 
 
-def sqlite_create() -> list[str]:
+def sqlite_create(forbidden: Forbidden = _FORBIDDEN) -> list[str]:
     """One trigger for each forbidden operation."""
     return [
         f"CREATE TRIGGER IF NOT EXISTS {_name(table, operation)} BEFORE {operation} ON {table} "
         f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;"
-        for table, operation in _FORBIDDEN
+        for table, operation in forbidden
     ]
 
 
-def sqlite_drop() -> list[str]:
-    return [f"DROP TRIGGER IF EXISTS {_name(table, operation)};" for table, operation in _FORBIDDEN]
+def sqlite_drop(forbidden: Forbidden = _FORBIDDEN) -> list[str]:
+    return [f"DROP TRIGGER IF EXISTS {_name(table, operation)};" for table, operation in forbidden]
 
 
-def postgresql_create() -> list[str]:
+def postgresql_create(forbidden: Forbidden = _FORBIDDEN) -> list[str]:
     """One function and a row trigger per operation; PostgreSQL copies them to every partition."""
     function = (
         "CREATE OR REPLACE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS "
@@ -38,10 +43,11 @@ def postgresql_create() -> list[str]:
     return [function] + [
         f"CREATE TRIGGER {_name(table, operation)} BEFORE {operation} ON {table} "
         "FOR EACH ROW EXECUTE FUNCTION audit_append_only()"
-        for table, operation in _FORBIDDEN
+        for table, operation in forbidden
     ]
 
 
-def postgresql_drop() -> list[str]:
-    triggers = [f"DROP TRIGGER IF EXISTS {_name(t, operation)} ON {t}" for t, operation in _FORBIDDEN]
-    return [*triggers, "DROP FUNCTION IF EXISTS audit_append_only()"]
+def postgresql_drop(forbidden: Forbidden = _FORBIDDEN) -> list[str]:
+    """The triggers; the function goes with the last of them."""
+    triggers = [f"DROP TRIGGER IF EXISTS {_name(t, operation)} ON {t}" for t, operation in forbidden]
+    return [*triggers, *(["DROP FUNCTION IF EXISTS audit_append_only()"] if forbidden is _FORBIDDEN else [])]

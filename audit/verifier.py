@@ -1,34 +1,54 @@
-"""Checks exported entries without a database, Django or keys: `python -m audit.verifier EXPORT`.
+"""Checks exported entries without a database, Django or secrets:
+
+    python -m audit.verifier EXPORT [--checkpoints FILE_OR_DIRECTORY …] [--key PUBLIC_KEY]
 
 EXPORT is a file of JSON lines, one entry each, as `manage.py audit_verify --export` writes it: stream (UUID),
 sequence, previous, digest, payload_digest and meta (hex), id, call (UUID or null), started_at and at
-(microseconds since 1970), kind. Found are changed, missing, inserted and reordered entries. A tail that was
-cut off is found only with a checkpoint that was taken after it.
+(microseconds since 1970), kind. By themselves entries show what was changed, left out, put in or moved.
+
+Whoever can write the store can also write a chain anew, cut off its end or bring back an older one. That is
+found with signed checkpoints (`audit.checkpoint`) from a place that the gateway cannot rewrite, and the
+public key that signed them: 64 hexadecimal digits, or a file that holds them.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import struct
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from audit import chain
 from audit.chain import Link
+from audit.checkpoint import NONE_BEFORE, Checkpoint, CheckpointError, Run, Signed, key_id, parse_line
+from audit.merkle import Tree
+
+Line = list[tuple[Signed, Checkpoint]]
+Digests = dict[UUID, bytearray]
+"""By stream, the digests of its entries from the first on, 32 bytes each."""
+
+WIDTH = 32
 
 
-def problems(links: Iterable[Link]) -> Iterator[str]:
+def problems(links: Iterable[Link], digests: Digests | None = None) -> Iterator[str]:
     """What is wrong with these entries, in words; nothing when every stream is whole.
 
-    Entries of one stream must come together, in order, from its first on.
+    Entries of one stream must come together, in order, from its first on. `digests` are filled meanwhile.
     """
     heads: dict[UUID, tuple[int, bytes]] = {}
     for link in links:
         sequence, digest = heads.get(link.stream, (0, chain.GENESIS))
         yield from (f"stream {link.stream}: {problem}" for problem in _wrong(link, sequence, digest))
         heads[link.stream] = (link.sequence, link.digest)
+        if digests is not None:
+            digests.setdefault(link.stream, bytearray()).extend(link.digest[:WIDTH].ljust(WIDTH, b"\0"))
 
 
 def _wrong(link: Link, sequence: int, digest: bytes) -> Iterator[str]:
@@ -47,6 +67,89 @@ def _same(link: Link) -> bool:
         return link.expected() == link.digest
     except (KeyError, ValueError, OverflowError, struct.error):
         return False  # a value that no entry can have
+
+
+def contradictions(
+    digests: Mapping[UUID, bytearray], signed: Iterable[Signed], key: Ed25519PublicKey
+) -> Iterator[str]:
+    """What signed checkpoints say that is not so, in words. They come as `checkpoints_in` has them."""
+    line, problems = line_of(signed, key)
+    yield from problems
+    told: dict[UUID, int] = {}
+    for _, checkpoint in line:
+        name = f"checkpoint {checkpoint.number}"
+        yield from (f"{name}: {problem}" for problem in _not_so(checkpoint, digests, told))
+
+
+def line_of(signed: Iterable[Signed], key: Ed25519PublicKey) -> tuple[Line, list[str]]:
+    """The checkpoints that follow one another up to the last one, and what is wrong with the others."""
+    line: Line = []
+    problems: list[str] = []
+    for each in signed:
+        try:
+            each.check(key)
+            checkpoint = each.read()
+        except CheckpointError as error:
+            problems.append(f"a checkpoint behind number {line[-1][1].number if line else 0}: {error}")
+            continue
+        wrong = _joined(line, each, checkpoint)
+        problems += [f"checkpoint {checkpoint.number}: {problem}" for problem in wrong]
+    return line, problems
+
+
+def _joined(line: Line, signed: Signed, checkpoint: Checkpoint) -> Iterator[str]:
+    """Add one to the line that it continues.
+
+    A backup that was brought back begins a new epoch behind the last checkpoint that it holds: what had been
+    stated later is not part of the line any more. In one epoch there is one of each number.
+    """
+    if line and checkpoint.epoch > line[-1][1].epoch:
+        while line and line[-1][1].number >= checkpoint.number:
+            line.pop()
+    before, last = line[-1] if line else (None, None)
+    number = last.number if last else 0
+    if before is not None and signed.text == before.text:
+        return  # of another anchor
+    if checkpoint.number == number:
+        yield "there are two of this number: the record was continued from an older state"
+        return
+    if checkpoint.number != number + 1:
+        yield f"follows number {number}"
+    elif checkpoint.previous != (before.digest if before else NONE_BEFORE):
+        yield f"does not follow number {number}"
+    if last is not None and checkpoint.store != last.store:
+        yield "is of another store"
+    line.append((signed, checkpoint))
+
+
+def _not_so(
+    checkpoint: Checkpoint, digests: Mapping[UUID, bytearray], told: dict[UUID, int]
+) -> Iterator[str]:
+    tree, whole = Tree(), True
+    for run in checkpoint.runs:
+        expected, told[run.stream] = told.get(run.stream, 0) + 1, run.last
+        if run.first != expected:
+            yield f"stream {run.stream}: begins at {run.first} instead of {expected}"
+        known = digests.get(run.stream, bytearray())
+        if len(known) < run.last * WIDTH:
+            there = len(known) // WIDTH
+            yield f"stream {run.stream}: had {run.last} entries, {there} are there: its end is missing"
+            whole = False
+            continue
+        if _digest(known, run.last) != run.digest:
+            yield f"stream {run.stream}: {run.last} was another entry: something up to it was changed"
+        for sequence in range(run.first, run.last + 1):
+            tree.add(_digest(known, sequence))
+    if whole and (tree.size != checkpoint.size or tree.root() != checkpoint.root):
+        yield f"its entries are not those of then: {_runs(checkpoint.runs)}"
+
+
+def _digest(known: bytearray, sequence: int) -> bytes:
+    return bytes(known[(sequence - 1) * WIDTH : sequence * WIDTH])
+
+
+def _runs(runs: Iterable[Run]) -> str:
+    return ", ".join(f"stream {run.stream} {run.first} to {run.last}" for run in runs) or "none"
 
 
 def line(link: Link) -> str:
@@ -92,19 +195,88 @@ def _link(row: dict[str, Any]) -> Link:
     )
 
 
+def checkpoints_in(paths: Iterable[Path]) -> list[Signed]:
+    """All that lie in files, and in the files of directories, in the order of their epochs and numbers."""
+    files = [file for path in paths for file in (path.rglob("*.json") if path.is_dir() else [path])]
+    found: dict[bytes, Signed] = {}
+    for file in files:
+        for text in file.read_bytes().splitlines():
+            if text.strip():
+                each = parse_line(text)
+                found[each.line()] = each
+    return sorted(found.values(), key=place)
+
+
+def place(each: Signed) -> tuple[int, int]:
+    """Where a checkpoint stands among others: epoch and number."""
+    try:
+        checkpoint = each.read()
+    except CheckpointError:
+        return 0, 0
+    return checkpoint.epoch, checkpoint.number
+
+
+def public_key(said: str) -> Ed25519PublicKey:
+    """From 64 hexadecimal digits, or from the file that holds them."""
+    text = said if len(said) == 64 else Path(said).read_text(encoding="ascii")
+    return Ed25519PublicKey.from_public_bytes(bytes.fromhex(text.strip()))
+
+
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1:
-        print("usage: python -m audit.verifier EXPORT", file=sys.stderr)  # noqa: T201 (a command)
+    asked = _arguments(arguments)
+    count = 0
+    found: list[str] = []
+    digests: Digests = {}
+
+    def links() -> Iterator[Link]:
+        nonlocal count
+        with open(asked.export, encoding="utf-8") as lines:
+            for text in lines:
+                if text.strip():
+                    count += 1
+                    yield parse(text)
+
+    try:
+        found += problems(links(), digests)
+        if asked.checkpoints:
+            signed = checkpoints_in(asked.checkpoints)
+            found += contradictions(digests, signed, public_key(asked.key))
+            _say(f"{len(signed)} checkpoints, signed by key {key_id(public_key(asked.key))}")
+            _tell_epochs(signed, public_key(asked.key))
+    except (OSError, ValueError) as error:
+        _say(f"cannot be read: {error}")
         return 2
-    found = count = 0
-    with open(arguments[0], encoding="utf-8") as lines:
-        links = [parse(text) for text in lines if text.strip()]
-    count = len(links)
-    for problem in problems(links):
-        print(problem)  # noqa: T201
-        found += 1
-    print(f"{count} entries, {found} problems")  # noqa: T201
+    for problem in found:
+        _say(problem)
+    if not asked.checkpoints:
+        _say("without checkpoints an end that was cut off, and a chain written anew, are not found")
+    _say(f"{count} entries, {len(found)} problems")
     return 1 if found else 0
+
+
+def _tell_epochs(signed: list[Signed], key: Ed25519PublicKey) -> None:
+    """A restored backup is no problem once somebody has said so, and no secret."""
+    line, _ = line_of(signed, key)
+    for (_, one), (_, other) in pairwise(line):
+        if other.epoch != one.epoch:
+            _say(f"epoch {other.epoch} begins with checkpoint {other.number}: a backup was restored")
+    if lost := len(signed) - len(line):
+        _say(f"{lost} checkpoints state what is not in this line any more")
+
+
+def _arguments(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m audit.verifier", description="Verify exported entries.")
+    parser.add_argument("export", type=Path, help="entries as JSON lines")
+    parser.add_argument("--checkpoints", type=Path, nargs="+", help="files or directories of checkpoints")
+    parser.add_argument("--key", help="the public key of the checkpoints, or the file that holds it")
+    asked = parser.parse_args(arguments)
+    if asked.checkpoints and not asked.key:
+        parser.error("--checkpoints needs --key: else anybody could have signed them")
+    return asked
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201  a command
 
 
 if __name__ == "__main__":

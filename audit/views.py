@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 
 from audit import pages
 from audit.evidence import evidence
+from audit.integrity import integrity
 from audit.listing import took, waterfall
 from audit.models import Call, Session
 from audit.reader import call_open
@@ -97,6 +98,19 @@ def _reader(request: HttpRequest) -> Who:
         groups=tuple(user.groups.values_list("name", flat=True)),
         network=request.META.get("REMOTE_ADDR", ""),
     )
+
+
+@require_safe
+@never_cache
+@may_view
+def integrity_page(request: HttpRequest) -> HttpResponse:
+    """Numbers and digests only, so every auditor sees it."""
+    state = integrity()
+    rows = [
+        {"number": row.number, "at": row.at, "size": row.size, "digest": bytes(row.digest).hex()[:16]}
+        for row in state.recent
+    ]
+    return render(request, "audit/integrity.html", {"state": state, "rows": rows})
 
 
 def _id(request: HttpRequest, name: str) -> UUID | None:

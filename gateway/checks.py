@@ -117,6 +117,25 @@ def keys_are_private(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
 
 
 @register(TAG, deploy=True)
+def checkpoints_lie_elsewhere(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """An anchor is worth what it takes to rewrite it."""
+    from gateway.anchoring.places import place_of
+
+    found: list[CheckMessage] = []
+    for said in settings.AUDIT_ANCHORS:
+        try:
+            place_of(said)
+        except ValueError as error:
+            found.append(Error(str(error), hint="See docs/evidence.md.", id="gateway.E008"))
+    beside = f"dir:{settings.DATA_DIR}"
+    if all(said.startswith(beside) for said in settings.AUDIT_ANCHORS):
+        hint = "Set AUDIT_ANCHORS to a place that this host can add to and not rewrite."
+        text = "Checkpoints of the record lie beside the record only."
+        found.append(Warning(text, hint=hint, id="gateway.W040"))
+    return found
+
+
+@register(TAG, deploy=True)
 def people_can_sign_in(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """In the shape that is meant: a provider vouches for people, passwords are for one machine."""
     found: list[CheckMessage] = []

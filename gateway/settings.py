@@ -114,6 +114,7 @@ else:
     }
 DATABASES = {"default": DATABASE}
 
+AUDIT_ANCHORS = env.names("AUDIT_ANCHORS", (f"dir:{DATA_DIR / 'checkpoints'}",))
 AUDIT_SESSION_GAP = env.integer("AUDIT_SESSION_GAP", 1800, least=1)
 AUDIT_SESSION_HINT_GAP = env.integer("AUDIT_SESSION_HINT_GAP", 86_400, least=1)
 
@@ -232,6 +233,7 @@ CELERY_BEAT_SCHEDULE = {
     "expire-approvals": {"task": "approvals.tasks.expire", "schedule": 15.0},
     "escalate-approvals": {"task": "approvals.tasks.escalate", "schedule": 15.0},
     "notify": {"task": "gateway.tasks.notify", "schedule": 5.0, "options": {"expires": 5.0}},
+    "checkpoint": {"task": "gateway.tasks.checkpoint", "schedule": 30.0, "options": {"expires": 30.0}},
     "index-fingerprints": {"task": "audit.tasks.index_fingerprints", "schedule": 30.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(BROKER_DIR / "schedule")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core.management import call_command
 from django.utils import timezone
 
+from gateway.anchoring import telling
 from gateway.celery import app
 from gateway.console import previewing
 from gateway.identity.seen import seen_sweep
@@ -25,6 +26,12 @@ def forget_expired_logins() -> None:
 def preview_traffic() -> None:
     """Previews of drafts on recorded traffic."""
     previewing.sweep()
+
+
+@app.task
+def checkpoint() -> None:
+    """A signed statement of what is on record, told outside."""
+    telling.sweep()
 
 
 @app.task

@@ -40,6 +40,7 @@ ROOMS = {
     "gateway.role_kinds": "base",
     "gateway.identity": "base",
     "gateway.credentials": "base",
+    "gateway.anchoring": "base",
     "gateway.notifying": "base",
     "gateway.proxy.wire": "wire",
     "gateway.proxy": "proxy",

@@ -7,14 +7,18 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.utils import timezone
 
 from audit import ids, pages
+from audit.checkpoints import checkpoint_make, signing_key
+from audit.events import event
+from audit.keys import KeyDirectory
 from audit.listing import found_of, milliseconds, waterfall
-from audit.models import Call, Entry, Session
+from audit.models import Anchor, Call, Entry, Session, Store
 from audit.walls import EVERYWHERE
 
 pytestmark = pytest.mark.django_db
@@ -203,3 +207,28 @@ def test_counts_of_both_directions_add_up() -> None:
 @pytest.mark.parametrize(("value", "shown"), [(0.24, "0.2 ms"), (412.3, "412 ms"), (12_345, "12.3 s")])
 def test_durations_read_well(value: float, shown: str) -> None:
     assert milliseconds(value) == shown
+
+
+# --- integrity --------------------------------------------------------------------------------------
+def test_integrity_says_what_is_stated_and_who_was_told(dave: Client) -> None:
+    empty = dave.get("/audit/integrity/").content.decode()
+    assert "Nothing stated yet" in empty
+    keys = KeyDirectory.make(settings.AUDIT_KEY_DIR)
+    Store.objects.get_or_create(pk=1, defaults={"key_check": keys.check(), "created_at": timezone.now()})
+    event("policy.published")
+    row = checkpoint_make(keys)
+    assert row is not None
+    alone = dave.get("/audit/integrity/").content.decode()
+    assert "No place outside has been told yet" in alone and "look at this" in alone
+    anchor = Anchor.objects.create(name="directory /anchor", number=row.number, told_at=timezone.now())
+    fine = dave.get("/audit/integrity/").content.decode()
+    assert "all told" in fine and bytes(row.digest).hex()[:16] in fine
+    assert signing_key(keys).public_key().public_bytes_raw().hex() in fine
+    Anchor.objects.filter(pk=anchor.pk).update(error="has another checkpoint 1")
+    assert "has another checkpoint 1" in dave.get("/audit/integrity/").content.decode()
+    assert "look at this" in dave.get("/audit/integrity/").content.decode()
+
+
+def test_integrity_is_for_auditors(client: Client) -> None:
+    client.force_login(get_user_model().objects.create_user("carol", password="pw"))
+    assert client.get("/audit/integrity/").status_code == 403

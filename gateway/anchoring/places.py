@@ -1,0 +1,143 @@
+"""Where checkpoints are told: places that the gateway can add to and, if they are chosen well, not rewrite.
+
+AnchorFailed            in words, without an address
+└── Contradicted        the place has another checkpoint of this number: the store is not what it was
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Final, Protocol, final
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from gateway.credentials.outbound import FetchFailed, fetch
+
+SECONDS: Final = 5.0
+FOLDER: Final = 10_000
+"""Checkpoints in one folder."""
+
+CONFLICT: Final = 409
+_FILE: Final = re.compile(r"(\d{6})-(\d{12})\.json")
+Where = tuple[int, int]
+"""Epoch and number of a checkpoint."""
+
+NOWHERE: Final[Where] = (0, 0)
+
+
+class AnchorFailed(Exception):
+    pass
+
+
+class Contradicted(AnchorFailed):
+    pass
+
+
+class Place(Protocol):
+    """One place. `tell` may be called twice with the same checkpoint."""
+
+    name: str
+
+    def tell(self, where: Where, line: bytes) -> None: ...
+
+    def highest(self) -> Where:
+        """Where the last checkpoint stands that it has; `NOWHERE` if it has none, or cannot be asked."""
+        ...
+
+
+@final
+class Directory:
+    """One read-only file for each checkpoint, ten thousand to a folder; none is ever written to again."""
+
+    def __init__(self, path: Path) -> None:
+        self.name, self._path = f"directory {path}", path
+
+    def tell(self, where: Where, line: bytes) -> None:
+        epoch, number = where
+        folder = self._path / f"{number // FOLDER:08d}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._write(folder / f"{epoch:06d}-{number:012d}.json", number, line)
+        except OSError as error:
+            raise AnchorFailed(f"cannot be written: {error.strerror}") from None
+
+    def highest(self) -> Where:
+        """Of the last folder: reading all of them twice a minute would take longer every year."""
+        try:
+            folders = [name for name in os.listdir(self._path) if name.isdigit()]
+            names = os.listdir(self._path / max(folders)) if folders else []
+        except FileNotFoundError:
+            return NOWHERE
+        except OSError as error:
+            raise AnchorFailed(f"cannot be read: {error.strerror}") from None
+        found = [(int(match[1]), int(match[2])) for name in names if (match := _FILE.fullmatch(name))]
+        return max(found, default=NOWHERE)
+
+    def _write(self, file: Path, number: int, line: bytes) -> None:
+        """Under another name first: a file with a checkpoint's name is whole. A link replaces nothing."""
+        beside = file.parent / f".{file.name}.{uuid4().hex}"
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
+        try:
+            os.write(descriptor, line)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        try:
+            os.link(beside, file)
+        except FileExistsError:
+            if file.read_bytes() != line:
+                raise Contradicted(f"has another checkpoint {number}") from None
+        finally:
+            beside.unlink()
+        directory = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+@final
+class Web:
+    """One POST for each checkpoint. 2xx: it is kept; 409: there is another one of this number."""
+
+    def __init__(self, url: str, *, allow_private: bool) -> None:
+        parts = urlsplit(url)
+        self.name = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+        self._url, self._allow_private = url, allow_private
+
+    def tell(self, where: Where, line: bytes) -> None:
+        epoch, number = where
+        headers = {"content-type": "application/json", "idempotency-key": f"{epoch}-{number}"}
+        try:
+            answer = fetch(
+                self._url,
+                allow_private=self._allow_private,
+                allow_loopback=self._allow_private,
+                seconds=SECONDS,
+                body=line,
+                headers=headers,
+            )
+        except FetchFailed as failed:
+            raise AnchorFailed(f"does not answer: {failed.code}") from None
+        if answer.status == CONFLICT:
+            raise Contradicted(f"has another checkpoint {number}")
+        if not 200 <= answer.status < 300:
+            raise AnchorFailed(f"answered {answer.status}")
+
+    def highest(self) -> Where:
+        return NOWHERE
+
+
+def place_of(said: str) -> Place:
+    """A place as the settings name it: `dir:/path`, `https://…`, or `private+https://…` and
+    `private+http://…` for one inside your own network. Raises ValueError."""
+    if said.startswith("dir:/"):
+        return Directory(Path(said.removeprefix("dir:")))
+    private, url = said.startswith("private+"), said.removeprefix("private+")
+    parts = urlsplit(url)
+    allowed = parts.scheme == "https" or (private and parts.scheme == "http")
+    if allowed and parts.hostname and parts.username is None and not parts.fragment:
+        return Web(url, allow_private=private)
+    raise ValueError(f"{said!r} is no anchor: write dir:/path or https://…")
