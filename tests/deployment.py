@@ -27,6 +27,7 @@ def environment(data: str) -> dict[str, str]:
         "OIDC_CLIENT_ID": "postern",
         "HSTS_INCLUDE_SUBDOMAINS": "1",
         "HSTS_PRELOAD": "1",
+        "AUDIT_ANCHORS": "https://log.example.org/postern",
         "DATA_DIR": data,
     }
 
