@@ -35,6 +35,8 @@ Digests = dict[UUID, bytearray]
 """By stream, the digests of its entries from the first on, 32 bytes each."""
 
 WIDTH = 32
+GAP = 1_000_000
+"""Missing entries in one place beyond which the rest is not put in its place."""
 
 
 def problems(links: Iterable[Link], digests: Digests | None = None) -> Iterator[str]:
@@ -48,7 +50,7 @@ def problems(links: Iterable[Link], digests: Digests | None = None) -> Iterator[
         yield from (f"stream {link.stream}: {problem}" for problem in _wrong(link, sequence, digest))
         heads[link.stream] = (link.sequence, link.digest)
         if digests is not None:
-            digests.setdefault(link.stream, bytearray()).extend(link.digest[:WIDTH].ljust(WIDTH, b"\0"))
+            _put(digests.setdefault(link.stream, bytearray()), link)
 
 
 def _wrong(link: Link, sequence: int, digest: bytes) -> Iterator[str]:
@@ -67,6 +69,15 @@ def _same(link: Link) -> bool:
         return link.expected() == link.digest
     except (KeyError, ValueError, OverflowError, struct.error):
         return False  # a value that no entry can have
+
+
+def _put(known: bytearray, link: Link) -> None:
+    """At its place, so that one that is missing moves no other; behind the end if its place is none."""
+    at = (link.sequence - 1) * WIDTH
+    gap = at - len(known)
+    if 0 <= gap <= GAP * WIDTH:
+        known.extend(bytes(gap))
+    known.extend(link.digest[:WIDTH].ljust(WIDTH, b"\0"))
 
 
 def contradictions(

@@ -158,6 +158,14 @@ def test_an_older_store_that_went_on_is_found(store: Store) -> None:
     assert any("two of this number" in problem for problem in found(older, both))
 
 
+def test_one_that_is_missing_moves_no_other(store: Store) -> None:
+    checkpoints = stated(STEPS, store)
+    del store[STREAMS[0]][1]
+    problems = found(store, checkpoints)
+    assert not any("was another entry" in problem for problem in problems)
+    assert any(problem.startswith("checkpoint 1: its entries are not those of then") for problem in problems)
+
+
 def test_checkpoints_of_somebody_else_say_nothing(store: Store) -> None:
     (problem, *_) = found(store, stated(STEPS, store, key=OTHER))
     assert "signature" in problem
