@@ -19,6 +19,7 @@ from approvals.moves import epoch
 from approvals.webhooks import EVENTS, Event, events_of
 from gateway.models import Delivery, Told, Webhook
 from gateway.notifying import recipients
+from gateway.notifying.keeping import TOLD
 
 LOOK_BACK: Final = timedelta(minutes=5)
 """A transaction commits later than it says, and clocks differ: so much is looked at again each time."""
@@ -42,7 +43,8 @@ def fill() -> int:
 
 def _changed(since: datetime) -> Iterator[list[Approval]]:
     """Of this store: what a restored backup brings back was told then."""
-    rows = Approval.objects.filter(changed_at__gte=since, epoch=epoch()).order_by("changed_at", "pk")
+    lately = Approval.objects.filter(changed_at__gte=since, created_at__gte=timezone.now() - TOLD)
+    rows = lately.filter(epoch=epoch()).order_by("changed_at", "pk")
     keys = list(rows.values_list("pk", flat=True))
     for start in range(0, len(keys), BATCH):
         yield list(rows.filter(pk__in=keys[start : start + BATCH]))
