@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
@@ -13,14 +14,16 @@ from uuid import uuid4
 import pytest
 from django.conf import settings
 from django.db import connection, connections
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from approvals import services, sweeps, webhooks
+from approvals.broker import Broker
 from approvals.models import Approval, Choice
 from audit import ids
-from audit.models import Entry
+from audit.models import Entry, Store
 from gateway.models import Delivery, DeliveryState, Told, Webhook, WebhookKind
 from gateway.notifying import keeping, outbox, sending
 from gateway.notifying.services import (
@@ -190,6 +193,41 @@ def test_every_kind_of_event_is_told(small: World, there: Receiver) -> None:
         str(revoked.pk): ["opened", "approved", "revoked"],
         str(glass.pk): ["opened", "approved", "emergency"],
     }
+
+
+def test_what_is_void_is_told_and_noted(small: World, there: Receiver) -> None:
+    """The same call was asked anew under another policy: as the data path says it."""
+    hook(small, there.url)
+    waits, unused = small.approval(), small.approval()
+    decide(unused, small.rita)
+    sweep()
+    sweep()
+    broker = Broker()
+    try:
+        for row in (waits, unused):
+            asyncio.run(broker.supersede(row.pk, "the request is judged otherwise now"))
+    finally:
+        broker.stop()
+    sweep()
+    sweep()
+    assert there.types[3:] == ["approval.superseded"] * 2
+    assert {each["data"]["approval_id"] for each in there.messages[3:]} == {str(waits.pk), str(unused.pk)}
+    noted = [bytes(meta) for meta in Entry.objects.values_list("meta", flat=True)]
+    assert sum(b"approval.superseded" in meta and b"judged otherwise" in meta for meta in noted) == 2
+
+
+def test_of_what_a_restored_backup_brought_back_only_the_end_is_told(small: World, there: Receiver) -> None:
+    hook(small, there.url)
+    Store.objects.get_or_create(pk=1, defaults={"created_at": timezone.now()})
+    row = small.approval()
+    decide(row, small.rita)
+    Store.objects.update(epoch=F("epoch") + 1)
+    sweep()
+    assert there.types == []
+    sweeps.approvals_expire()
+    sweep()
+    assert there.types == ["approval.superseded"]
+    assert there.messages[0]["data"]["approval_id"] == str(row.pk)
 
 
 def webhooks_seen(row: Approval) -> bytes:
