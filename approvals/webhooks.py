@@ -21,6 +21,7 @@ from approvals.models import Approval, Status
 OPENED, ESCALATED, EMERGENCY = "approval.opened", "approval.escalated", "approval.emergency"
 APPROVED, DENIED = "approval.approved", "approval.denied"
 EXPIRED, WITHDRAWN, REVOKED = "approval.expired", "approval.withdrawn", "approval.revoked"
+SUPERSEDED: Final = "approval.superseded"
 TEST: Final = "webhook.test"
 
 EVENTS: Final[Mapping[str, int]] = {
@@ -32,6 +33,7 @@ EVENTS: Final[Mapping[str, int]] = {
     EXPIRED: 4,
     WITHDRAWN: 4,
     REVOKED: 4,
+    SUPERSEDED: 4,
 }
 """Each with its place: of one approval the earlier ones are told first."""
 
@@ -46,6 +48,7 @@ WORDS: Final[Mapping[str, str]] = {
     EXPIRED: "has run out",
     WITHDRAWN: "was withdrawn",
     REVOKED: "was approved and taken back",
+    SUPERSEDED: "is void: what it was bound to holds no more",
 }
 
 
@@ -65,7 +68,7 @@ def events_of(row: Approval) -> Iterator[Event]:
             yield Event(EMERGENCY, row.decided_at)
     if row.status == Status.EXPIRED:
         yield Event(EXPIRED, row.expires_at)
-    elif row.status in (Status.WITHDRAWN, Status.REVOKED):
+    elif row.status in (Status.WITHDRAWN, Status.REVOKED, Status.SUPERSEDED):
         yield Event(f"approval.{row.status}", row.changed_at)
 
 

@@ -10,7 +10,7 @@ from gateway.celery import app
 from gateway.console import previewing
 from gateway.identity.seen import seen_sweep
 from gateway.identity.sessions import sign_ins_sweep
-from gateway.notifying import sending
+from gateway.notifying import keeping, sending
 
 
 @app.task
@@ -38,3 +38,9 @@ def checkpoint() -> None:
 def notify() -> None:
     """Webhooks and mails about approvals."""
     sending.sweep()
+
+
+@app.task
+def forget_deliveries() -> None:
+    """What became of messages about approvals, a month ago."""
+    keeping.deliveries_prune()

@@ -7,18 +7,20 @@ once. A sweep that comes twice, late or after a long absence finds the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from django.db.models import Q
 from django.utils import timezone
 
-from approvals.models import Approval
+from approvals.models import Approval, Status
 from approvals.moves import epoch
-from approvals.webhooks import EVENTS, Event, events_of
+from approvals.webhooks import EVENTS, SUPERSEDED, Event, events_of
 from gateway.models import Delivery, Told, Webhook
 from gateway.notifying import recipients
+from gateway.notifying.keeping import TOLD
 
 LOOK_BACK: Final = timedelta(minutes=5)
 """A transaction commits later than it says, and clocks differ: so much is looked at again each time."""
@@ -41,8 +43,9 @@ def fill() -> int:
 
 
 def _changed(since: datetime) -> Iterator[list[Approval]]:
-    """Of this store: what a restored backup brings back was told then."""
-    rows = Approval.objects.filter(changed_at__gte=since, epoch=epoch()).order_by("changed_at", "pk")
+    """Of this store, and what of a restored backup has ended since."""
+    lately = Approval.objects.filter(changed_at__gte=since, created_at__gte=timezone.now() - TOLD)
+    rows = lately.filter(Q(epoch=epoch()) | Q(status=Status.SUPERSEDED)).order_by("changed_at", "pk")
     keys = list(rows.values_list("pk", flat=True))
     for start in range(0, len(keys), BATCH):
         yield list(rows.filter(pk__in=keys[start : start + BATCH]))
@@ -57,18 +60,27 @@ def _fill(rows: list[Approval], hooks: list[Webhook], since: datetime) -> int:
         )
         if approval is not None
     }
-    wanted = [
-        each
-        for row in rows
-        for each in (*_hooked(row, hooks), *recipients.mails_for(row, known, since))
-        if _key(each) not in known
-    ]
+    current = epoch()
+    possible = [each for row in rows for each in _messages(row, hooks, known, since, current)]
+    wanted = [each for each in possible if _key(each) not in known]
     Delivery.objects.bulk_create(wanted, ignore_conflicts=True)
     return len(wanted)
 
 
-def _hooked(row: Approval, hooks: list[Webhook]) -> Iterator[Delivery]:
-    for event in events_of(row):
+def _messages(
+    row: Approval, hooks: list[Webhook], known: set[Key], since: datetime, current: int
+) -> Iterator[Delivery]:
+    """All about one approval, those that are known already included. What had happened to one that a
+    restored backup brought back was told then: only its end is new."""
+    if row.epoch == current:
+        yield from _hooked(row, events_of(row), hooks)
+        yield from recipients.mails_for(row, known, since)
+    else:
+        yield from _hooked(row, [event for event in events_of(row) if event.name == SUPERSEDED], hooks)
+
+
+def _hooked(row: Approval, events: Iterable[Event], hooks: list[Webhook]) -> Iterator[Delivery]:
+    for event in events:
         for hook in hooks:
             if _tells(hook, row, event):
                 yield Delivery(

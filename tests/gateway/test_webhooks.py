@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
 from django.db import connection, connections
+from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from approvals import services, sweeps, webhooks
+from approvals.broker import Broker
 from approvals.models import Approval, Choice
-from audit.models import Entry
+from audit import ids
+from audit.models import Entry, Store
 from gateway.models import Delivery, DeliveryState, Told, Webhook, WebhookKind
-from gateway.notifying import outbox, sending
+from gateway.notifying import keeping, outbox, sending
 from gateway.notifying.services import (
     WebhookRefused,
     address_of,
@@ -31,6 +36,7 @@ from gateway.notifying.services import (
     webhook_clear,
     webhook_rotate,
 )
+from gateway.tasks import forget_deliveries
 from policies.journal import who
 from tests.approvals.people import World, decide
 from tests.gateway.receiver import Receiver, receiver, verified
@@ -189,6 +195,41 @@ def test_every_kind_of_event_is_told(small: World, there: Receiver) -> None:
     }
 
 
+def test_what_is_void_is_told_and_noted(small: World, there: Receiver) -> None:
+    """The same call was asked anew under another policy: as the data path says it."""
+    hook(small, there.url)
+    waits, unused = small.approval(), small.approval()
+    decide(unused, small.rita)
+    sweep()
+    sweep()
+    broker = Broker()
+    try:
+        for row in (waits, unused):
+            asyncio.run(broker.supersede(row.pk, "the request is judged otherwise now"))
+    finally:
+        broker.stop()
+    sweep()
+    sweep()
+    assert there.types[3:] == ["approval.superseded"] * 2
+    assert {each["data"]["approval_id"] for each in there.messages[3:]} == {str(waits.pk), str(unused.pk)}
+    noted = [bytes(meta) for meta in Entry.objects.values_list("meta", flat=True)]
+    assert sum(b"approval.superseded" in meta and b"judged otherwise" in meta for meta in noted) == 2
+
+
+def test_of_what_a_restored_backup_brought_back_only_the_end_is_told(small: World, there: Receiver) -> None:
+    hook(small, there.url)
+    Store.objects.get_or_create(pk=1, defaults={"created_at": timezone.now()})
+    row = small.approval()
+    decide(row, small.rita)
+    Store.objects.update(epoch=F("epoch") + 1)
+    sweep()
+    assert there.types == []
+    sweeps.approvals_expire()
+    sweep()
+    assert there.types == ["approval.superseded"]
+    assert there.messages[0]["data"]["approval_id"] == str(row.pk)
+
+
 def webhooks_seen(row: Approval) -> bytes:
     from approvals.digests import seen_digest
 
@@ -238,6 +279,50 @@ def test_two_sweeps_at_once_tell_each_event_once(small: World, there: Receiver) 
     for row in rows:
         own = [kind for pk, kind in told if pk == str(row.pk)]
         assert own == ["approval.opened", "approval.approved"]
+
+
+# --- forgotten --------------------------------------------------------------------------------------
+
+
+def aged(small: World, hook: Webhook, days: float, **fields: Any) -> Delivery:
+    """A message as it was written so long ago; ids say when."""
+    then = timezone.now() - timedelta(days=days)
+    values = {"state": DONE, "event": "approval.opened", "event_at": then, "queued_at": then}
+    pk = ids.uuid7(ids.microseconds(then) // 1000, Delivery.objects.count())
+    return Delivery.objects.create(**{"pk": pk, "webhook": hook, "approval_id": uuid4(), **values, **fields})
+
+
+def test_what_became_of_a_message_is_forgotten_after_a_month_the_oldest_first(
+    small: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, _ = hook(small, "https://there.example/")
+    now = timezone.now()
+    days = (31, 40, 33, 32, 50)
+    old = [aged(small, made, each, state=FAILED if each == 33 else DONE) for each in days]
+    kept = [
+        aged(small, made, 29.9),
+        aged(small, made, 60, state=DUE, next_at=now),
+        aged(small, made, 60, queued_at=now),  # sent again by hand
+    ]
+    monkeypatch.setattr(keeping, "BATCH", 2)
+    monkeypatch.setattr(keeping, "BATCHES", 2)
+    assert keeping.deliveries_prune() == 4
+    left = set(Delivery.objects.values_list("pk", flat=True))
+    assert left == {old[0].pk, *(each.pk for each in kept)}
+    assert [keeping.deliveries_prune() for _ in range(2)] == [1, 0]
+    assert set(Delivery.objects.all()) == set(kept)
+
+
+def test_what_is_forgotten_is_not_told_again(small: World, there: Receiver) -> None:
+    made, _ = hook(small, there.url)
+    old = timezone.now() - timedelta(days=31)
+    Webhook.objects.update(tells_from=old - timedelta(days=1))
+    row = small.approval(created_at=old, expires_at=old + timedelta(days=1))
+    aged(small, made, 31, approval_id=row.pk)
+    services.approval_comment(approval_id=row.pk, by=small.alice, text="what became of it?")
+    forget_deliveries()
+    sweep()
+    assert not Delivery.objects.exists() and there.got == []
 
 
 # --- failures ---------------------------------------------------------------------------------------
