@@ -18,7 +18,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
+
+import psycopg
 
 CASES = {
     "what waits for rita": ("rita", ""),
@@ -34,11 +37,22 @@ PASSWORD = uuid4().hex
 
 
 @contextmanager
+def database() -> Iterator[str]:
+    """An empty one on the PostgreSQL that the environment names; "" for a SQLite file."""
+    server = os.environ.get("DATABASE_URL", "")
+    if not server.startswith("postgres"):
+        yield ""
+        return
+    name = f"queue_{uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
+
+
+@contextmanager
 def store() -> Iterator[None]:
     """Django on an empty database of its own."""
-    from tests.server.world import fresh_database
-
-    with tempfile.TemporaryDirectory() as data, fresh_database() as url:
+    with tempfile.TemporaryDirectory() as data, database() as url:
         os.environ.update(
             {
                 "DATA_DIR": data,
