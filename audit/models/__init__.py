@@ -10,7 +10,7 @@ from __future__ import annotations
 from audit.models.call import Call, Session
 from audit.models.checkpoint import Anchor, Checkpoint
 from audit.models.entry import CallKey, Entry, Payload
-from audit.models.index import Fingerprint, Unindexed, WordIndex
+from audit.models.index import Derived, Fingerprint, Term, Unindexed
 from audit.models.job import Job
 from audit.models.store import Instance, Store, Stream
 
@@ -20,6 +20,7 @@ __all__ = [
     "Call",
     "CallKey",
     "Checkpoint",
+    "Derived",
     "Entry",
     "Fingerprint",
     "Instance",
@@ -28,8 +29,8 @@ __all__ = [
     "Session",
     "Store",
     "Stream",
+    "Term",
     "Unindexed",
-    "WordIndex",
 ]
 
-PARTITIONED = (Entry, Payload, CallKey, Call, WordIndex, Fingerprint)
+PARTITIONED = (Entry, Payload, CallKey, Call, Term, Fingerprint)

@@ -7,21 +7,38 @@ from django.db import models
 from audit.fields import PlaceField
 
 
-class WordIndex(models.Model):
-    """The blind index: keyed digests of normalised words, one key per month, deleted with it."""
+class Term(models.Model):
+    """The blind index: a call has this term, which is a word of its text or a fact such as its model.
 
-    id = models.BigAutoField(primary_key=True)
+    `digest` is keyed by the key of the call's day (`audit.search.terms`), so it is only found by who has that
+    key, and by nobody once it is destroyed. The key of the row is the index that a search reads.
+    """
+
+    pk = models.CompositePrimaryKey("digest", "started_at", "call_id")
+    digest = models.BigIntegerField()
     started_at = models.DateTimeField()
-    month_key = models.CharField(max_length=32)
-    digest = models.BinaryField(max_length=32)
     call_id = models.UUIDField()
 
     class Meta:
-        verbose_name_plural = "word index"
-        indexes = [models.Index(fields=["digest", "started_at"], name="audit_wordindex_digest")]
+        default_permissions = ()
 
     def __str__(self) -> str:
-        return f"word in {self.call_id}"
+        return f"term of {self.call_id}"
+
+
+class Derived(models.Model):
+    """How far what follows from a stream has been worked out (`audit.deriving`)."""
+
+    stream = models.BigIntegerField(primary_key=True)  # its number
+    sequence = models.PositiveBigIntegerField()
+    ended = models.BooleanField(default=False, db_default=False)  # its process is gone: nothing will be new
+
+    class Meta:
+        default_permissions = ()
+        verbose_name_plural = "derived"
+
+    def __str__(self) -> str:
+        return f"stream {self.stream} to {self.sequence}"
 
 
 class Fingerprint(models.Model):
