@@ -1,4 +1,4 @@
-"""What a search looks in: keyed digests, never words or values."""
+"""What a search looks in: keyed digests, blinded by their day's key (`audit.blinding`), never words."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from audit.fields import PlaceField
 
 
 class WordIndex(models.Model):
-    """The blind index: keyed digests of normalised words, one key per month, deleted with it."""
+    """The blind index: keyed digests of normalised words, blinded by the key of the call's day."""
 
     id = models.BigAutoField(primary_key=True)
     started_at = models.DateTimeField()
-    month_key = models.CharField(max_length=32)
-    digest = models.BinaryField(max_length=32)
+    generation = models.SmallIntegerField(db_default=0, default=0)  # of the key that blinds it; 0: none does
+    digest = models.BinaryField(max_length=16)
     call_id = models.UUIDField()
 
     class Meta:
@@ -30,7 +30,8 @@ class Fingerprint(models.Model):
     id = models.BigAutoField(primary_key=True)
     started_at = models.DateTimeField()
     data_class = models.CharField(max_length=64)
-    digest = models.BinaryField(max_length=32)
+    generation = models.SmallIntegerField(db_default=0, default=0)  # of the key that blinds it; 0: none does
+    digest = models.BinaryField(max_length=16)
     call_id = models.UUIDField()
 
     class Meta:
@@ -48,7 +49,7 @@ class Unindexed(models.Model):
 
     id = PlaceField(primary_key=True, editable=False)  # of the commit's last entry
     at = models.DateTimeField()
-    fingerprints = models.BinaryField()  # JSON: [[call id, [[data class, digest], …]], …]
+    fingerprints = models.BinaryField()  # JSON: [[call id, generation, [[data class, digest], …]], …]
 
     class Meta:
         verbose_name_plural = "unindexed"
