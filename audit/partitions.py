@@ -10,7 +10,8 @@ TABLES = (
     "audit_payload",
     "audit_callkey",
     "audit_call",
-    "audit_term",
+    "audit_word",
+    "audit_fact",
     "audit_fingerprint",
 )
 

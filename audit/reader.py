@@ -136,10 +136,12 @@ def _opened(row: CallKey | None) -> tuple[AESGCM | None, str]:
     if row is None:
         return None, "its key was erased"
     try:
-        month = directory(Path(settings.AUDIT_KEY_DIR)).find(row.month_key)
-        key = crypto.unseal(AESGCM(month), bytes(row.wrapped), crypto.key_place(row.id.bytes, row.month_key))
+        around = directory(Path(settings.AUDIT_KEY_DIR)).find(row.wrapped_by)
+        key = crypto.unseal(
+            AESGCM(around), bytes(row.wrapped), crypto.key_place(row.id.bytes, row.wrapped_by)
+        )
     except KeyMissing:
-        return None, f"the key {row.month_key} is gone"
+        return None, f"the key {row.wrapped_by} is gone"
     except crypto.SealError:
         return None, "its key does not open"
     return AESGCM(key), ""

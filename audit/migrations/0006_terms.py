@@ -1,6 +1,6 @@
-"""The blind index holds facts as well as words, one row for each term of a call, and cursors say how far it is.
+"""The blind index: one row for each word of a call, and one for each fact that it is found by.
 
-On PostgreSQL it is partitioned by month; on SQLite its rows lie in their index, without a table beside it.
+On PostgreSQL both are partitioned by month; on SQLite the rows lie in their index, without a table beside it.
 """
 
 from datetime import UTC, datetime
@@ -12,51 +12,53 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from audit import partitions
 
 MONTHS_AHEAD = 3
+TABLES = ("audit_word", "audit_fact")
 KEY = "digest, started_at, call_id"
+COLUMNS = "digest bigint NOT NULL, started_at datetime NOT NULL, call_id char(32) NOT NULL"
 
 
 def lay_out(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
-    if editor.connection.vendor == "postgresql":
-        statements = partitions.partition_table("audit_term", KEY)
-        statements.append("CREATE INDEX audit_term_when ON audit_term USING brin (started_at)")
-        for first, following in partitions.months(datetime.now(UTC), MONTHS_AHEAD):
-            statements += partitions.attach_month("audit_term", first, following)
-    else:
-        columns = "digest bigint NOT NULL, started_at datetime NOT NULL, call_id char(32) NOT NULL"
-        statements = [
-            "DROP TABLE audit_term",
-            f"CREATE TABLE audit_term ({columns}, PRIMARY KEY ({KEY})) WITHOUT ROWID",
-        ]
-    for statement in statements:
-        editor.execute(statement, params=None)
+    made = _on_postgresql if editor.connection.vendor == "postgresql" else _on_sqlite
+    for table in TABLES:
+        for statement in made(table):
+            editor.execute(statement, params=None)
+
+
+def _on_postgresql(table: str) -> list[str]:
+    statements = partitions.partition_table(table, KEY)
+    statements.append(f"CREATE INDEX {table}_when ON {table} USING brin (started_at)")
+    for first, following in partitions.months(datetime.now(UTC), MONTHS_AHEAD):
+        statements += partitions.attach_month(table, first, following)
+    return statements
+
+
+def _on_sqlite(table: str) -> list[str]:
+    return [f"DROP TABLE {table}", f"CREATE TABLE {table} ({COLUMNS}, PRIMARY KEY ({KEY})) WITHOUT ROWID"]
+
+
+def index_model(name: str) -> migrations.CreateModel:
+    key = models.CompositePrimaryKey(
+        "digest", "started_at", "call_id", blank=True, editable=False, primary_key=True, serialize=False
+    )
+    return migrations.CreateModel(
+        name=name,
+        fields=[
+            ("pk", key),
+            ("digest", models.BigIntegerField()),
+            ("started_at", models.DateTimeField()),
+            ("call_id", models.UUIDField()),
+        ],
+        options={"default_permissions": ()},
+    )
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0002_checkpoints")]
+    dependencies = [("audit", "0005_day_keys")]
 
     operations = [
         migrations.DeleteModel(name="WordIndex"),
-        migrations.CreateModel(
-            name="Term",
-            fields=[
-                ("digest", models.BigIntegerField()),
-                ("started_at", models.DateTimeField()),
-                ("call_id", models.UUIDField()),
-                (
-                    "pk",
-                    models.CompositePrimaryKey(
-                        "digest",
-                        "started_at",
-                        "call_id",
-                        blank=True,
-                        editable=False,
-                        primary_key=True,
-                        serialize=False,
-                    ),
-                ),
-            ],
-            options={"default_permissions": ()},
-        ),
+        index_model("Word"),
+        index_model("Fact"),
         migrations.CreateModel(
             name="Derived",
             fields=[

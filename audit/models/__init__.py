@@ -10,7 +10,7 @@ from __future__ import annotations
 from audit.models.call import Call, Session
 from audit.models.checkpoint import Anchor, Checkpoint
 from audit.models.entry import CallKey, Entry, Payload
-from audit.models.index import Derived, Fingerprint, Term, Unindexed
+from audit.models.index import Derived, Fact, Fingerprint, Unindexed, Word
 from audit.models.job import Job
 from audit.models.store import Instance, Store, Stream
 
@@ -22,6 +22,7 @@ __all__ = [
     "Checkpoint",
     "Derived",
     "Entry",
+    "Fact",
     "Fingerprint",
     "Instance",
     "Job",
@@ -29,8 +30,8 @@ __all__ = [
     "Session",
     "Store",
     "Stream",
-    "Term",
     "Unindexed",
+    "Word",
 ]
 
-PARTITIONED = (Entry, Payload, CallKey, Call, Term, Fingerprint)
+PARTITIONED = (Entry, Payload, CallKey, Call, Word, Fact, Fingerprint)

@@ -1,4 +1,4 @@
-"""What a search looks in: keyed digests, never words or values."""
+"""What a search looks in: keyed digests, blinded by their day's key (`audit.blinding`), never words."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from django.db import models
 from audit.fields import PlaceField
 
 
-class Term(models.Model):
-    """The blind index: a call has this term, which is a word of its text or a fact such as its model.
+class Word(models.Model):
+    """The blind index: this word is in the masked text of the call.
 
-    `digest` is keyed by the key of the call's day (`audit.search.terms`), so it is only found by who has that
-    key, and by nobody once it is destroyed. The key of the row is the index that a search reads.
+    `digest` is keyed by the key of the call's day (`audit.search.dayskeys`), so it is only found by who has
+    that key, and by nobody once it is destroyed. The key of the row is the index that a search reads.
     """
 
     pk = models.CompositePrimaryKey("digest", "started_at", "call_id")
@@ -23,7 +23,25 @@ class Term(models.Model):
         default_permissions = ()
 
     def __str__(self) -> str:
-        return f"term of {self.call_id}"
+        return f"word in {self.call_id}"
+
+
+class Fact(models.Model):
+    """What else a call is found by: its model, a group of its caller, who decided about it.
+
+    `digest` is a short form of what the call's row and events say in clear, and stays when its text goes.
+    """
+
+    pk = models.CompositePrimaryKey("digest", "started_at", "call_id")
+    digest = models.BigIntegerField()
+    started_at = models.DateTimeField()
+    call_id = models.UUIDField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"fact of {self.call_id}"
 
 
 class Derived(models.Model):
@@ -47,7 +65,8 @@ class Fingerprint(models.Model):
     id = models.BigAutoField(primary_key=True)
     started_at = models.DateTimeField()
     data_class = models.CharField(max_length=64)
-    digest = models.BinaryField(max_length=32)
+    generation = models.SmallIntegerField(db_default=0, default=0)  # of the key that blinds it; 0: none does
+    digest = models.BinaryField(max_length=16)
     call_id = models.UUIDField()
 
     class Meta:
@@ -65,7 +84,7 @@ class Unindexed(models.Model):
 
     id = PlaceField(primary_key=True, editable=False)  # of the commit's last entry
     at = models.DateTimeField()
-    fingerprints = models.BinaryField()  # JSON: [[call id, [[data class, digest], …]], …]
+    fingerprints = models.BinaryField()  # JSON: [[call id, generation, [[data class, digest], …]], …]
 
     class Meta:
         verbose_name_plural = "unindexed"

@@ -1,4 +1,4 @@
-"""The terms of closed calls and of what people did about them, written into the index by `audit.deriving`."""
+"""The rows by which calls are found, made when they are closed and when people act on them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from uuid import UUID
 from django.conf import settings
 
 from audit import ids
-from audit.models import Call, Entry
-from audit.models import Term as TermRow
+from audit.models import Entry, Fact, Word
 from audit.reader import Part, records_read
 from audit.records import NOT_KEPT
 from audit.search import terms
 from audit.search.dayskeys import key_of_day
-from audit.search.terms import WORD, Term
+from audit.search.terms import Term
 from audit.streamed import turns_of
 from audit.tree import Number, parse
 
@@ -30,41 +29,46 @@ ROWS: Final = 2_000
 
 def terms_derive(new: New) -> Callable[[], None]:
     """The rows of what is new; a call that has them already keeps them."""
-    rows = [row for call_id, found in _found(new) for row in rows_of(call_id, found)]
-    return lambda: rows_write(rows)
+    records = records_read(new.closed, READ)
+    words: list[Word] = []
+    facts: list[Fact] = []
+    for call in new.closed:
+        parts = records.get(call.id, [])
+        words += word_rows(call.id, parts)
+        facts += fact_rows(call.id, {*terms.facts_of(call), *_approvals(parts)})
+    for entry in new.events:
+        if entry.call_id is not None:
+            facts += fact_rows(entry.call_id, set(_acts(entry)))
+
+    def write() -> None:
+        Word.objects.bulk_create(words, batch_size=ROWS, ignore_conflicts=True)
+        Fact.objects.bulk_create(facts, batch_size=ROWS, ignore_conflicts=True)
+
+    return write
 
 
-def rows_write(rows: Sequence[TermRow]) -> None:
-    TermRow.objects.bulk_create(rows, batch_size=ROWS, ignore_conflicts=True)
-
-
-def rows_of(call_id: UUID, found: Iterable[Term]) -> Iterator[TermRow]:
+def word_rows(call_id: UUID, parts: Sequence[Part]) -> Iterator[Word]:
+    """None where the key of the call's day was destroyed."""
     when = ids.time_of(call_id)
     key = key_of_day(when)
     if key is None:
-        return iter(())
-    digests = {terms.digest(key, term) for term in found}
-    return (TermRow(digest=digest, started_at=when, call_id=call_id) for digest in sorted(digests))
-
-
-def _found(new: New) -> Iterator[tuple[UUID, set[Term]]]:
-    records = records_read(new.closed, READ)
-    for call in new.closed:
-        yield call.id, terms_of(call, records.get(call.id, []))
-    for entry in new.events:
-        if entry.call_id is not None and (found := set(_acts(entry))):
-            yield entry.call_id, found
-
-
-def terms_of(call: Call, parts: Sequence[Part]) -> set[Term]:
-    """Everything that a closed call is found by."""
+        return
     words, _ = terms.some_words(texts_of(parts), settings.AUDIT_WORDS_PER_CALL)
-    approvals = {str(part.meta.get("decision", {}).get("approval") or "") for part in parts} - {""}
-    return {
-        *terms.facts_of(call),
-        *((WORD, word) for word in words),
-        *(("approval", approval) for approval in approvals),
-    }
+    for digest in sorted({terms.word_digest(key, word) for word in words}):
+        yield Word(digest=digest, started_at=when, call_id=call_id)
+
+
+def fact_rows(call_id: UUID, found: Iterable[Term]) -> Iterator[Fact]:
+    when = ids.time_of(call_id)
+    for digest in sorted({terms.fact_digest(term) for term in found}):
+        yield Fact(digest=digest, started_at=when, call_id=call_id)
+
+
+def _approvals(parts: Sequence[Part]) -> Iterator[Term]:
+    for part in parts:
+        decision = part.meta.get("decision")
+        if isinstance(decision, dict) and (approval := decision.get("approval")):
+            yield "approval", str(approval)
 
 
 def texts_of(parts: Sequence[Part]) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """By which terms a call is found: words of its masked text, and facts such as its model. Pure.
 
-A term is a kind and a value; what the index keeps of it is its digest, keyed by the key of the call's day.
-Words are compared without case, accents and width. Scripts that put no spaces between words are cut into
-pairs of characters, of text and question alike.
+A term is a kind and a value; what an index keeps of it is a digest, of words one that is keyed by the key of
+the call's day. Words are compared without case, accents and width. Scripts that put no spaces between words
+are cut into pairs of characters, of text and question alike.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from typing import Any, Final
 
 Term = tuple[str, str]
 
-WORD: Final = "word"
 KINDS: Final = (
-    WORD,
     "person",
     "caller",
     "key",
@@ -144,8 +142,15 @@ _PLAIN: Final = (
 _EXACT: Final = frozenset({"person", "approval", "key"})
 
 
-def digest(key: bytes, term: Term) -> int:
-    """Eight bytes of HMAC-SHA256, as the signed number that the index keeps."""
-    kind, value = term
-    said = f"{kind}\x1f{value}".encode("utf-8", "replace")
-    return int.from_bytes(hmac_digest(key, said, sha256)[:8], "big", signed=True)
+def word_digest(key: bytes, word: str) -> int:
+    """Eight bytes of HMAC-SHA256 under the key of a day, as the signed number that the index keeps."""
+    return _number(hmac_digest(key, word.encode("utf-8", "replace"), sha256))
+
+
+def fact_digest(term: Term) -> int:
+    """Eight bytes of SHA-256: a short form of what the record says in clear."""
+    return _number(sha256("\x1f".join(term).encode("utf-8", "replace")).digest())
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big", signed=True)
