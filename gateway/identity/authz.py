@@ -83,6 +83,7 @@ ROLES: Mapping[str, Role] = {
         "Auditor",
         (
             ("audit", VIEW, ("call", "session")),
+            ("audit", ("trace",), ("fingerprint",)),
             ("approvals", VIEW, ("approval",)),
             ("policies", VIEW, ()),
             (
