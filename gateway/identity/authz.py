@@ -59,6 +59,7 @@ ROLES: Mapping[str, Role] = {
             ("policies", ("confirm",), ("proposal",)),
             ("auth", EDIT, ("group",)),
             ("approvals", VIEW, ("approval",)),
+            ("audit", EDIT, ("price",)),
         ),
     ),
     "policy_editor": Role(
@@ -82,7 +83,8 @@ ROLES: Mapping[str, Role] = {
     "auditor": Role(
         "Auditor",
         (
-            ("audit", VIEW, ("call", "session")),
+            ("audit", VIEW, ("call", "price", "session")),
+            ("audit", ("handle",), ("flag",)),
             ("approvals", VIEW, ("approval",)),
             ("policies", VIEW, ()),
             (

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
+from uuid import UUID
 
 from django import template
 from django.conf import settings
@@ -18,6 +19,7 @@ from django.utils.safestring import SafeString
 from gateway.access_review.reading import SEES
 from gateway.console import catalogue as jobs
 from gateway.console.changes import KINDS
+from gateway.console.flagged import panel
 from gateway.site import may_enter
 
 FITS: Final = 8
@@ -135,3 +137,9 @@ def _url(name: str) -> str:
         return reverse(name)
     except NoReverseMatch:
         return ""
+
+
+@register.inclusion_tag("audit/flag_panel.html", takes_context=True)
+def flag_panel(context: template.Context, call_id: UUID) -> dict[str, Any]:
+    """What people did about a flagged call; nothing for any other."""
+    return panel(context["request"].user, call_id)
