@@ -23,6 +23,7 @@ from gateway.console import (
     signing_in,
     timeline,
     trying,
+    usage,
     views,
 )
 from gateway.console.playground import playground
@@ -72,6 +73,9 @@ urlpatterns = [
     path("saml/login/<uuid:issuer_id>", saml.begin, name="saml_login"),
     path("saml/acs", saml.acs, name="saml_acs"),
     path("saml/finish", saml.finish, name="saml_finish"),
+    path("usage/", usage.own, name="usage"),
+    path("audit/usage/", usage.audited, name="audit_usage"),
+    path("audit/usage/export/", usage.export, name="audit_usage_export"),
     path("audit/flagged/", flagged.page, name="flagged"),
     path("audit/flagged/together/", flagged.together, name="flagged_together"),
     path("audit/flagged/<uuid:flag_id>/assign/", flagged.assign, name="flagged_assign"),

@@ -25,7 +25,7 @@ from gateway.site import may_enter
 FITS: Final = 8
 """Links that the bar has room for on a laptop."""
 
-LESS_OFTEN: Final = frozenset({"Drift", "Explain", "Access review", "History", "Roles"})
+LESS_OFTEN: Final = frozenset({"Usage", "Drift", "Explain", "Access review", "History", "Roles"})
 
 register = template.Library()
 
@@ -96,7 +96,7 @@ def topbar(context: template.Context) -> dict[str, Any]:
 
 def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     """What this person may open. A link that would only answer 403 is not shown."""
-    items = [("Home", "home", True), ("Keys", "keys", True)]
+    items = [("Home", "home", True), ("Keys", "keys", True), ("Usage", "usage", True)]
     items.append(("Review", "review:queue", user.has_perm("approvals.view_approval")))
     items.append(("Audit", "audit:sessions", user.has_perm("audit.view_call")))
     watches = any(map(user.has_perm, ("gateway.cut_call", "audit.view_call", "gateway.view_lock")))
