@@ -115,6 +115,7 @@ else:
 DATABASES = {"default": DATABASE}
 
 AUDIT_ANCHORS = env.names("AUDIT_ANCHORS", (f"dir:{DATA_DIR / 'checkpoints'}",))
+AUDIT_WORDS_PER_CALL = env.integer("AUDIT_WORDS_PER_CALL", 200)
 AUDIT_SESSION_GAP = env.integer("AUDIT_SESSION_GAP", 1800, least=1)
 AUDIT_SESSION_HINT_GAP = env.integer("AUDIT_SESSION_HINT_GAP", 86_400, least=1)
 
@@ -236,6 +237,7 @@ CELERY_BEAT_SCHEDULE = {
     "checkpoint": {"task": "gateway.tasks.checkpoint", "schedule": 30.0, "options": {"expires": 30.0}},
     "forget-deliveries": {"task": "gateway.tasks.forget_deliveries", "schedule": 3600.0},
     "index-fingerprints": {"task": "audit.tasks.index_fingerprints", "schedule": 30.0},
+    "derive": {"task": "audit.tasks.derive_from_record", "schedule": 5.0, "options": {"expires": 5.0}},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(BROKER_DIR / "schedule")
 CELERY_TASK_IGNORE_RESULT = True

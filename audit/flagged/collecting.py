@@ -7,28 +7,32 @@ admission is known, which has the rules' ids and not their names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from audit import ids
 from audit.judgement import LEVELS
 from audit.listing import found_of
 from audit.models import Call, Flag, FlagLabel
 
+if TYPE_CHECKING:
+    from audit.deriving import New
+
 REQUEST, RESPONSE = "request", "response"
 MOST: Final = 32
 """Rules and classes of one call that it is found by."""
 
 
-def flags_collect(calls: Sequence[Call]) -> None:
-    """Put the flagged ones into the inbox. A call that is there already is left as it is."""
-    flags = [flag for call in calls if (flag := flag_of(call)) is not None]
-    if not flags:
-        return
-    known = set(Flag.objects.filter(pk__in=[flag.pk for flag in flags]).values_list("pk", flat=True))
-    new = [flag for flag in flags if flag.pk not in known]
-    Flag.objects.bulk_create(new)
-    FlagLabel.objects.bulk_create([label for flag in new for label in _labels(flag)])
+def flags_derive(new: New) -> Callable[[], None]:
+    """Puts the flagged ones into the inbox. A call that is there already is left as it is."""
+    flags = [flag for call in new.closed if (flag := flag_of(call)) is not None]
+    labels = [label for flag in flags for label in _labels(flag)]
+
+    def write() -> None:
+        Flag.objects.bulk_create(flags, ignore_conflicts=True)
+        FlagLabel.objects.bulk_create(labels, ignore_conflicts=True)
+
+    return write
 
 
 def flag_of(call: Call) -> Flag | None:

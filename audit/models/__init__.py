@@ -11,7 +11,7 @@ from audit.models.call import Call, Session
 from audit.models.checkpoint import Anchor, Checkpoint
 from audit.models.entry import CallKey, Entry, Payload
 from audit.models.flag import Flag, FlagAct, FlagLabel
-from audit.models.index import Fingerprint, Unindexed, WordIndex
+from audit.models.index import Derived, Fact, Fingerprint, Unindexed, Word
 from audit.models.job import Job
 from audit.models.store import Instance, Store, Stream
 from audit.models.usage import CallerUsage, GroupUsage, Price
@@ -23,7 +23,9 @@ __all__ = [
     "CallKey",
     "CallerUsage",
     "Checkpoint",
+    "Derived",
     "Entry",
+    "Fact",
     "Fingerprint",
     "Flag",
     "FlagAct",
@@ -37,7 +39,7 @@ __all__ = [
     "Store",
     "Stream",
     "Unindexed",
-    "WordIndex",
+    "Word",
 ]
 
-PARTITIONED = (Entry, Payload, CallKey, Call, WordIndex, Fingerprint)
+PARTITIONED = (Entry, Payload, CallKey, Call, Word, Fact, Fingerprint)

@@ -7,15 +7,18 @@ that the model's service reported; nothing is estimated.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import F
 
 from audit.models import Call, CallerUsage, GroupUsage
 from audit.models.usage import NOBODY
+
+if TYPE_CHECKING:
+    from audit.deriving import New
 
 _NUMBERS: Final = ("calls", "uncounted", "input_tokens", "output_tokens")
 _UNHEARD: Final = frozenset({"client_gone", "instance_lost"})
@@ -43,17 +46,21 @@ class Sum:
             self.last = call
 
 
-def usage_collect(calls: Sequence[Call]) -> None:
-    """Add these calls to the sums. To be called once for each call, in the transaction that says so."""
+def usage_derive(new: New) -> Callable[[], None]:
+    """Adds these calls to the sums. To be written once, in the transaction that says that it was."""
     callers: defaultdict[Key, Sum] = defaultdict(Sum)
     groups: defaultdict[Key, Sum] = defaultdict(Sum)
-    for call in filter(reached_a_model, calls):
+    for call in filter(reached_a_model, new.closed):
         key = (month_of(call.started_at), call.area, call.endpoint, call.model)
         callers[(*key, call.person_id or NOBODY)].take(call)
         for group in _groups(call):
             groups[(*key, group)].take(call)
-    _add_callers(callers)
-    _add_groups(groups)
+
+    def write() -> None:
+        _add_callers(callers)
+        _add_groups(groups)
+
+    return write
 
 
 def month_of(moment: datetime) -> date:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from audit import ids
+from audit.deriving import Derivation, New
 from audit.models import Call
 from tests.audit.world import ALICE
 
@@ -44,3 +45,8 @@ def closed_call(at: datetime | None = None, **fields: Any) -> Call:
     call = Call(**{**given, **fields})
     call.save(force_insert=True)
     return call
+
+
+def derived(derivation: Derivation, *calls: Call) -> None:
+    """What a derivation makes of these calls, written."""
+    derivation(New(closed=calls, events=[]))()

@@ -12,13 +12,13 @@ from django.db import Error, connection, transaction
 
 from audit.flagged import acts, listing
 from audit.flagged.acts import Incomplete, Missed, Own
-from audit.flagged.collecting import flags_collect
+from audit.flagged.collecting import flags_derive
 from audit.flagged.listing import Wanted
 from audit.models import Call, Entry, Flag, FlagAct, FlagLabel
 from audit.models.flag import Outcome
 from audit.records import Recordable, Who
 from audit.walls import EVERYWHERE
-from tests.audit.closed import closed_call
+from tests.audit.closed import closed_call, derived
 from tests.audit.world import ALICE
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +38,7 @@ def flagged(**fields: Any) -> Flag:
         "highest": "restricted",
     }
     call = closed_call(**{**given, **fields})
-    flags_collect([call])
+    derived(flags_derive, call)
     return Flag.objects.get(pk=call.pk)
 
 
@@ -81,7 +81,7 @@ def test_a_call_comes_in_with_who_flagged_it_and_where(
 
 @pytest.mark.parametrize("gate", ["allow", "hold", "block"])
 def test_a_call_that_no_rule_flagged_stays_out(gate: str) -> None:
-    flags_collect([closed_call(gate=gate, action="masked", extra={"response_reasons": ["so"]})])
+    derived(flags_derive, closed_call(gate=gate, action="masked", extra={"response_reasons": ["so"]}))
     assert not Flag.objects.exists()
 
 
@@ -103,7 +103,7 @@ def test_a_flag_says_what_was_found_and_the_higher_level_of_both_directions() ->
 def test_collecting_a_call_again_changes_nothing_that_people_did() -> None:
     flag = flagged()
     acts.flag_close(flag_id=flag.pk, turn=0, by=DAVE, outcome=Outcome.FINE, words=BECAUSE)
-    flags_collect(list(Call.objects.all()))
+    derived(flags_derive, *Call.objects.all())
     assert Flag.objects.get().state == "closed"
     assert FlagLabel.objects.filter(kind="rule").count() == 1
 
@@ -111,11 +111,11 @@ def test_collecting_a_call_again_changes_nothing_that_people_did() -> None:
 def test_a_crash_after_collecting_leaves_nothing_behind() -> None:
     call = closed_call(gate="flag", extra={"request_flags": {"1": "A"}})
     with pytest.raises(RuntimeError), transaction.atomic():
-        flags_collect([call])
+        derived(flags_derive, call)
         assert Flag.objects.exists()
         raise RuntimeError
     assert not Flag.objects.exists() and not FlagLabel.objects.exists()
-    flags_collect([call])
+    derived(flags_derive, call)
     assert Flag.objects.count() == 1
 
 

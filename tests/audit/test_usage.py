@@ -17,12 +17,12 @@ from django.db import IntegrityError, transaction
 from audit.models import CallerUsage, Entry, GroupUsage, Price
 from audit.models.usage import NOBODY
 from audit.usage import exporting, report
-from audit.usage.collecting import usage_collect
+from audit.usage.collecting import usage_derive
 from audit.usage.exporting import TooMany, usage_export
 from audit.usage.prices import Prices, amount
 from audit.usage.report import Total, money_text, months_before, total_of
 from audit.walls import EVERYWHERE
-from tests.audit.closed import closed_call
+from tests.audit.closed import closed_call, derived
 from tests.audit.world import BOB
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ IN_NOVEMBER = datetime(2026, 11, 10, 12, tzinfo=UTC)
 
 def used(**fields: Any) -> None:
     """A call of November with its tokens, collected."""
-    usage_collect([closed_call(IN_NOVEMBER, **{"input_tokens": 100, "output_tokens": 10, **fields})])
+    derived(usage_derive, closed_call(IN_NOVEMBER, **{"input_tokens": 100, "output_tokens": 10, **fields}))
 
 
 def price(pattern: str, of_in: str = "1", of_out: str = "2", **fields: Any) -> Price:
@@ -64,7 +64,7 @@ def test_calls_of_one_caller_model_and_month_add_up() -> None:
     used()
     used(input_tokens=5, output_tokens=None)
     used(model="other")
-    usage_collect([closed_call(datetime(2026, 10, 31, 23, 59, 59, tzinfo=UTC), input_tokens=1)])
+    derived(usage_derive, closed_call(datetime(2026, 10, 31, 23, 59, 59, tzinfo=UTC), input_tokens=1))
     assert sums() == [
         (OCTOBER, "alice", "demo", 1, 0, 1, 0),
         (NOVEMBER, "alice", "demo", 2, 0, 105, 10),
@@ -74,7 +74,7 @@ def test_calls_of_one_caller_model_and_month_add_up() -> None:
 
 def test_a_batch_adds_as_much_as_its_calls_one_by_one() -> None:
     calls = [closed_call(IN_NOVEMBER, input_tokens=n, output_tokens=1) for n in range(5)]
-    usage_collect(calls)
+    derived(usage_derive, *calls)
     assert sums() == [(NOVEMBER, "alice", "demo", 5, 0, 10, 5)]
     assert GroupUsage.objects.get().input_tokens == 10
 
@@ -97,7 +97,7 @@ def test_a_batch_adds_as_much_as_its_calls_one_by_one() -> None:
 def test_a_call_counts_once_it_was_on_its_way_to_a_model(
     fields: dict[str, Any], calls: int, uncounted: int
 ) -> None:
-    usage_collect([closed_call(IN_NOVEMBER, **fields)])
+    derived(usage_derive, closed_call(IN_NOVEMBER, **fields))
     assert [row[3:5] for row in sums()] == ([(calls, uncounted)] if calls else [])
 
 
@@ -128,11 +128,11 @@ def test_a_crash_after_collecting_counts_nothing_and_the_next_try_counts_once() 
     call = closed_call(IN_NOVEMBER, input_tokens=7, output_tokens=1)
     used()
     with pytest.raises(RuntimeError), transaction.atomic():
-        usage_collect([call])
+        derived(usage_derive, call)
         assert sums()[0][3] == 2
         raise RuntimeError
     assert sums() == [(NOVEMBER, "alice", "demo", 1, 0, 100, 10)]
-    usage_collect([call])
+    derived(usage_derive, call)
     assert sums() == [(NOVEMBER, "alice", "demo", 2, 0, 107, 11)]
     assert GroupUsage.objects.get().calls == 2
 
@@ -265,7 +265,7 @@ def test_more_lines_than_a_page_shows_are_told(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_chart_shows_twelve_months_of_real_tokens() -> None:
     used()
-    usage_collect([closed_call(datetime(2026, 1, 5, tzinfo=UTC), input_tokens=55)])
+    derived(usage_derive, closed_call(datetime(2026, 1, 5, tzinfo=UTC), input_tokens=55))
     bars = months_before(CallerUsage.objects.all(), NOVEMBER, OCTOBER)
     assert [bar.value for bar in bars][::11] == ["2025-12", "2026-11"]
     assert [bar.height for bar in bars if bar.height] == [49.0, 98.0]

@@ -18,9 +18,10 @@ from django.utils import timezone
 
 from approvals.models import Approval
 from audit import ids
-from audit.flagged.collecting import flags_collect
+from audit.deriving import New
+from audit.flagged.collecting import flags_derive
 from audit.models import Call, Flag, Job, Price, Session, Store
-from audit.usage.collecting import usage_collect
+from audit.usage.collecting import usage_derive
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import credential_set
 from gateway.identity.authz import ROLES, role_grant
@@ -258,8 +259,8 @@ def _flag(call: Call) -> Flag:
     """Somebody called it by the place's name, a rule of that name flagged it, and it used something."""
     call.gate, call.extra = "flag", {"request_flags": {"1": f"{call.area or STRAY} rule"}}
     call.input_tokens, call.owner_id = 5, None
-    flags_collect([call])
-    usage_collect([call])
+    for derivation in (flags_derive, usage_derive):
+        derivation(New(closed=[call], events=[]))()
     return Flag.objects.get(pk=call.pk)
 
 
