@@ -19,7 +19,8 @@ class PriceAdmin(NotedAdmin[Price]):
     fields: ClassVar = (
         "pattern",
         "endpoint",
-        ("input_price", "output_price", "currency"),
+        ("input_price", "output_price"),
+        "currency",
         "valid_from",
     )
 

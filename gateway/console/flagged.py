@@ -28,7 +28,7 @@ from audit.models.flag import Outcome
 from audit.records import Recordable, Who
 from audit.walls import PERMISSION, audited_by, within
 from gateway.identity.who_may import people_who_may
-from gateway.models import User
+from gateway.models import Area, User
 from policies.journal import who
 from policies.services import scrub
 
@@ -92,7 +92,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "wanted": wanted,
         "query": wanted.query(),
         "older_than": before,
-        "areas": sorted(areas or ()),
+        "areas": sorted(Area.objects.values_list("slug", flat=True) if areas is None else areas),
         "handles": bool(handles),
         "handlers": people_who_may(HANDLES, None if handles.everywhere else handles.slugs),
         "outcomes": listing.OUTCOMES,
