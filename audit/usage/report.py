@@ -202,7 +202,7 @@ def months_before(usage: Usage, last: date, chosen: date) -> list[Month]:
 
 def _bar(at: int, month: date, tokens: int, calls: int, most: int, chosen: date) -> Month:
     height = round(98 * tokens / most, 2)
-    title = f"{month:%B %Y}: {tokens:,} tokens, {calls:,} calls"
+    title = f"{month:%B %Y}: {tokens:,} tokens, {calls:,} call{'' if calls == 1 else 's'}"
     return Month(
         title=title,
         x=at * 40 + 4,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
 from audit import ids
 from audit.deriving import Derivation, New
-from audit.models import Call
+from audit.models import Call, Entry
 from tests.audit.world import ALICE
 
 
@@ -50,3 +51,9 @@ def closed_call(at: datetime | None = None, **fields: Any) -> Call:
 def derived(derivation: Derivation, *calls: Call) -> None:
     """What a derivation makes of these calls, written."""
     derivation(New(closed=calls, events=[]))()
+
+
+def told(name: str) -> int:
+    """How many events of this name, or of names that begin so, are on the record."""
+    metas = Entry.objects.filter(kind="event").values_list("meta", flat=True)
+    return sum(json.loads(bytes(meta))["event"].startswith(name) for meta in metas)

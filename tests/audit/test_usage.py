@@ -270,7 +270,7 @@ def test_the_chart_shows_twelve_months_of_real_tokens() -> None:
     assert [bar.value for bar in bars][::11] == ["2025-12", "2026-11"]
     assert [bar.height for bar in bars if bar.height] == [49.0, 98.0]
     assert [bar.label for bar in bars if bar.current] == ["Oct"]
-    assert bars[-1].title == "November 2026: 110 tokens, 1 calls"
+    assert bars[-1].title == "November 2026: 110 tokens, 1 call"
 
 
 def test_money_of_nothing_is_a_dash() -> None:
