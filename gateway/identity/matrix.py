@@ -44,6 +44,7 @@ SECTIONS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
             "gateway.serviceaccount",
             "gateway.apikey",
             "gateway.structuredfield",
+            "audit.price",
         ),
     ),
     ("Incidents", ("gateway.lock", "gateway.cut")),
@@ -64,7 +65,7 @@ SECTIONS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
         ),
     ),
     ("Whom held requests are told to", ("gateway.webhook", "gateway.delivery")),
-    ("Evidence", ("approvals.approval", "audit.call", "audit.session")),
+    ("Evidence", ("approvals.approval", "audit.call", "audit.flag", "audit.session")),
 )
 REST: Final = "Everything else"
 
