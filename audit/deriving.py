@@ -17,8 +17,10 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from audit import chain, ids
+from audit.flagged.collecting import flags_derive
 from audit.models import Call, Derived, Entry, Instance, Stream
 from audit.search.indexing import terms_derive
+from audit.usage.collecting import usage_derive
 
 Write = Callable[[], None]
 
@@ -35,7 +37,7 @@ class New:
 Derivation = Callable[[New], Write]
 """Reads and works out; what it returns then writes, in one transaction with the cursor."""
 
-DERIVATIONS: Final[tuple[Derivation, ...]] = (terms_derive,)
+DERIVATIONS: Final[tuple[Derivation, ...]] = (terms_derive, flags_derive, usage_derive)
 
 AT_ONCE: Final = 400
 """Entries that are looked at for one transaction."""

@@ -14,6 +14,10 @@ _FORBIDDEN = ((ENTRIES, "UPDATE"), (ENTRIES, "DELETE"), (PAYLOADS, "UPDATE"))
 OF_CHECKPOINTS = ((CHECKPOINTS, "UPDATE"), (CHECKPOINTS, "DELETE"))
 """Guarded since the migration that made them."""
 
+FLAG_ACTS = "audit_flagact"
+OF_FLAG_ACTS = ((FLAG_ACTS, "UPDATE"), (FLAG_ACTS, "DELETE"))
+"""What people did about flagged calls, guarded likewise."""
+
 Forbidden = tuple[tuple[str, str], ...]
 
 

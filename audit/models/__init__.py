@@ -10,23 +10,31 @@ from __future__ import annotations
 from audit.models.call import Call, Session
 from audit.models.checkpoint import Anchor, Checkpoint
 from audit.models.entry import CallKey, Entry, Payload
+from audit.models.flag import Flag, FlagAct, FlagLabel
 from audit.models.index import Derived, Fact, Fingerprint, Unindexed, Word
 from audit.models.job import Job
 from audit.models.store import Instance, Store, Stream
+from audit.models.usage import CallerUsage, GroupUsage, Price
 
 __all__ = [
     "PARTITIONED",
     "Anchor",
     "Call",
     "CallKey",
+    "CallerUsage",
     "Checkpoint",
     "Derived",
     "Entry",
     "Fact",
     "Fingerprint",
+    "Flag",
+    "FlagAct",
+    "FlagLabel",
+    "GroupUsage",
     "Instance",
     "Job",
     "Payload",
+    "Price",
     "Session",
     "Store",
     "Stream",

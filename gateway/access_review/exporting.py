@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import Final
 import orjson
 from django.utils import timezone
 
+from audit.spreadsheet import CSV_TYPE, csv_of
 from gateway.access_review.marks import marks_of
 from gateway.access_review.reading import Caller, callers_of, reached_by
 from gateway.access_review.values import Reached, Way, plain
@@ -18,7 +18,7 @@ from gateway.identity.reach import Reach
 from gateway.models import Endpoint, User
 from policies.journal import note
 
-FORMATS: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+FORMATS: Final = {"csv": CSV_TYPE, "json": "application/json"}
 TIMES: Final = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 CHUNK: Final = 500
 MOST: Final = 250_000
@@ -44,12 +44,22 @@ COLUMNS: Final = (
     "last_call",
     "keys",
 )
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a spreadsheet takes for a formula at the start of a cell."""
 
 
 class TooMany(ValueError):
     """More callers than one file holds."""
+
+
+class Counted:
+    """Rows passing by, and how many they were."""
+
+    def __init__(self, rows: Iterable[Reached]) -> None:
+        self._rows, self.count = rows, 0
+
+    def __iter__(self) -> Iterator[Reached]:
+        for row in self._rows:
+            self.count += 1
+            yield row
 
 
 def endpoint_export(*, endpoint: Endpoint, form: str, by: User | None) -> bytes:
@@ -77,14 +87,10 @@ def caller_export(*, caller: Caller, reach: Reach, form: str, by: User | None) -
 
 
 def as_csv(rows: Iterable[Reached]) -> tuple[bytes, int]:
-    """One line for each way of each caller, formulas made harmless; and how many callers."""
-    text, count = io.StringIO(), 0
-    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
-    writer.writerow(COLUMNS)
-    for row in rows:
-        count += 1
-        writer.writerows([harmless(value) for value in _line(row, way)] for way in row.ways)
-    return text.getvalue().encode("utf-8-sig"), count  # the mark tells spreadsheets that it is UTF-8
+    """One line for each way of each caller; and how many callers."""
+    counted = Counted(rows)
+    data = csv_of(COLUMNS, (_line(row, way) for row in counted for way in row.ways))
+    return data, counted.count
 
 
 def as_json(head: Mapping[str, str | None], name: str, rows: Iterable[Reached]) -> tuple[bytes, int]:
@@ -95,11 +101,6 @@ def as_json(head: Mapping[str, str | None], name: str, rows: Iterable[Reached]) 
         data.write((b",\n" if count > 1 else b"\n") + orjson.dumps(row, option=TIMES))
     data.write(b"]}\n")
     return data.getvalue(), count
-
-
-def harmless(value: str) -> str:
-    """A cell that no spreadsheet computes."""
-    return f"'{value}" if value.startswith(FORMULA) else value
 
 
 def _line(row: Reached, way: Way) -> list[str]:

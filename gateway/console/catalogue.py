@@ -50,6 +50,7 @@ _SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
             "Credential": "A sealed upstream secret",
             "CredentialVersion": "Its rotation history",
             "AccessRule": "Which group reaches which endpoint, under which policy",
+            "Price": "What a model's tokens cost, from which month on",
         },
     ),
     (

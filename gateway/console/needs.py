@@ -12,7 +12,9 @@ from django.urls import NoReverseMatch, reverse
 
 from approvals import queue
 from approvals.walls import DECIDES, VIEWS
+from audit.flagged.listing import bounded, open_count
 from audit.models import Instance
+from audit.walls import audited_by
 from gateway.console.fields import waiting
 from gateway.console.overview import Today
 from gateway.identity.keys import living
@@ -61,7 +63,7 @@ def needs_of(user: User, now: datetime, today: Today | None, recorder: Recorder)
     needs = [] if recorder.ok else [_silent(recorder)]
     needs += _approvals(user, now)
     if today is not None:
-        needs += _stopped(today)
+        needs += [*_stopped(today), *_flagged(user)]
     needs += [
         *_keys(_seen(user, ApiKey.objects.all()), now),
         *_access(_seen(user, AccessRule.objects.all()), now),
@@ -94,14 +96,18 @@ def _stopped(today: Today) -> Iterator[Need]:
         detail = "A rule stopped them before they reached a model."
         title = f"{_count(today.blocked, 'call was', 'calls were')} blocked today."
         yield Need("bad", title, detail, f"{calls}?action=blocked", "See who and why")
-    if today.flagged:
-        title = f"{_count(today.flagged, 'call was', 'calls were')} flagged today."
-        yield Need(
-            "warn", title, "They passed; a rule wants them looked at.", f"{calls}?action=flagged", "Look"
-        )
     if today.incomplete:
         title = f"{_count(today.incomplete, 'answer', 'answers')} ended early today."
         yield Need("warn", title, "The client left, or the model's service broke off.", calls, "Look")
+
+
+def _flagged(user: User) -> Iterator[Need]:
+    """Whatever day they were made: a flagged call waits until somebody has closed it."""
+    waiting = open_count(audited_by(user))
+    if waiting:
+        title = f"{bounded(waiting)} flagged {'call is' if waiting == 1 else 'calls are'} open."
+        detail = "They passed; a rule wants them looked at."
+        yield Need("warn", title, detail, _url("flagged"), "Look")
 
 
 def _approvals(user: User, now: datetime) -> Iterator[Need]:

@@ -10,6 +10,7 @@ from gateway.console import (
     device,
     drift,
     explain,
+    flagged,
     keys,
     leaked,
     live,
@@ -24,6 +25,7 @@ from gateway.console import (
     timeline,
     tracing,
     trying,
+    usage,
     views,
 )
 from gateway.console.playground import playground
@@ -75,6 +77,15 @@ urlpatterns = [
     path("saml/login/<uuid:issuer_id>", saml.begin, name="saml_login"),
     path("saml/acs", saml.acs, name="saml_acs"),
     path("saml/finish", saml.finish, name="saml_finish"),
+    path("usage/", usage.own, name="usage"),
+    path("audit/usage/", usage.audited, name="audit_usage"),
+    path("audit/usage/export/", usage.export, name="audit_usage_export"),
+    path("audit/flagged/", flagged.page, name="flagged"),
+    path("audit/flagged/together/", flagged.together, name="flagged_together"),
+    path("audit/flagged/<uuid:flag_id>/assign/", flagged.assign, name="flagged_assign"),
+    path("audit/flagged/<uuid:flag_id>/note/", flagged.note, name="flagged_note"),
+    path("audit/flagged/<uuid:flag_id>/close/", flagged.close, name="flagged_close"),
+    path("audit/flagged/<uuid:flag_id>/reopen/", flagged.reopen, name="flagged_reopen"),
     path("explain/", explain.page, name="explain"),
     path("access-review/", reviewing.index, name="access_review"),
     path(

@@ -59,6 +59,7 @@ ROLES: Mapping[str, Role] = {
             ("policies", ("confirm",), ("proposal",)),
             ("auth", EDIT, ("group",)),
             ("approvals", VIEW, ("approval",)),
+            ("audit", EDIT, ("price",)),
         ),
     ),
     "policy_editor": Role(
@@ -82,8 +83,9 @@ ROLES: Mapping[str, Role] = {
     "auditor": Role(
         "Auditor",
         (
-            ("audit", VIEW, ("call", "session")),
+            ("audit", VIEW, ("call", "price", "session")),
             ("audit", ("trace",), ("fingerprint",)),
+            ("audit", ("handle",), ("flag",)),
             ("approvals", VIEW, ("approval",)),
             ("policies", VIEW, ()),
             (

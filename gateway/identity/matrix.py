@@ -44,6 +44,7 @@ SECTIONS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
             "gateway.serviceaccount",
             "gateway.apikey",
             "gateway.structuredfield",
+            "audit.price",
         ),
     ),
     ("Incidents", ("gateway.lock", "gateway.cut")),
@@ -64,7 +65,10 @@ SECTIONS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
         ),
     ),
     ("Whom held requests are told to", ("gateway.webhook", "gateway.delivery")),
-    ("Evidence", ("approvals.approval", "audit.call", "audit.session", "audit.fingerprint")),
+    (
+        "Evidence",
+        ("approvals.approval", "audit.call", "audit.session", "audit.flag", "audit.fingerprint"),
+    ),
 )
 REST: Final = "Everything else"
 

@@ -45,6 +45,7 @@ and a row whose ways all end in nothing, belong to the whole deployment."""
 
 SLUGS: Final[Mapping[str, str]] = {
     "audit.call": "area",
+    "audit.flag": "area",
     "audit.session": "area",
     "approvals.approval": "area",
 }

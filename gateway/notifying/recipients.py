@@ -9,13 +9,13 @@ from typing import Any, Final
 from django.conf import settings
 from django.contrib.auth.models import Group
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from approvals import walls
 from approvals.models import Approval, Status
 from approvals.webhooks import APPROVED, DENIED, events_of
-from gateway.identity.authz import ROLES, role_permissions
+from gateway.identity.who_may import may_hold
 from gateway.models import Delivery, MailsOff, User
 from policies.history import attributed
 from policies.journal import note
@@ -56,7 +56,7 @@ def mails_for(row: Approval, known: Collection[tuple[Any, ...]], since: datetime
 
 def reviewers_of(row: Approval) -> list[User]:
     """Whoever may decide about it now and has an address."""
-    rows = with_address().filter(_may_hold(walls.DECIDES, row.area)).distinct().order_by("pk")
+    rows = with_address().filter(may_hold(walls.DECIDES, [row.area])).distinct().order_by("pk")
     if groups := walls.deciding_groups(row):
         rows = rows.filter(groups__in=Group.objects.filter(name__in=groups))
     return [person for person in rows[:MOST] if not walls.why_not(person, row)]
@@ -64,20 +64,6 @@ def reviewers_of(row: Approval) -> list[User]:
 
 def with_address() -> QuerySet[User]:
     return User.objects.filter(is_active=True, mails_off=None).exclude(email="")
-
-
-def _may_hold(permission: str, area: str) -> Q:
-    """Wider than it may be: `walls.why_not` has the last word."""
-    app, _, codename = permission.partition(".")
-    roles = [role for role in ROLES if permission in role_permissions(role)]
-    grants = Q(groups__role_grants__role__in=roles) & (
-        Q(groups__role_grants__area=None) | Q(groups__role_grants__area__slug=area)
-    )
-    named = {"codename": codename, "content_type__app_label": app}
-    past_roles = Q(is_superuser=True)
-    for way in ("groups__permissions", "user_permissions"):
-        past_roles |= Q(**{f"{way}__{name}": value for name, value in named.items()})
-    return grants | past_roles
 
 
 def _requester(row: Approval) -> User | None:

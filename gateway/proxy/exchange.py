@@ -51,7 +51,7 @@ from policies.engine.types import (
     Style,
     Verdict,
 )
-from policies.engine.verdict import NOTHING_KNOWN, decide
+from policies.engine.verdict import NOTHING_KNOWN, decide, flagging
 
 HINT_CHARACTERS: Final = 512
 """How much of each opening message tells one conversation from another; its length counts besides."""
@@ -128,6 +128,8 @@ class Exchange:
     response_reasons: tuple[str, ...] = ()  # in words, each once
     response_observed: Gate | None = None  # what would have happened, had the policy not observed
     response_spared = NOTHING
+    response_flags: tuple[tuple[str, str], ...] = ()  # id and name of each rule that flagged it
+    response_highest: Level | None = None  # found where there was something to say
     lists_fields = False  # set: `fields` are told even if no rule of the policy asks for them
     fields: tuple[FieldSeen, ...] = ()  # of the request: no data class claims them
     cleared: bytes | None = None  # what leaves instead of `outgoing`, where an approval says so
@@ -292,6 +294,10 @@ class Exchange:
         if self.response_reasons and texts:
             texts = tuple(dict.fromkeys(self.response_reasons + texts))
         self.response_reasons = texts[:MAX_REASONS] or self.response_reasons
+        flags = dict.fromkeys(self.response_flags + flagging(verdict))
+        self.response_flags = tuple(flags)[:MAX_REASONS]
+        if verdict.highest is not None:
+            self.response_highest = max(verdict.highest, self.response_highest or verdict.highest)
         if verdict.observed is not None:
             known, spared = self.response_observed, dict(self.response_spared)
             self.response_observed = verdict.observed if known is None else max(known, verdict.observed)

@@ -28,6 +28,7 @@ from gateway.proxy.exchange import Exchange, Outcome
 from gateway.proxy.meter import BYTES_PER_TOKEN, Account
 from gateway.proxy.routes import Caller, Route, Target
 from policies.engine.types import Circumstances, Gate, Level, Verdict
+from policies.engine.verdict import flagging
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -274,14 +275,26 @@ def _decision(
 
 
 def _extra(call: Exchange) -> Mapping[str, object]:
-    """Why the response was treated as it was, and what observing left undone."""
-    observed = call.response_observed
-    if observed is None and not call.response_reasons:
+    """Why the response was treated as it was, what observing left undone, and which rules flagged."""
+    observed, flags = call.response_observed, _flags(call)
+    if observed is None and not call.response_reasons and not flags:
         return NOTHING_MORE
-    extra: dict[str, object] = {"response_reasons": [*call.response_reasons]}
+    extra: dict[str, object] = {"response_reasons": [*call.response_reasons], **flags}
     if observed is not None:
         extra |= {"response_observed": GATES[observed], "response_spared": dict(call.response_spared)}
     return extra
+
+
+def _flags(call: Exchange) -> Mapping[str, object]:
+    """The rules that want this call looked at later, by direction, for the inbox of flagged calls."""
+    found: dict[str, object] = {}
+    if call.verdict.gate is Gate.FLAG:
+        found["request_flags"] = dict(flagging(call.verdict))
+    if call.response_gate is Gate.FLAG:
+        found["response_flags"] = dict(call.response_flags)
+        if call.response_highest is not None:
+            found["response_highest"] = LEVELS[call.response_highest]
+    return found
 
 
 def _counted(counts: Mapping[str, int]) -> bytes:

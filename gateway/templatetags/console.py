@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
+from uuid import UUID
 
 from django import template
 from django.conf import settings
@@ -18,12 +19,13 @@ from django.utils.safestring import SafeString
 from gateway.access_review.reading import SEES
 from gateway.console import catalogue as jobs
 from gateway.console.changes import KINDS
+from gateway.console.flagged import panel
 from gateway.site import may_enter
 
 FITS: Final = 8
 """Links that the bar has room for on a laptop."""
 
-LESS_OFTEN: Final = frozenset({"Drift", "Explain", "Access review", "History", "Roles"})
+LESS_OFTEN: Final = frozenset({"Usage", "Drift", "Explain", "Access review", "History", "Roles"})
 
 register = template.Library()
 
@@ -94,7 +96,7 @@ def topbar(context: template.Context) -> dict[str, Any]:
 
 def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     """What this person may open. A link that would only answer 403 is not shown."""
-    items = [("Home", "home", True), ("Keys", "keys", True)]
+    items = [("Home", "home", True), ("Keys", "keys", True), ("Usage", "usage", True)]
     items.append(("Review", "review:queue", user.has_perm("approvals.view_approval")))
     items.append(("Audit", "audit:sessions", user.has_perm("audit.view_call")))
     watches = any(map(user.has_perm, ("gateway.cut_call", "audit.view_call", "gateway.view_lock")))
@@ -135,3 +137,9 @@ def _url(name: str) -> str:
         return reverse(name)
     except NoReverseMatch:
         return ""
+
+
+@register.inclusion_tag("audit/flag_panel.html", takes_context=True)
+def flag_panel(context: template.Context, call_id: UUID) -> dict[str, Any]:
+    """What people did about a flagged call; nothing for any other."""
+    return panel(context["request"].user, call_id)

@@ -101,6 +101,12 @@ CLEAN: Final = Verdict(Gate.ALLOW)
 _UNSCORED: Final = Score(0, (), 0)
 
 
+def flagging(verdict: Verdict) -> tuple[tuple[str, str], ...]:
+    """Id and name of each rule that flagged; both are empty for the policy's default."""
+    flags = [each for each in verdict.reasons if each.gate is Gate.FLAG and each.enforced]
+    return tuple([(each.rule_id, each.rule_name) for each in flags])
+
+
 def _strictest(reason: Reason) -> tuple[bool, int]:
     return (not reason.enforced, -reason.gate)
 

@@ -20,6 +20,11 @@ PAGES = (
     "/audit/",
     "/audit/calls/",
     "/audit/calls/?action=blocked",
+    "/audit/flagged/",
+    "/audit/flagged/?state=closed",
+    "/audit/usage/",
+    "/audit/usage/?by=group",
+    "/usage/",
     "/playground/",
     "/drift/",
     "/keys/",
@@ -45,6 +50,7 @@ PAGES = (
     "/account/",
     "/step-up/?next=/account/",
     "/admin/gateway/lock/",
+    "/admin/audit/price/add/",
     "/admin/approvals/approval/",
 )
 FIRST_OF = (

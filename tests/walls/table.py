@@ -110,10 +110,19 @@ WATCHES: Final = either("gateway.cut_call", "audit.view_call", "gateway.view_loc
 
 TRACES: Final = every("audit.view_call", "audit.trace_fingerprint")
 DECIDES: Final = "approvals.change_approval"
+HANDLES: Final = every("audit.view_call", "audit.handle_flag")
 
 
 def _approves(world: World, place: str) -> dict[str, Any]:
     return {"choice": "approve", "reason": "looked", "seen": "0" * 64}
+
+
+def _assigns(world: World, place: str) -> dict[str, Any]:
+    return {"act": "assign", "to": "me", "turn": "0"}
+
+
+def _closes(world: World, place: str) -> dict[str, Any]:
+    return {"outcome": "fine", "text": "a drill", "turn": "0"}
 
 
 def _csv(world: World, place: str) -> dict[str, Any]:
@@ -292,6 +301,15 @@ PAGES: Final[Mapping[str, Needs]] = {
     "search": page("audit.view_call", post="audit.view_call"),
     "trace": page(TRACES, post=TRACES, body=lambda world, place: {"value": "never seen"}),
     "audit:call": page("audit.view_call", row="audit.call"),
+    "flagged": page("audit.view_call"),
+    "flagged_together": acts(HANDLES, body=_assigns),
+    "flagged_assign": acts(HANDLES, row="audit.flag", body=_assigns),
+    "flagged_note": acts(HANDLES, row="audit.flag", body=lambda world, place: {"text": "asked them"}),
+    "flagged_close": acts(HANDLES, row="audit.flag", body=_closes),
+    "flagged_reopen": acts(HANDLES, row="audit.flag", body=lambda world, place: {"turn": "0"}),
+    "usage": page(OPEN),
+    "audit_usage": page("audit.view_call"),
+    "audit_usage_export": acts("audit.view_call", body=lambda world, place: {"by": "caller"}),
 }
 """The console and the auditors' pages. That a second person decides is the services' business: a proposal's
 page tells everybody who sees it why they may not."""

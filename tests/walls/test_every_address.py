@@ -284,7 +284,7 @@ def in_areas(perm: str) -> bool:
     if model is None:
         return True  # publish, confirm, history: acts of their own
     label = model._meta.label_lower
-    return label in WAYS or label in ("audit.call", "audit.session", "approvals.approval")
+    return label in WAYS or label in ("audit.call", "audit.flag", "audit.session", "approvals.approval")
 
 
 def test_a_row_of_no_area_is_there_to_be_asked_about(world: World) -> None:

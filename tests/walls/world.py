@@ -18,7 +18,10 @@ from django.utils import timezone
 
 from approvals.models import Approval
 from audit import ids
-from audit.models import Call, Job, Session, Store
+from audit.deriving import New
+from audit.flagged.collecting import flags_derive
+from audit.models import Call, Flag, Job, Price, Session, Store
+from audit.usage.collecting import usage_derive
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import credential_set
 from gateway.identity.authz import ROLES, role_grant
@@ -154,7 +157,8 @@ class World:
         )
         call = _call(session, slug)
         endpoint = self.at("gateway.endpoint", place)
-        self._keep(place, session, call)
+        flag = _flag(call)
+        self._keep(place, session, call, flag)
         if not slug:
             return
         approval = Approval.objects.create(
@@ -232,8 +236,11 @@ class World:
         )
         mapping = GroupMapping.objects.create(issuer=issuer, value=STRAY, group=group)
         deployment = Deployment.objects.create()
+        price = Price.objects.create(
+            pattern=f"{STRAY}-*", input_price=1, output_price=1, currency="EUR", valid_from="2026-01-01"
+        )
         self._keep(NONE, stray, group, key, issuer, identity, lock, grant, proposal)
-        self._keep(NONE, sign_in, directory, kept_person, kept_group, mapping, deployment)
+        self._keep(NONE, sign_in, directory, kept_person, kept_group, mapping, deployment, price)
         self._keep(NONE, *_told(None, STRAY))
         self._record(NONE, "")
 
@@ -246,6 +253,15 @@ class World:
                 role_grant(group=group, role=role, by=None, area=area)
                 found[f"{role} {where}"] = house.person(f"{role}-{where}", group=group.name)
         return found
+
+
+def _flag(call: Call) -> Flag:
+    """Somebody called it by the place's name, a rule of that name flagged it, and it used something."""
+    call.gate, call.extra = "flag", {"request_flags": {"1": f"{call.area or STRAY} rule"}}
+    call.input_tokens, call.owner_id = 5, None
+    for derivation in (flags_derive, usage_derive):
+        derivation(New(closed=[call], events=[]))()
+    return Flag.objects.get(pk=call.pk)
 
 
 def _told(area: Area | None, slug: str) -> tuple[Webhook, Delivery]:
