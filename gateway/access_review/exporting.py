@@ -11,6 +11,7 @@ from typing import Final
 import orjson
 from django.utils import timezone
 
+from audit.spreadsheet import harmless
 from gateway.access_review.marks import marks_of
 from gateway.access_review.reading import Caller, callers_of, reached_by
 from gateway.access_review.values import Reached, Way, plain
@@ -44,8 +45,6 @@ COLUMNS: Final = (
     "last_call",
     "keys",
 )
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What a spreadsheet takes for a formula at the start of a cell."""
 
 
 class TooMany(ValueError):
@@ -95,11 +94,6 @@ def as_json(head: Mapping[str, str | None], name: str, rows: Iterable[Reached]) 
         data.write((b",\n" if count > 1 else b"\n") + orjson.dumps(row, option=TIMES))
     data.write(b"]}\n")
     return data.getvalue(), count
-
-
-def harmless(value: str) -> str:
-    """A cell that no spreadsheet computes."""
-    return f"'{value}" if value.startswith(FORMULA) else value
 
 
 def _line(row: Reached, way: Way) -> list[str]:

@@ -19,7 +19,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import Entry, Session
-from gateway.access_review.exporting import harmless
+from audit.spreadsheet import harmless
 from gateway.access_review.marks import marks_of
 from gateway.access_review.reading import callers_of, reached_by
 from gateway.access_review.values import Reached
