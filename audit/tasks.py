@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from audit import indexing, sweeps
+from audit.exporting import keeping, working
 
 
 @shared_task
@@ -25,3 +26,13 @@ def make_partitions() -> None:
 @shared_task
 def index_fingerprints() -> None:
     indexing.index_pending()
+
+
+@shared_task
+def export_calls() -> None:
+    working.sweep()
+
+
+@shared_task
+def forget_exports() -> None:
+    keeping.exports_forget()

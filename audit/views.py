@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.decorators import permission_required
-from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -15,12 +14,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from audit import pages
+from audit.askers import asker
 from audit.evidence import evidence
 from audit.integrity import integrity
 from audit.listing import took, waterfall
 from audit.models import Call, Session
 from audit.reader import call_open
-from audit.records import Who
 from audit.walls import PERMISSION, audited_by, within
 
 may_view = permission_required(PERMISSION, raise_exception=True)
@@ -72,7 +71,7 @@ def calls(request: HttpRequest) -> HttpResponse:
 def call(request: HttpRequest, call_id: UUID) -> HttpResponse:
     areas = audited_by(request.user)
     try:
-        record = call_open(call_id=call_id, by=_reader(request), areas=areas)
+        record = call_open(call_id=call_id, by=asker(request), areas=areas)
     except (Call.DoesNotExist, ValueError, OverflowError):  # the latter two: an id that holds no time
         raise Http404 from None
     found = record.call
@@ -86,18 +85,6 @@ def call(request: HttpRequest, call_id: UUID) -> HttpResponse:
         "sent_digest": bytes(found.sent_digest).hex(),
     }
     return render(request, "audit/call.html", context | evidence(record))
-
-
-def _reader(request: HttpRequest) -> Who:
-    user = cast(AbstractUser, request.user)  # the permission was checked
-    return Who(
-        person_id=user.pk,
-        subject=f"local:{user.get_username()}",
-        name=user.get_full_name() or user.get_username(),
-        kind="person",
-        groups=tuple(user.groups.values_list("name", flat=True)),
-        network=request.META.get("REMOTE_ADDR", ""),
-    )
 
 
 @require_safe

@@ -82,7 +82,7 @@ ROLES: Mapping[str, Role] = {
     "auditor": Role(
         "Auditor",
         (
-            ("audit", VIEW, ("call", "session")),
+            ("audit", (*VIEW, "export"), ("call", "session")),
             ("approvals", VIEW, ("approval",)),
             ("policies", VIEW, ()),
             (
