@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, final
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -177,7 +177,7 @@ def _answer(request: HttpRequest, job: Job, file: IO[bytes]) -> HttpResponseBase
     name = f"postern-export-{job.created_at:%Y-%m-%d}-{str(job.pk)[-8:]}.zip"
     response: StreamingHttpResponse
     if isinstance(request, ASGIRequest):
-        response = StreamingHttpResponse(_pieces(file), content_type="application/zip")
+        response = StreamingHttpResponse(_Pieces(file), content_type="application/zip")
         response.headers["Content-Length"] = str(Path(file.name).stat().st_size)
         response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     else:
@@ -186,12 +186,17 @@ def _answer(request: HttpRequest, job: Job, file: IO[bytes]) -> HttpResponseBase
     return response
 
 
-async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
-    try:
-        while piece := await sync_to_async(file.read, thread_sensitive=False)(PIECE):
+@final
+class _Pieces:
+    """A file piece by piece. Closed with its response, also where nobody took any."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.close = file.close
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while piece := await sync_to_async(self._file.read, thread_sensitive=False)(PIECE):
             yield piece
-    finally:
-        file.close()
 
 
 def _job(request: HttpRequest, job_id: UUID) -> Job:
