@@ -17,6 +17,7 @@ import orjson
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit import chain, crypto, ids, rows
+from audit.blinding import BLOCK, blind
 from audit.keys import PAYLOAD, KeyDirectory
 from audit.records import Admission, Close, Guard, Recordable, Release
 from audit.sessions import Open
@@ -89,20 +90,20 @@ class Head:
 
 
 @final
-class Month:
-    """Wraps call keys: one month key's cipher at a time."""
+class Days:
+    """Wraps call keys and blinds digests: the keys of the last days, read once."""
 
     def __init__(self, keys: KeyDirectory) -> None:
         self._keys = keys
-        self._by_day: dict[int, tuple[str, AESGCM]] = {}
+        self._by_day: dict[int, tuple[crypto.DayKey, AESGCM]] = {}
 
-    def of(self, milliseconds: int) -> tuple[str, AESGCM]:
+    def of(self, milliseconds: int) -> tuple[crypto.DayKey, AESGCM]:
         day = milliseconds // _DAY
         found = self._by_day.get(day)
         if found is None:
-            key = self._keys.month(PAYLOAD, ids.moment(milliseconds))
-            found = self._by_day[day] = key.id, AESGCM(key.key)
-            if len(self._by_day) > 8:
+            key = self._keys.day(PAYLOAD, ids.moment(milliseconds))
+            found = self._by_day[day] = key, AESGCM(key.key)
+            if len(self._by_day) > 2:  # a day's last calls, and the next one's first
                 self._by_day.pop(next(iter(self._by_day)))
         return found
 
@@ -113,7 +114,7 @@ class Writer:
     """What stays the same from batch to batch."""
 
     dialect: Dialect
-    months: Month
+    days: Days
     packer: crypto.Packer
     noise: crypto.Noise
     forms: rows.Forms
@@ -148,7 +149,7 @@ class Builder:
         self.batch = Batch()
         self.opened: dict[int, OpenCall] = {}  # by the id's integer: UUID hashes in Python
         self.closed: set[int] = set()
-        self._fingerprints: list[tuple[str | None, list[tuple[str, str]]]] = []
+        self._fingerprints: list[tuple[str | None, int, list[tuple[str, str]]]] = []
         self._writer = writer
         self._open = open_calls
         self._blob = blob = writer.dialect.blob
@@ -204,7 +205,9 @@ class Builder:
             self.batch.keys.append(which + key)
         self.batch.calls.append(which + row)
         if admission.fingerprints:
-            self._fingerprints.append((call.row_id, _told(admission.fingerprints)))
+            day, _ = self._writer.days.of(call.milliseconds)
+            told = _told(day.key, admission.fingerprints)
+            self._fingerprints.append((call.row_id, day.generation, told))
         if admission.decision.action == "held":
             call.cipher = None
         if end is None:
@@ -221,9 +224,9 @@ class Builder:
         """A key for one call's payloads; the row holds it wrapped."""
         noise = self._writer.noise
         key = noise.take(crypto.KEY_BYTES)
-        name, month = self._writer.months.of(call.milliseconds)
+        day, around = self._writer.days.of(call.milliseconds)
         call.key = key
-        return (name, self._blob(crypto.seal(month, key, crypto.key_place(call.id, name), noise)))
+        return (day.id, self._blob(crypto.seal(around, key, crypto.key_place(call.id, day.id), noise)))
 
     def _segment(self, call: OpenCall, item: Item, part: Recordable) -> None:
         meta = rows.segment_meta(part=call.parts + 1, size=len(part.data), last=item.last)
@@ -297,5 +300,8 @@ def _value(dialect: Dialect, value: Any) -> Any:
     return value
 
 
-def _told(fingerprints: tuple[tuple[str, bytes], ...]) -> list[tuple[str, str]]:
-    return [(data_class, digest.hex()) for data_class, digest in fingerprints]
+def _told(day_key: bytes, fingerprints: tuple[tuple[str, bytes], ...]) -> list[tuple[str, str]]:
+    """(data class, blinded digest): what waits for its index is in backups as well."""
+    blinded = blind(day_key, [digest[:BLOCK] for _, digest in fingerprints])
+    classes = [data_class for data_class, _ in fingerprints]
+    return [(name, block.hex()) for name, block in zip(classes, blinded, strict=True)]

@@ -39,14 +39,15 @@ class SealError(ValueError):
 
 @final
 @dataclass(frozen=True, slots=True)
-class MonthKey:
-    """The key that wraps the calls' keys of one month."""
+class DayKey:
+    """A key that wraps the calls' keys of one day, and blinds its indexes."""
 
     id: str
     key: bytes
+    generation: int
 
     def __repr__(self) -> str:
-        return f"MonthKey({self.id})"
+        return f"DayKey({self.id})"
 
 
 @final
@@ -98,9 +99,9 @@ def payload_place(call: bytes, sequence: int, kind: str) -> bytes:
     return b"postern.payload.v1" + call + sequence.to_bytes(8, "big") + kind.encode()
 
 
-def key_place(call: bytes, month_key: str) -> bytes:
-    """Associated data of a wrapped call key."""
-    return b"postern.callkey.v1" + call + month_key.encode()
+def key_place(call: bytes, wrapped_by: str) -> bytes:
+    """Associated data of a wrapped call key; `wrapped_by` is the name of the key around it."""
+    return b"postern.callkey.v1" + call + wrapped_by.encode()
 
 
 def seal(cipher: AESGCM, plaintext: bytes, place: bytes, noise: Noise) -> bytes:

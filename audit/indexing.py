@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from django.db import transaction
 
 from audit import ids
+from audit.blinding import BLOCK, blind
+from audit.keynames import day_of, start_of
+from audit.keys import PAYLOAD, KeyDirectory
 from audit.models import Fingerprint, Unindexed
 
 _AT_ONCE = 200  # commits
+_DIGESTS: Final = 400
+"""Days' digests that one query asks for."""
 
 
 def index_pending() -> int:
@@ -33,12 +40,43 @@ def _move(waiting: list[Unindexed]) -> int:
 
 
 def _fingerprints(packed: bytes) -> Iterator[Fingerprint]:
-    for call, found in json.loads(packed):
+    for call, *said in json.loads(packed):
         call_id = UUID(call)
+        generation, found = said if len(said) == 2 else (0, *said)  # from before days had keys
         for data_class, digest in found:
             yield Fingerprint(
                 started_at=ids.time_of(call_id),
                 data_class=data_class,
-                digest=bytes.fromhex(digest),
+                generation=generation,
+                digest=bytes.fromhex(digest)[:BLOCK],
                 call_id=call_id,
             )
+
+
+def candidates(keys: KeyDirectory, digest: bytes, first: date, last: date) -> dict[bytes, tuple[date, int]]:
+    """How one keyed digest is written in the index on each of these days: by block its day and generation.
+
+    A day whose keys are destroyed has none. What was indexed before days had keys is written in clear, and
+    not among these.
+    """
+    found: dict[bytes, tuple[date, int]] = {}
+    for ahead in range((last - first).days + 1):
+        day = first + timedelta(days=ahead)
+        for key in keys.days(PAYLOAD, day):
+            (block,) = blind(key.key, [digest[:BLOCK]])
+            found[block] = day, key.generation
+    return found
+
+
+def fingerprints_of(keys: KeyDirectory, digest: bytes, since: datetime, until: datetime) -> list[Fingerprint]:
+    """Where a value with this keyed digest was found, oldest first. Run `index_pending` before."""
+    written = candidates(keys, digest, day_of(since), day_of(until))
+    rows = Fingerprint.objects.filter(started_at__gte=since, started_at__lte=until)
+    found = list(rows.filter(digest=digest[:BLOCK], generation=0))
+    blocks = list(written)
+    for at in range(0, len(blocks), _DIGESTS):
+        some = blocks[at : at + _DIGESTS]
+        for row in rows.filter(started_at__gte=start_of(written[some[0]][0]), digest__in=some):
+            if written[bytes(row.digest)] == (day_of(row.started_at), row.generation):
+                found.append(row)
+    return sorted(found, key=lambda row: (row.started_at, row.call_id, row.id))

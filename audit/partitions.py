@@ -10,7 +10,8 @@ TABLES = (
     "audit_payload",
     "audit_callkey",
     "audit_call",
-    "audit_wordindex",
+    "audit_word",
+    "audit_fact",
     "audit_fingerprint",
 )
 
@@ -28,7 +29,7 @@ def name(table: str, first: datetime) -> str:
     return f"{table}_y{first.year:04d}m{first.month:02d}"
 
 
-def partition_table(table: str) -> list[str]:
+def partition_table(table: str, key: str = "started_at, id") -> list[str]:
     """Turn the empty table that Django made into a partitioned one with the same columns and checks.
 
     The caller adds indexes and unique constraints again. The default partition takes rows for which
@@ -40,7 +41,7 @@ def partition_table(table: str) -> list[str]:
         f"CREATE TABLE {table} (LIKE {plain} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING IDENTITY "
         "INCLUDING STORAGE INCLUDING COMPRESSION) PARTITION BY RANGE (started_at)",
         f"DROP TABLE {plain}",
-        f"ALTER TABLE {table} ADD PRIMARY KEY (started_at, id)",
+        f"ALTER TABLE {table} ADD PRIMARY KEY ({key})",
         f"CREATE TABLE {table}_default PARTITION OF {table} DEFAULT",
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -147,21 +147,26 @@ def admissions_read(calls: Sequence[Call]) -> dict[UUID, Part]:
 
     For work over many calls that shows no payload: whoever starts it notes one event for all.
     """
+    return {call_id: parts[0] for call_id, parts in records_read(calls, ("admission",)).items()}
+
+
+def records_read(calls: Sequence[Call], kinds: Collection[str]) -> dict[UUID, list[Part]]:
+    """The same of any kinds of entries, in order; a call of which there are none is left out."""
     if not calls:
         return {}
     when = [call.started_at for call in calls]
     span = {"started_at__gte": min(when), "started_at__lte": max(when)}
     numbers = [call.id for call in calls]
-    entries = list(Entry.objects.filter(call_id__in=numbers, kind="admission", **span))
+    entries = list(Entry.objects.filter(call_id__in=numbers, kind__in=kinds, **span).order_by("id"))
     sealed = {
         row.id: bytes(row.sealed) for row in Payload.objects.filter(id__in=[e.id for e in entries], **span)
     }
-    keys = {row.id: row for row in CallKey.objects.filter(id__in=numbers, **span)}
-    found: dict[UUID, Part] = {}
+    opened = {row.id: _opened(row) for row in CallKey.objects.filter(id__in=numbers, **span)}
+    found: dict[UUID, list[Part]] = {}
     for entry in entries:
         if entry.call_id is not None:
-            cipher, problem = _opened(keys.get(entry.call_id))
-            found[entry.call_id] = _part(entry, sealed.get(entry.id), cipher, problem)
+            cipher, problem = opened.get(entry.call_id) or _opened(None)
+            found.setdefault(entry.call_id, []).append(_part(entry, sealed.get(entry.id), cipher, problem))
     return found
 
 
@@ -175,10 +180,12 @@ def _opened(row: CallKey | None) -> tuple[AESGCM | None, str]:
     if row is None:
         return None, "its key was erased"
     try:
-        month = directory(Path(settings.AUDIT_KEY_DIR)).find(row.month_key)
-        key = crypto.unseal(AESGCM(month), bytes(row.wrapped), crypto.key_place(row.id.bytes, row.month_key))
+        around = directory(Path(settings.AUDIT_KEY_DIR)).find(row.wrapped_by)
+        key = crypto.unseal(
+            AESGCM(around), bytes(row.wrapped), crypto.key_place(row.id.bytes, row.wrapped_by)
+        )
     except KeyMissing:
-        return None, f"the key {row.month_key} is gone"
+        return None, f"the key {row.wrapped_by} is gone"
     except crypto.SealError:
         return None, "its key does not open"
     return AESGCM(key), ""

@@ -69,7 +69,7 @@ SESSION = {
     "endpoint_id": "uuid",
     "endpoint": "text",
 }
-KEY = {"id": "uuid", "started_at": "timestamptz", "month_key": "text", "wrapped": "bytea"}
+KEY = {"id": "uuid", "started_at": "timestamptz", "wrapped_by": "text", "wrapped": "bytea"}
 CALL = {
     "id": "uuid",
     "started_at": "timestamptz",

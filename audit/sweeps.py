@@ -74,7 +74,8 @@ def _close(calls: Iterable[Call]) -> int:
         mine = Call.objects.filter(id=call.id, started_at=call.started_at, closed_at=None)
         if mine.update(closed_at=ids.now(), **_LOST):
             started = ids.milliseconds_of(call.id)
-            append("close", {"v": 1, "close": _LOST}, call_id=call.id, started_at=started)
+            entry = append("close", {"v": 1, "close": _LOST}, call_id=call.id, started_at=started)
+            Call.objects.filter(id=call.id, started_at=call.started_at).update(closed_at=entry.at)
             closed += 1
     return closed
 

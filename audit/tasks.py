@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from audit import indexing, sweeps
+from audit import deriving, indexing, sweeps
 from audit.exporting import keeping, working
 
 
@@ -26,6 +26,11 @@ def make_partitions() -> None:
 @shared_task
 def index_fingerprints() -> None:
     indexing.index_pending()
+
+
+@shared_task
+def derive_from_record() -> None:
+    deriving.derive()
 
 
 @shared_task

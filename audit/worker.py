@@ -17,7 +17,7 @@ from typing import final
 from uuid import UUID
 
 from audit import crypto, ids, instances, rows
-from audit.batch import Builder, Head, Item, Month, OpenCall, UnknownCall, Writer
+from audit.batch import Builder, Days, Head, Item, OpenCall, UnknownCall, Writer
 from audit.grouping import Grouping, ties_of
 from audit.keys import KeyDirectory, KeysUnavailable
 from audit.records import Close
@@ -171,9 +171,9 @@ class Worker:
         epoch, number = instances.register(
             self._store, self._instance, self._stream, self._process, check, now
         )
-        dialect, months = self._store.dialect, Month(self._keys)
+        dialect, days = self._store.dialect, Days(self._keys)
         forms = rows.Forms(dialect, instance=row_id(self._instance), stream=row_id(self._stream), epoch=epoch)
-        return Writer(dialect, months, crypto.Packer(), crypto.Noise(), forms, self._stream, number)
+        return Writer(dialect, days, crypto.Packer(), crypto.Noise(), forms, self._stream, number)
 
     def _settle(self, stored: Head) -> None:
         """Decide, by the stored head, whether the batch in doubt was committed after all."""

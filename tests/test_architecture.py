@@ -98,6 +98,7 @@ PURE = (
     "policies.engine",
     "gateway.proxy.wire",
     *EXCHANGE,
+    "audit.blinding",
     "audit.crypto",
     "audit.chain",
     "audit.verifier",

@@ -14,13 +14,21 @@ import audit.ids
 from audit import partitions, triggers
 
 MONTHS_AHEAD = 3
+TABLES = (
+    "audit_entry",
+    "audit_payload",
+    "audit_callkey",
+    "audit_call",
+    "audit_wordindex",
+    "audit_fingerprint",
+)
 
 
 def partition_and_guard(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
     if editor.connection.vendor != "postgresql":
         run(editor, triggers.sqlite_create())
         return
-    for table in partitions.TABLES:
+    for table in TABLES:
         partition(editor, table)
     run(editor, ["CREATE INDEX audit_entry_id ON audit_entry (id)"])  # a stream's last entry, any month
     run(editor, triggers.postgresql_create())

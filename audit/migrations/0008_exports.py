@@ -4,7 +4,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0002_checkpoints")]
+    dependencies = [("audit", "0006_terms")]
 
     operations = [
         migrations.AlterModelOptions(

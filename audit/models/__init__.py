@@ -10,7 +10,7 @@ from __future__ import annotations
 from audit.models.call import Call, Session
 from audit.models.checkpoint import Anchor, Checkpoint
 from audit.models.entry import CallKey, Entry, Payload
-from audit.models.index import Fingerprint, Unindexed, WordIndex
+from audit.models.index import Derived, Fact, Fingerprint, Unindexed, Word
 from audit.models.job import Job
 from audit.models.store import Instance, Store, Stream
 
@@ -20,7 +20,9 @@ __all__ = [
     "Call",
     "CallKey",
     "Checkpoint",
+    "Derived",
     "Entry",
+    "Fact",
     "Fingerprint",
     "Instance",
     "Job",
@@ -29,7 +31,7 @@ __all__ = [
     "Store",
     "Stream",
     "Unindexed",
-    "WordIndex",
+    "Word",
 ]
 
-PARTITIONED = (Entry, Payload, CallKey, Call, WordIndex, Fingerprint)
+PARTITIONED = (Entry, Payload, CallKey, Call, Word, Fact, Fingerprint)

@@ -55,11 +55,11 @@ class Payload(models.Model):
 
 
 class CallKey(models.Model):
-    """The key of one call's payloads, wrapped by its month's key. Erasing a call is deleting this row."""
+    """The key of one call's payloads, wrapped by its day's. Erasing a call begins with deleting this row."""
 
     id = models.UUIDField(primary_key=True, editable=False)  # the call's
     started_at = models.DateTimeField()
-    month_key = models.CharField(max_length=32)
+    wrapped_by = models.CharField(max_length=32)  # the name of the key around it
     wrapped = models.BinaryField()
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a search looks in: keyed digests, never words or values."""
+"""What a search looks in: keyed digests, blinded by their day's key (`audit.blinding`), never words."""
 
 from __future__ import annotations
 
@@ -7,21 +7,56 @@ from django.db import models
 from audit.fields import PlaceField
 
 
-class WordIndex(models.Model):
-    """The blind index: keyed digests of normalised words, one key per month, deleted with it."""
+class Word(models.Model):
+    """The blind index: this word is in the masked text of the call.
 
-    id = models.BigAutoField(primary_key=True)
+    `digest` is keyed by the key of the call's day (`audit.search.dayskeys`), so it is only found by who has
+    that key, and by nobody once it is destroyed. The key of the row is the index that a search reads.
+    """
+
+    pk = models.CompositePrimaryKey("digest", "started_at", "call_id")
+    digest = models.BigIntegerField()
     started_at = models.DateTimeField()
-    month_key = models.CharField(max_length=32)
-    digest = models.BinaryField(max_length=32)
     call_id = models.UUIDField()
 
     class Meta:
-        verbose_name_plural = "word index"
-        indexes = [models.Index(fields=["digest", "started_at"], name="audit_wordindex_digest")]
+        default_permissions = ()
 
     def __str__(self) -> str:
         return f"word in {self.call_id}"
+
+
+class Fact(models.Model):
+    """What else a call is found by: its model, a group of its caller, who decided about it.
+
+    `digest` is a short form of what the call's row and events say in clear, and stays when its text goes.
+    """
+
+    pk = models.CompositePrimaryKey("digest", "started_at", "call_id")
+    digest = models.BigIntegerField()
+    started_at = models.DateTimeField()
+    call_id = models.UUIDField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"fact of {self.call_id}"
+
+
+class Derived(models.Model):
+    """How far what follows from a stream has been worked out (`audit.deriving`)."""
+
+    stream = models.BigIntegerField(primary_key=True)  # its number
+    sequence = models.PositiveBigIntegerField()
+    ended = models.BooleanField(default=False, db_default=False)  # its process is gone: nothing will be new
+
+    class Meta:
+        default_permissions = ()
+        verbose_name_plural = "derived"
+
+    def __str__(self) -> str:
+        return f"stream {self.stream} to {self.sequence}"
 
 
 class Fingerprint(models.Model):
@@ -30,7 +65,8 @@ class Fingerprint(models.Model):
     id = models.BigAutoField(primary_key=True)
     started_at = models.DateTimeField()
     data_class = models.CharField(max_length=64)
-    digest = models.BinaryField(max_length=32)
+    generation = models.SmallIntegerField(db_default=0, default=0)  # of the key that blinds it; 0: none does
+    digest = models.BinaryField(max_length=16)
     call_id = models.UUIDField()
 
     class Meta:
@@ -48,7 +84,7 @@ class Unindexed(models.Model):
 
     id = PlaceField(primary_key=True, editable=False)  # of the commit's last entry
     at = models.DateTimeField()
-    fingerprints = models.BinaryField()  # JSON: [[call id, [[data class, digest], …]], …]
+    fingerprints = models.BinaryField()  # JSON: [[call id, generation, [[data class, digest], …]], …]
 
     class Meta:
         verbose_name_plural = "unindexed"

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.core.management import CommandError, call_command
 from django.db import Error, connection, transaction
 
-from audit import chain, ids, indexing, partitions, reader, sweeps, verifier
+from audit import chain, crypto, ids, indexing, partitions, reader, sweeps, verifier
 from audit.events import event
+from audit.keys import KeyDirectory
 from audit.models import Call, CallKey, Entry, Fingerprint, Payload, Stream, Unindexed
 from audit.recorder import Recorder
 from audit.records import Recordable, Who
@@ -126,7 +128,7 @@ def test_a_removed_payload_keeps_its_chain(recorder: Recorder) -> None:
     call_command("audit_verify", stdout=StringIO())
 
 
-def test_a_destroyed_month_stays_closed(recorder: Recorder, tmp_path: Path, settings: Any) -> None:
+def test_a_day_whose_key_is_gone_stays_closed(recorder: Recorder, tmp_path: Path, settings: Any) -> None:
     call = recorded(recorder)
     settings.AUDIT_KEY_DIR = tmp_path
     record = reader.call_read(call)
@@ -190,13 +192,48 @@ def test_the_command_exports_what_the_verifier_reads(recorder: Recorder, tmp_pat
 
 
 # --- indexes ----------------------------------------------------------------------------------------
-def test_fingerprints_wait_for_their_index_and_are_moved_once(recorder: Recorder) -> None:
+def test_fingerprints_wait_for_their_index_and_are_moved_once(recorder: Recorder, keys: KeyDirectory) -> None:
     call = recorded(recorder, fingerprints=(("EMAIL", b"e" * 32), ("CARD", b"c" * 32)))
     assert Unindexed.objects.count() == 1 and not Fingerprint.objects.exists()
     assert indexing.index_pending() == 1
     assert indexing.index_pending() == 0
-    found = Fingerprint.objects.get(digest=b"e" * 32)
+    (found,) = indexing.fingerprints_of(keys, b"e" * 32, call.started_at, call.started_at)
     assert (found.data_class, found.call_id, found.started_at) == ("EMAIL", call.id, call.started_at)
+    assert indexing.fingerprints_of(keys, b"x" * 32, call.started_at, call.started_at) == []
+
+
+def test_fingerprints_mean_nothing_without_their_days_key(recorder: Recorder, keys: KeyDirectory) -> None:
+    """Neither in the index nor before they get there: a backup holds both."""
+    call = recorded(recorder, fingerprints=(("EMAIL", b"e" * 32),))
+    waiting = bytes(Unindexed.objects.get().fingerprints)
+    indexing.index_pending()
+    held = bytes(Fingerprint.objects.get().digest)
+    assert b"EMAIL" in waiting and (b"e" * 16).hex().encode() not in waiting
+    assert len(held) == 16 and held != b"e" * 16
+    keys.destroy(CallKey.objects.get().wrapped_by)
+    assert indexing.fingerprints_of(keys, b"e" * 32, call.started_at, call.started_at) == []
+
+
+def test_what_was_written_before_days_had_keys_is_still_found(recorder: Recorder, keys: KeyDirectory) -> None:
+    call = recorded(recorder)
+    old = json.dumps([[call.id.hex, [["EMAIL", (b"e" * 16).hex()]]]]).encode()
+    Unindexed.objects.create(id=1, at=call.started_at, fingerprints=old)
+    indexing.index_pending()
+    (found,) = indexing.fingerprints_of(keys, b"e" * 32, call.started_at, call.started_at)
+    assert (found.call_id, found.generation) == (call.id, 0)
+
+
+def test_a_call_that_a_months_key_wraps_still_opens(
+    recorder: Recorder, keys: KeyDirectory, settings: Any
+) -> None:
+    call = recorded(recorder)
+    row, noise, month = CallKey.objects.get(), crypto.Noise(), f"payload-{call.started_at:%Y-%m}"
+    place = crypto.key_place(call.id.bytes, row.wrapped_by)
+    key = crypto.unseal(AESGCM(keys.find(row.wrapped_by)), bytes(row.wrapped), place)
+    (settings.AUDIT_KEY_DIR / f"{month}.key").write_bytes(bytes(32))
+    wrapped = crypto.seal(AESGCM(bytes(32)), key, crypto.key_place(call.id.bytes, month), noise)
+    CallKey.objects.update(wrapped_by=month, wrapped=wrapped)
+    assert reader.call_read(call).response == (ANSWER,)
 
 
 # --- partitions -------------------------------------------------------------------------------------

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -19,11 +20,13 @@ from hypothesis import strategies as st
 
 from audit import chain, crypto, ids, verifier
 from audit.chain import Link
+from audit.keynames import Period, day_name, period
 from audit.keys import KeyDirectory, KeyMissing, KeysUnavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 STREAM = UUID(int=7)
 NOISE = crypto.Noise()
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 @given(st.integers(0, (1 << 48) - 1), st.integers(0, (1 << 80) - 1))
@@ -81,15 +84,15 @@ def test_a_changed_payload_does_not_open(at: int, change: int) -> None:
 
 
 def test_keys_do_not_print() -> None:
-    assert repr(crypto.MonthKey("payload-2026-11", b"secret")) == "MonthKey(payload-2026-11)"
+    assert repr(crypto.DayKey("payload-2026-11-22", b"secret", 1)) == "DayKey(payload-2026-11-22)"
 
 
 # --- keys -------------------------------------------------------------------------------------------
 def test_keys_are_made_once_and_kept(tmp_path: Path) -> None:
     first, second = KeyDirectory(tmp_path), KeyDirectory(tmp_path)
-    month = first.month("payload", datetime(2026, 11, 22, tzinfo=UTC))
-    assert month.id == "payload-2026-11" and len(month.key) == 32
-    assert second.find(month.id) == month.key
+    day = first.day("payload", datetime(2026, 11, 22, 23, 59, tzinfo=UTC))
+    assert (day.id, day.generation) == ("payload-2026-11-22", 1) and len(day.key) == 32
+    assert second.find(day.id) == day.key
     assert first.lasting("requests") == second.lasting("requests") != first.lasting("sessions")
     assert first.check() == second.check()
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
@@ -124,6 +127,62 @@ def test_a_damaged_key_is_not_replaced(tmp_path: Path) -> None:
 def test_a_destroyed_key_is_missed(tmp_path: Path) -> None:
     with pytest.raises(KeyMissing):
         KeyDirectory(tmp_path).find("payload-2020-01")
+
+
+def test_a_key_that_was_destroyed_lives_on_in_no_process_that_had_read_it(tmp_path: Path) -> None:
+    here, there = KeyDirectory(tmp_path), KeyDirectory(tmp_path)
+    key = here.day("payload", NOON)
+    linked = tmp_path / "another name of the file"
+    os.link(tmp_path / f"{key.id}.key", linked)
+    assert there.find(key.id) == key.key
+    assert here.destroy(key.id) and not here.destroy(key.id)
+    for each in (here, there):
+        with pytest.raises(KeyMissing):
+            each.find(key.id)
+    assert linked.read_bytes() != key.key  # its blocks were overwritten
+    anew = there.day("payload", NOON)
+    assert anew.key != key.key
+    assert here.find(key.id) == anew.key
+
+
+def test_a_day_goes_on_with_its_newest_generation(tmp_path: Path) -> None:
+    here, there = KeyDirectory(tmp_path), KeyDirectory(tmp_path)
+    first = here.day("payload", NOON)
+    second = here.generation("payload", NOON.date(), 2)
+    assert second.id == "payload-2026-11-22-g2" and second.key != first.key
+    assert there.day("payload", NOON) == second
+    assert here.days("payload", NOON.date()) == [first, second]
+    here.destroy(first.id)
+    assert there.days("payload", NOON.date()) == [second]
+    assert list(there.periods("payload")) == [second.id]
+
+
+@pytest.mark.parametrize("name", ["requests", "store", "payload", "../x-2026-11-22"])
+def test_a_lasting_key_is_never_destroyed(tmp_path: Path, name: str) -> None:
+    keys = KeyDirectory(tmp_path)
+    keys.lasting("requests")
+    with pytest.raises(ValueError, match="not the key of a day"):
+        keys.destroy(name)
+    assert keys.lasting("requests")
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "following", "generation"),
+    [
+        ("payload-2026-11-22", date(2026, 11, 22), date(2026, 11, 23), 1),
+        ("payload-2026-12-31-g12", date(2026, 12, 31), date(2027, 1, 1), 12),
+        ("payload-2026-12", date(2026, 12, 1), date(2027, 1, 1), 0),
+    ],
+)
+def test_a_keys_name_says_what_it_is_for(name: str, first: date, following: date, generation: int) -> None:
+    assert period(name) == Period("payload", first, following, generation)
+    if generation:
+        assert day_name("payload", first, generation) == name
+
+
+@pytest.mark.parametrize("name", ["store", "payload-2026-02-30", "payload-2026-13", "payload-2026-11-22-g0"])
+def test_other_names_are_for_no_period(name: str) -> None:
+    assert period(name) is None
 
 
 # --- chain ------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def test_the_admission_entry_holds_what_the_projection_shows(recorder: Recorder)
     assert meta["session"] == Call.objects.get().session_id.hex  # type: ignore[union-attr] # it has one
 
 
-def test_nothing_in_the_store_is_readable_without_the_month_key(recorder: Recorder) -> None:
+def test_nothing_in_the_store_is_readable_without_the_key_of_the_day(recorder: Recorder) -> None:
     run(recorder.admit(asks(request=Recordable(b"a sentence that only the keys open" * 100))))
     sealed = bytes(Payload.objects.get().sealed)
     assert b"sentence" not in sealed and len(sealed) < 500  # and it is compressed

@@ -247,15 +247,15 @@ class Evidence:
 
     def _ciphers(self, calls: set[UUID]) -> dict[UUID, AESGCM]:
         found: dict[UUID, AESGCM] = {}
-        for row, month, wrapped in self.reader.many(
-            "SELECT id, month_key, wrapped FROM audit_callkey WHERE id IN",
+        for row, around, wrapped in self.reader.many(
+            "SELECT id, wrapped_by, wrapped FROM audit_callkey WHERE id IN",
             [self.reader.id(call) for call in calls],
         ):
             call = uuid_of(row)
             assert call is not None
             try:
                 key = crypto.unseal(
-                    AESGCM(self._keys.find(month)), bytes(wrapped), crypto.key_place(call.bytes, month)
+                    AESGCM(self._keys.find(around)), bytes(wrapped), crypto.key_place(call.bytes, around)
                 )
             except (crypto.SealError, KeysUnavailable):
                 continue

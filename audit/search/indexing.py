@@ -1,0 +1,131 @@
+"""The rows by which calls are found, made when they are closed and when people act on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from django.conf import settings
+
+from audit import ids
+from audit.models import Entry, Fact, Word
+from audit.reader import Part, records_read
+from audit.records import NOT_KEPT
+from audit.search import terms
+from audit.search.dayskeys import key_of_day
+from audit.search.terms import Term
+from audit.streamed import turns_of
+from audit.tree import Number, parse
+
+if TYPE_CHECKING:
+    from audit.deriving import New
+
+READ: Final = ("admission", "release", "segment")
+ROWS: Final = 2_000
+"""Rows of one statement."""
+
+
+def terms_derive(new: New) -> Callable[[], None]:
+    """The rows of what is new; a call that has them already keeps them."""
+    records = records_read(new.closed, READ)
+    words: list[Word] = []
+    facts: list[Fact] = []
+    for call in new.closed:
+        parts = records.get(call.id, [])
+        words += word_rows(call.id, parts)
+        facts += fact_rows(call.id, {*terms.facts_of(call), *_approvals(parts)})
+    for entry in new.events:
+        if entry.call_id is not None:
+            facts += fact_rows(entry.call_id, set(_acts(entry)))
+
+    def write() -> None:
+        Word.objects.bulk_create(words, batch_size=ROWS, ignore_conflicts=True)
+        Fact.objects.bulk_create(facts, batch_size=ROWS, ignore_conflicts=True)
+
+    return write
+
+
+def word_rows(call_id: UUID, parts: Sequence[Part]) -> Iterator[Word]:
+    """None where the key of the call's day was destroyed."""
+    when = ids.time_of(call_id)
+    key = key_of_day(when)
+    if key is None:
+        return
+    words, _ = terms.some_words(texts_of(parts), settings.AUDIT_WORDS_PER_CALL)
+    for digest in sorted({terms.word_digest(key, word) for word in words}):
+        yield Word(digest=digest, started_at=when, call_id=call_id)
+
+
+def fact_rows(call_id: UUID, found: Iterable[Term]) -> Iterator[Fact]:
+    when = ids.time_of(call_id)
+    for digest in sorted({terms.fact_digest(term) for term in found}):
+        yield Fact(digest=digest, started_at=when, call_id=call_id)
+
+
+def _approvals(parts: Sequence[Part]) -> Iterator[Term]:
+    for part in parts:
+        decision = part.meta.get("decision")
+        if isinstance(decision, dict) and (approval := decision.get("approval")):
+            yield "approval", str(approval)
+
+
+def texts_of(parts: Sequence[Part]) -> Iterator[str]:
+    """The texts of a record: strings of documents, without their keys, and what a stream grew to."""
+    response = b""
+    for part in parts:
+        if part.payload is None or part.payload.data == NOT_KEPT:
+            continue
+        if part.kind == "segment":
+            response += part.payload.data
+        else:
+            yield from _texts(part.payload.data)
+    if response.lstrip().startswith((b"data:", b"event:")):
+        for turn in turns_of(response.decode("utf-8", "replace").split("\n\n")):
+            yield from ("".join(pieces) for _, pieces in turn.texts.values())
+    elif response:
+        yield from _texts(response)
+
+
+def _texts(data: bytes) -> Iterator[str]:
+    tree = parse(data)
+    if tree is None:
+        yield data.decode("utf-8", "replace")
+        return
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, str) and not isinstance(node, Number):
+            yield node
+        elif isinstance(node, dict):
+            waiting.extend(reversed(node.values()))
+        elif isinstance(node, list):
+            waiting.extend(reversed(node))
+
+
+def _acts(entry: Entry) -> Iterator[Term]:
+    """What an event adds to its call: who decided about it, when it was granted, under which approval."""
+    meta = _meta(entry)
+    name, about = str(meta.get("event", "")), str(meta.get("about", ""))
+    if not name.startswith("approval."):
+        return
+    yield "approval", about.removeprefix("approval ")
+    by = meta.get("by")
+    if name in _DECIDED and isinstance(by, dict):
+        for column in ("subject", "name"):
+            if said := str(by.get(column) or ""):
+                yield "reviewer", terms.fact("reviewer", said)
+    if name == "approval.approved":
+        yield "granted", entry.at.date().isoformat()
+
+
+_DECIDED: Final = frozenset({"approval.voted", "approval.approved", "approval.denied", "approval.revoked"})
+
+
+def _meta(entry: Entry) -> dict[str, Any]:
+    try:
+        found = json.loads(bytes(entry.meta))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
