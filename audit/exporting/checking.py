@@ -19,7 +19,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import IO, Any, Final, final
 from uuid import UUID
@@ -32,7 +32,7 @@ from audit.checkpoint import Checkpoint, CheckpointError, parse_line
 from audit.exporting import manifest
 from audit.exporting.facts import parts_missing
 from audit.exporting.formats import FORMS, Form, Reading
-from audit.lines import parse
+from audit.lines import line, parse
 from audit.proof import Fold, Node, Shown
 
 Anchored = Mapping[tuple[int, int], bytes]
@@ -101,7 +101,7 @@ class Export:
                 reading = Reading(form, text)
                 if problem := reading.begin():
                     yield f"{name}: {problem}"
-                links = (parse(line) for line in lines)
+                links = map(_parsed, lines)
                 for call, group in groupby(links, key=lambda link: link.call):
                     yield from self._call(call, list(group), reading, name, known)
                 if left := reading.rest():
@@ -117,6 +117,8 @@ class Export:
         self.counts["entries"] += len(links)
         for link in links:
             yield from _entry(link, known)
+        if any(one.id >= other.id for one, other in pairwise(links)):
+            yield f"call {call}: its entries are not in their order"
         if (missing := parts_missing(links)) > 0:
             yield f"call {call}: {missing} parts of its response are missing"
         if problem := reading.differs(links):
@@ -128,7 +130,7 @@ class Export:
         try:
             with _text(file, manifest.PROOF) as text, _text(file, manifest.CHECKPOINTS) as lines:
                 section: _Section | None = None
-                for row in map(json.loads, text):
+                for row in map(_row, text):
                     if row[0] == "checkpoint":
                         yield from section.end() if section else ()
                         section = _Section(*(yield from self._next(lines, row)), known, unproven)
@@ -150,7 +152,9 @@ class Export:
     def _next(self, lines: Iterable[str], row: list[Any]) -> Generator[str, None, tuple[Checkpoint, str]]:
         """The checkpoint that the next part of the proof is about."""
         self.counts["checkpoints"] += 1
-        signed = parse_line(next(iter(lines), "").encode())
+        text = next(iter(lines), "").encode()
+        signed = parse_line(text)
+        _same(text, signed.line())
         checkpoint = signed.read()
         name = f"checkpoint {checkpoint.number}"
         try:
@@ -186,11 +190,12 @@ class _Section:
 
     def take(self, row: list[Any]) -> Iterator[str]:
         if row[0] == "node":
-            self._fold.add(Node(int(row[1]), bytes.fromhex(row[2])))
+            node = Node(int(row[1]), bytes.fromhex(row[2]))
+            _same(row, ["node", node.level, node.digest.hex()])
+            self._fold.add(node)
             return
-        if row[0] != "entry":
-            raise ValueError("a line of the proof is none")
         stream, sequence, digest = UUID(row[1]), int(row[2]), bytes.fromhex(row[3])
+        _same(row, ["entry", str(stream), sequence, digest.hex()])
         at = self._fold.add(Shown(digest))
         said = f"stream {stream}: {sequence}"
         if at != self._place(stream, sequence):
@@ -221,6 +226,26 @@ def _entry(link: Link, known: Known) -> Iterator[str]:
     if not link.fits():
         yield f"{said} was changed"
     of_stream[link.sequence] = link.digest
+
+
+def _parsed(text: str) -> Link:
+    """An entry's line, in the one form that it is written in."""
+    link = parse(text)
+    _same(text, line(link) + "\n")
+    return link
+
+
+def _row(text: str) -> list[Any]:
+    row = json.loads(text)
+    _same(text, json.dumps(row, separators=(",", ":")) + "\n")
+    if not isinstance(row, list):
+        raise ValueError("a line of the proof is none")
+    return row
+
+
+def _same(found: object, wanted: object) -> None:
+    if found != wanted:
+        raise ValueError("a line is not in its one form")
 
 
 def _files(file: ZipFile, said: Mapping[str, Any]) -> Iterator[str]:

@@ -29,6 +29,7 @@ FORMS: Final[Mapping[str, str]] = {
 PAYLOADS: Final = ("request", "response")
 """Members of a JSONL row that its entries do not hold: the unsealed, masked text."""
 
+_FORM: Final = "the row is not in its one form"
 BOM: Final = "\ufeff"
 LARGEST_CELL: Final = 1 << 26
 """Characters; the reader's own limit is met by a long path."""
@@ -102,7 +103,7 @@ class Reading:
             csv.field_size_limit(LARGEST_CELL)
             self._rows = iter(csv.reader(self.text, strict=True))
         else:
-            self._rows = (json.loads(line) for line in self.text)
+            self._rows = iter(self.text)
 
     def begin(self) -> str:
         """What is wrong with the head; empty when nothing is."""
@@ -118,11 +119,18 @@ class Reading:
         if found is None:
             return "the row is missing"
         if self.form.name == "csv":
-            return _difference(_named(found), dict(zip(FIELDS, csv_row(facts_of(links)), strict=True)))
-        wanted = json.loads(self.form.row(links))
+            wanted = csv_row(facts_of(links))
+            same = found == wanted
+            return "" if same else _difference(_named(found), dict(zip(FIELDS, wanted, strict=True)))
+        return self._json_differs(found, links)
+
+    def _json_differs(self, text: str, links: Sequence[Link]) -> str:
+        found = json.loads(text)
+        payloads: dict[str, Any] = {}
         if self.form.name == "jsonl" and isinstance(found, dict):
-            found = {name: value for name, value in found.items() if name not in PAYLOADS}
-        return _difference(found, wanted)
+            payloads = {name: found[name] for name in PAYLOADS if name in found}
+        wanted = self.form.row(links, payloads)
+        return "" if text == wanted else _difference(found, json.loads(wanted))
 
     def rest(self) -> int:
         """How many rows are left."""
@@ -134,9 +142,7 @@ def _named(cells: Sequence[str]) -> dict[str, str]:
 
 
 def _difference(found: Any, wanted: Mapping[str, Any]) -> str:
-    if found == wanted:
-        return ""
     if not isinstance(found, dict):
         return "the row is none"
     names = [name for name in (*wanted, *found) if found.get(name) != wanted.get(name)]
-    return f"`{names[0]}` is not what its entries say" if names else "a member is there or not"
+    return f"`{names[0]}` is not what its entries say" if names else _FORM

@@ -454,13 +454,14 @@ def test_one_that_is_cancelled_while_the_file_is_made_leaves_none(
 ) -> None:
     calls(recorder)
     job = ask(dave)
-    finish = jobs.finish
+    close = working.close
 
-    def cancelled_meanwhile(mine: Job, **how: Any) -> bool:
-        Job.objects.filter(pk=job.pk).update(state="failed", finished_at=ids.now(), result={"ended": "x"})
-        return finish(mine, **how)
+    def cancelled_meanwhile(*given: Any) -> Any:
+        done = close(*given)
+        export_cancel(job=job, by=DAVE)
+        return done
 
-    monkeypatch.setattr(jobs, "finish", cancelled_meanwhile)
+    monkeypatch.setattr(working, "close", cancelled_meanwhile)
     working.sweep()
     assert lying() == [] and "export.made" not in events()
 
