@@ -28,7 +28,7 @@ from zipfile import BadZipFile, ZipFile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from audit.chain import Link
-from audit.checkpoint import Checkpoint, CheckpointError, parse_line
+from audit.checkpoint import Checkpoint, CheckpointError, key_id, parse_line
 from audit.exporting import manifest
 from audit.exporting.facts import parts_missing
 from audit.exporting.formats import FORMS, Form, Reading
@@ -161,6 +161,8 @@ class Export:
             signed.check(self.key)
         except CheckpointError as error:
             yield f"{name}: {error}"
+        if signed.key != key_id(self.key):
+            yield f"{name}: names another key"
         if row[1:] != [checkpoint.epoch, checkpoint.number, signed.digest.hex()]:
             yield f"{name}: the proof is for another one, epoch {row[1]} number {row[2]}"
         if self.anchored is not None:
