@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from audit.deriving import New
 
 READ: Final = ("admission", "release", "segment")
+NOT_SAID: Final = frozenset(
+    {"role", "type", "object", "model", "id", "tool_call_id", "finish_reason", "stop_reason"}
+)
+"""Members whose text belongs to the API, not to anybody's words."""
+
 ROWS: Final = 2_000
 """Rows of one statement."""
 
@@ -99,7 +104,7 @@ def _texts(data: bytes) -> Iterator[str]:
         if isinstance(node, str) and not isinstance(node, Number):
             yield node
         elif isinstance(node, dict):
-            waiting.extend(reversed(node.values()))
+            waiting.extend(value for key, value in reversed(node.items()) if key not in NOT_SAID)
         elif isinstance(node, list):
             waiting.extend(reversed(node))
 

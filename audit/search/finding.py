@@ -1,0 +1,216 @@
+"""A search: the newest calls that a selection asks for, page by page, as far back as patience goes.
+
+What a search may cost is bounded by time, not by luck: when its patience is over it says how far back it
+looked, and can be asked to go on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Final, final
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from audit import ids
+from audit.models import Call
+from audit.search import statement, terms
+from audit.search.dayskeys import keys_by_day
+from audit.search.selection import Selection
+from audit.search.statement import FACTS, WORDS, Part, Span
+from audit.walls import EVERYWHERE, Areas, within
+
+PAGE: Final = 50
+PATIENCE: Final = 1.0
+"""Seconds after which a search says how far it came."""
+
+QUICK: Final = 0.05
+"""Seconds. As long as a statement takes less, the next one covers twice as many days."""
+
+MOST_DAYS: Final = 32
+PROBED: Final = 8
+"""Days by which the rarest term is chosen."""
+
+COMMON: Final = 300
+DAY: Final = timedelta(days=1)
+MOMENT: Final = timedelta(milliseconds=1)
+SOON: Final = timedelta(minutes=1)
+Keys = Mapping[date, Sequence[bytes]]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Calls, newest first. `older`: the id to go on before. `back_to`: patience ended there."""
+
+    calls: Sequence[Call]
+    older: UUID | None = None
+    back_to: datetime | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The same, of ids alone."""
+
+    calls: Sequence[UUID]
+    older: UUID | None = None
+    back_to: datetime | None = None
+
+
+def found(selection: Selection, areas: Areas, *, before: UUID | None = None, limit: int = PAGE) -> Found:
+    """One page of a search within the areas."""
+    places = places_of(selection, areas, before=before, limit=limit)
+    return Found(calls_of(places.calls, areas), places.older, places.back_to)
+
+
+def places_of(
+    selection: Selection,
+    areas: Areas,
+    *,
+    before: UUID | None = None,
+    limit: int = PAGE,
+    patience: float = PATIENCE,
+) -> Places:
+    """The ids of one page. The areas hold for every one of them."""
+    if selection.call is not None:
+        return Places(_alone(selection, selection.call, areas))
+    if not _asks(selection, areas):
+        return _in_time(selection, before, limit)
+    return _walk(selection, areas, before, limit, patience)
+
+
+def calls_of(places: Sequence[UUID], areas: Areas) -> list[Call]:
+    """These calls in their order. The wall stands here once more, whatever the index says."""
+    if not places:
+        return []
+    when = [ids.time_of(place) for place in places]
+    rows = Call.objects.filter(id__in=places, started_at__gte=min(when), started_at__lte=max(when))
+    calls = {call.id: call for call in within(rows, areas)}
+    return [calls[place] for place in places if place in calls]
+
+
+def _asks(selection: Selection, areas: Areas) -> bool:
+    return bool(selection.words or selection.facts or selection.granted) or areas is not EVERYWHERE
+
+
+def _alone(selection: Selection, call: UUID, areas: Areas) -> list[UUID]:
+    """A call by its id: also one that is open, and in no index yet, as long as nothing else is asked."""
+    try:
+        when = ids.time_of(call)
+    except (ValueError, OverflowError):
+        return []
+    if not within(Call.objects.filter(id=call, started_at=when), areas).exists():
+        return []
+    rest = replace(selection, call=None, since=None, until=None)
+    spans = _spans(rest, areas, when, when + MOMENT)
+    inside = (selection.since or when) <= when < (selection.until or when + DAY)
+    if not inside or not _asks(rest, EVERYWHERE):
+        return [call] if inside else []
+    return [place for _, place in statement.matches(list(spans), None, COMMON) if place == call]
+
+
+def _in_time(selection: Selection, before: UUID | None, limit: int) -> Places:
+    """Every call, open ones as well."""
+    calls = newest_first(Call.objects.all())
+    if selection.since is not None:
+        calls = calls.filter(started_at__gte=selection.since, id__gte=lowest(selection.since))
+    if selection.until is not None:
+        calls = calls.filter(started_at__lt=selection.until, id__lt=lowest(selection.until))
+    if before is not None:
+        calls = calls.filter(started_at__lte=ids.time_of(before), id__lt=before)
+    places = list(calls.values_list("id", flat=True)[: limit + 1])
+    return Places(places[:limit], places[limit - 1] if len(places) > limit else None)
+
+
+def newest_first(calls: QuerySet[Call]) -> QuerySet[Call]:
+    """By the key of the table, which on PostgreSQL begins with the time."""
+    return (
+        calls.order_by("-started_at", "-id") if connection.vendor == "postgresql" else calls.order_by("-id")
+    )
+
+
+def lowest(when: datetime) -> UUID:
+    """The id that is before all others of its moment."""
+    return UUID(int=(ids.microseconds(when) // 1000) << 80)
+
+
+def _walk(selection: Selection, areas: Areas, before: UUID | None, limit: int, patience: float) -> Places:
+    """Days newest first, a growing number of them at a time."""
+    until = min(filter(None, (selection.until, ids.now() + SOON, _after(before))))
+    since = max(filter(None, (selection.since, _beginning())))
+    days = _spans(selection, areas, since, until)
+    places: list[UUID] = []
+    began, group = time.monotonic(), 1
+    while spans := [span for _, span in zip(range(group), days, strict=False)]:
+        started = time.monotonic()
+        spans = list(_driven(spans))
+        places += [place for _, place in statement.matches(spans, before, limit + 1 - len(places))]
+        if len(places) > limit:
+            return Places(places[:limit], places[limit - 1])
+        spent = time.monotonic()
+        if spent - began > patience and spans[-1].first > since:
+            return Places(places, lowest(spans[-1].first), spans[-1].first)
+        group = min(group * 2, MOST_DAYS) if spent - started < QUICK else group
+    return Places(places)
+
+
+def _after(before: UUID | None) -> datetime | None:
+    """The end of what is before a place. Whoever goes on from a day's beginning has done with that day."""
+    if before is None:
+        return None
+    when = ids.time_of(before)
+    return when if before == lowest(when) else when + MOMENT
+
+
+def _beginning() -> datetime:
+    """When the first call was made."""
+    order = ("started_at", "id") if connection.vendor == "postgresql" else ("id",)
+    first = Call.objects.order_by(*order).values_list("started_at", flat=True).first()
+    return first or ids.now()
+
+
+def _driven(spans: Sequence[Span]) -> Iterator[Span]:
+    """With the rarest part first, as the newest of these spans have it."""
+    places = range(len(spans[0].parts))
+    if len(places) == 1:
+        yield from spans
+        return
+    few = spans[:PROBED]
+    count = {at: statement.frequency([(span, span.parts[at]) for span in few], COMMON) for at in places}
+    # Of equals the one with the fewest digests: each of them is read by itself.
+    order = sorted(places, key=lambda at: (count[at], len(spans[0].parts[at].digests), at))
+    for span in spans:
+        yield replace(span, parts=tuple(span.parts[at] for at in order))
+
+
+def _spans(selection: Selection, areas: Areas, since: datetime, until: datetime) -> Iterator[Span]:
+    """Day by day, newest first: a word has another digest on each."""
+    facts = tuple(_fact_parts(selection, areas))
+    keys = keys_by_day() if selection.words else {}
+    end = until
+    while end > since:
+        first = max(since, datetime.combine((end - MOMENT).date(), datetime.min.time(), UTC))
+        words = tuple(Part(WORDS, _digests(word, keys.get(first.date(), ()))) for word in selection.words)
+        yield Span(first, end, (*words, *facts))
+        end = first
+
+
+def _digests(word: str, keys: Sequence[bytes]) -> tuple[int, ...]:
+    return tuple(terms.word_digest(key, word) for key in keys)
+
+
+def _fact_parts(selection: Selection, areas: Areas) -> Iterator[Part]:
+    for term in selection.facts:
+        yield Part(FACTS, (terms.fact_digest(term),))
+    if selection.granted is not None:
+        first, last = selection.granted
+        days = [first + timedelta(days=day) for day in range((last - first).days + 1)]
+        yield Part(FACTS, tuple(terms.fact_digest(("granted", day.isoformat())) for day in days))
+    if areas is not None:  # not everywhere
+        slugs = sorted(areas)
+        yield Part(FACTS, tuple(terms.fact_digest(("area", terms.fact("area", slug))) for slug in slugs))

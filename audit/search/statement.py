@@ -1,0 +1,116 @@
+"""The statement that finds the newest calls with all of some terms, a few days at a time.
+
+One term drives: its rows are read in order of time from the index that is the table's key. Each of the others
+is looked up in its own index, by the same time and call. So a page costs what lies between its first and its
+last row, however many calls there are. Nothing is counted, and nothing is sorted but a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, final
+from uuid import UUID
+
+from django.db import connection
+
+from audit import ids
+from audit.models import Fact, Word
+
+WORDS: Final = Word._meta.db_table
+FACTS: Final = Fact._meta.db_table
+MOST: Final = 200
+"""Selects of one statement: SQLite takes 500."""
+
+MOST_PROBED: Final = 8
+Place = tuple[datetime, UUID]
+_FEW: Final = "SELECT 1 FROM {table} WHERE digest = %s AND started_at >= %s AND started_at < %s LIMIT {most}"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One condition on one span of time: a row of `table` with one of these digests."""
+
+    table: str
+    digests: tuple[int, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From `first` up to but without `end`, with what has to hold there; the driving part first."""
+
+    first: datetime
+    end: datetime
+    parts: tuple[Part, ...]
+
+
+def matches(spans: Sequence[Span], before: UUID | None, limit: int) -> list[Place]:
+    """Up to `limit` newest of each span, newest first over all of them."""
+    asked = [
+        _one(span, digest, before, limit)
+        for span in spans
+        if all(part.digests for part in span.parts)
+        for digest in span.parts[0].digests
+    ]
+    found: set[Place] = set()
+    with connection.cursor() as cursor:
+        for start in range(0, len(asked), MOST):
+            some = asked[start : start + MOST]
+            values = [value for _, each in some for value in each]
+            cursor.execute(" UNION ALL ".join(sql for sql, _ in some), values)
+            found.update(_place(call) for (call,) in cursor.fetchall())
+    return sorted(found, reverse=True)[:limit]
+
+
+def _one(span: Span, driving: int, before: UUID | None, limit: int) -> tuple[str, list[Any]]:
+    """The newest of one span with one digest of the part that drives it."""
+    end = span.end
+    where = ["d.digest = %s", "d.started_at >= %s", "d.started_at < %s"]
+    values: list[Any] = [driving, _time(span.first), _time(end)]
+    if before is not None:
+        where.append("(d.started_at, d.call_id) < (%s, %s)")
+        values += [_time(ids.time_of(before)), _id(before)]
+    for at, part in enumerate(span.parts[1:]):
+        marks = ", ".join(["%s"] * len(part.digests))
+        where.append(
+            f"EXISTS (SELECT 1 FROM {part.table} o{at} WHERE o{at}.digest IN ({marks}) "  # noqa: S608 (constants)
+            f"AND o{at}.started_at = d.started_at AND o{at}.call_id = d.call_id "
+            f"AND o{at}.started_at >= %s AND o{at}.started_at < %s)"
+        )
+        values += [*part.digests, _time(span.first), _time(end)]
+    sql = (
+        f"SELECT * FROM (SELECT d.call_id FROM {span.parts[0].table} d WHERE {' AND '.join(where)} "  # noqa: S608 (constants)
+        f"ORDER BY d.started_at DESC, d.call_id DESC LIMIT {int(limit)}) AS found"
+    )
+    return sql, values
+
+
+def frequency(spans: Iterable[tuple[Span, Part]], most: int) -> int:
+    """How many rows a part has in these spans, counted no further than `most`."""
+    rows, values = [], []
+    for span, part in spans:
+        for digest in part.digests[:MOST_PROBED]:
+            rows.append(f"SELECT * FROM ({_FEW.format(table=part.table, most=int(most))}) AS few")  # noqa: S608
+            values += [digest, _time(span.first), _time(span.end)]
+    if not rows:
+        return 0
+    sql = f"SELECT * FROM ({' UNION ALL '.join(rows)}) AS all_of LIMIT {int(most)}"  # noqa: S608 (constants)
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return len(cursor.fetchall())
+
+
+def _place(call: Any) -> Place:
+    found = call if isinstance(call, UUID) else UUID(call)
+    return ids.time_of(found), found
+
+
+def _time(value: datetime) -> Any:
+    return connection.ops.adapt_datetimefield_value(value)
+
+
+def _id(value: UUID) -> Any:
+    return value if connection.features.has_native_uuid_field else value.hex
