@@ -9,7 +9,6 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 
-from audit.exporting.chosen import Chosen, chosen
 from audit.models import Job
 from audit.records import Who
 from audit.walls import EVERYWHERE, PERMISSION, Areas, areas_with
@@ -30,7 +29,8 @@ class Asked:
     name: str
     form: str
     payloads: bool
-    selection: Mapping[str, Any]
+    selection: Mapping[str, Any]  # as far as it may be said
+    sealed: str  # as it was asked
     areas: list[str] | None
     reason: str
     until: str
@@ -49,10 +49,6 @@ class Asked:
     @property
     def within(self) -> Areas:
         return EVERYWHERE if self.areas is None else frozenset(self.areas)
-
-    @property
-    def chosen(self) -> Chosen:
-        return chosen(self.selection)
 
     @property
     def area(self) -> str:

@@ -5,19 +5,21 @@ ExportRefused      in words for the person who asked
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
+from uuid import UUID
 
 from django.db import transaction
 
 from audit import ids, jobs
 from audit.events import NOBODY, event
 from audit.exporting.asked import KIND, Asked, exported_by
-from audit.exporting.chosen import chosen
+from audit.exporting.chosen import public, sealed
 from audit.exporting.files import Place
 from audit.exporting.formats import FORMS
+from audit.keys import KeysUnavailable
 from audit.models import Job
 from audit.records import Who
+from audit.search.selection import Selection
 from audit.words import scrubbed
 
 AT_ONCE: Final = 2
@@ -31,13 +33,12 @@ class ExportRefused(ValueError):
 
 
 def export_start(
-    *, person: Any, by: Who, form: str, payloads: bool, selection: Mapping[str, Any], reason: str
+    *, person: Any, by: Who, form: str, payloads: bool, selection: Selection, reason: str
 ) -> Job:
     """Begin an export of the calls that a selection finds where this person may export.
 
-    Raises `ExportRefused`, and ValueError for what is no selection.
+    Raises `ExportRefused`.
     """
-    said = chosen(selection).said()
     if form not in FORMS:
         raise ExportRefused("Choose a format.")
     if payloads and form != "jsonl":
@@ -45,6 +46,7 @@ def export_start(
     if not reason.strip():
         raise ExportRefused("Say what it is for.")
     words, areas, job_id = scrubbed(reason.strip()[:LONGEST]), exported_by(person), ids.new()
+    said = public(selection)
     asked = Asked(
         person=person.pk,
         subject=by.subject,
@@ -52,6 +54,7 @@ def export_start(
         form=form,
         payloads=payloads,
         selection=said,
+        sealed=_sealed(selection, job_id),
         areas=None if areas is None else sorted(areas),
         reason=words.data.decode(),
         until=str(ids.new()),
@@ -66,6 +69,13 @@ def export_start(
             raise ExportRefused(f"{AT_ONCE} of your exports are under way. Wait for one, or cancel it.")
         options, subject = asked.as_json(), by.subject
         return jobs.begin(kind=KIND, options=options, asked_by=subject, result={}, job_id=job_id)
+
+
+def _sealed(selection: Selection, job_id: UUID) -> str:
+    try:
+        return sealed(selection, job_id)
+    except KeysUnavailable:
+        raise ExportRefused("The key directory (AUDIT_KEY_DIR) cannot be used. Tell the operator.") from None
 
 
 def under_way(person: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO, Any, Final, final
 from uuid import UUID
@@ -31,10 +31,10 @@ from audit.exporting.asking import (
     export_start,
     exports_of,
 )
-from audit.exporting.chosen import chosen, in_words
 from audit.exporting.files import Place
 from audit.exporting.shown import shown
 from audit.models import Job
+from audit.search.selection import Selection, selection_of
 
 LISTED: Final = 50
 SECONDS: Final = 3  # between two looks at one that is moving
@@ -104,14 +104,14 @@ def export_new(request: HttpRequest) -> HttpResponse:
     areas = exported_by(request.user)
     context = {
         "form": form,
-        "selection": json.dumps(selection),
-        "words": in_words(selection),
+        "selection": json.dumps(selection.said()),
+        "words": selection.told() if selection else "every call",
         "areas": "all areas" if areas is None else ", ".join(sorted(areas)),
     }
     return render(request, "audit/export_new.html", context, status=422 if form.errors else 200)
 
 
-def _start(request: HttpRequest, form: ExportForm, selection: Mapping[str, Any]) -> None:
+def _start(request: HttpRequest, form: ExportForm, selection: Selection) -> None:
     said = form.cleaned_data
     export_start(
         person=request.user,
@@ -123,12 +123,12 @@ def _start(request: HttpRequest, form: ExportForm, selection: Mapping[str, Any])
     )
 
 
-def _selection(request: HttpRequest) -> Mapping[str, Any]:
+def _selection(request: HttpRequest) -> Selection:
     try:
         said = json.loads(request.POST.get("selection") or "{}")
         if not isinstance(said, dict):
             raise ValueError
-        return chosen(said).said()
+        return selection_of(said)
     except (ValueError, TypeError, KeyError, RecursionError):
         raise BadRequest("no selection of calls") from None
 

@@ -17,9 +17,10 @@ from django.db import transaction
 from django.db.utils import Error as DatabaseError
 
 from audit import jobs
+from audit.crypto import SealError
 from audit.events import event
 from audit.exporting.asked import KIND, Asked, Progress, may_have
-from audit.exporting.chosen import found
+from audit.exporting.chosen import index_renew, page, unsealed
 from audit.exporting.closing import close
 from audit.exporting.facts import facts_of
 from audit.exporting.files import Busy, Place, Writing
@@ -30,6 +31,7 @@ from audit.keys import KeysUnavailable
 from audit.lines import line
 from audit.models import Job
 from audit.reader import CallRecord, calls_read
+from audit.search.selection import Selection
 
 log = logging.getLogger(__name__)
 
@@ -125,27 +127,33 @@ class Work:
 
     def _read(self, writing: Writing) -> bool:
         """Write the rows; False when the turn is over before they are all written."""
-        progress = self._progress
+        progress, selection, areas = self._progress, self._selection(), self._asked.within
         if not progress.cursor:
+            if index_renew(selection, areas):
+                self._keep()
             writing.add(self._form.head(), "")
         while True:
             self._check()
             some = STEP_WITH_PAYLOADS if self._asked.payloads else STEP
             before = UUID(progress.cursor or self._asked.until)
-            calls = found(self._asked.chosen, self._asked.within, before=before, limit=some)
+            calls, older = page(selection, areas, before=before, limit=some)
             for record in calls_read(calls, payloads=self._asked.payloads):
                 self._add(writing, record)
-            if calls:
-                progress.cursor = str(calls[-1].id)
-            else:
-                progress.stage = "closing"
+            progress.cursor = str(older or self._asked.until)
+            progress.stage = "reading" if older else "closing"
             progress.data, progress.entries = writing.save()
             self._keep()
-            if not calls:
+            if not older:
                 return True
             if time.monotonic() >= self._ends:
                 jobs.release(self._job)
                 return False
+
+    def _selection(self) -> Selection:
+        try:
+            return unsealed(self._asked.sealed, self._job.pk)
+        except SealError:
+            raise Stop("What was selected cannot be read any more: its key was replaced.") from None
 
     def _check(self) -> None:
         """Before each step: whether it may go on, and is not too large."""

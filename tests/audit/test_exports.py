@@ -38,6 +38,7 @@ from audit.keys import KeyDirectory
 from audit.models import Call, CallKey, Checkpoint, Entry, Job
 from audit.recorder import Recorder
 from audit.records import Who
+from audit.search.selection import selection_of
 from tests.audit.world import ANSWER, CHAT, DONE, MASKED, STRANGER, asks, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -91,9 +92,10 @@ def left_open(recorder: Recorder, **changes: Any) -> UUID:
 
 
 def ask(person: Any, form: str = "jsonl", **changes: Any) -> Job:
-    given: dict[str, Any] = {"payloads": False, "selection": {}, "reason": "yearly review"}
+    given: dict[str, Any] = {"payloads": False, "reason": "yearly review"}
+    chosen = selection_of(changes.pop("selection", {}))
     by = Who(person_id=person.pk, subject=f"local:{person.username}", name=person.username, kind="person")
-    return export_start(person=person, by=by, form=form, **{**given, **changes})
+    return export_start(person=person, by=by, form=form, selection=chosen, **{**given, **changes})
 
 
 def made(job: Job) -> ZipFile:
