@@ -34,10 +34,10 @@ def evidence(record: CallRecord) -> dict[str, Any]:
     return {
         "request_view": request,
         "found_request": request.legend if request else found_of(call.counts),
-        "request_missing": _request_missing(record),
+        "request_missing": request_missing(record),
         "response_view": response,
         "found_response": response.legend if response else found_of(call.response_counts),
-        "response_missing": _response_missing(record),
+        "response_missing": response_missing(record),
         "judged": next((judgement(p.meta) for p in record.parts if p.kind == "admission"), Judgement()),
         "vouched": next((vouched(p.meta) for p in record.parts if p.kind == "admission"), Vouched()),
         "answered": answered(call.extra),
@@ -65,14 +65,16 @@ def _entry(part: Part) -> Entry:
     )
 
 
-def _request_missing(record: CallRecord) -> str:
+def request_missing(record: CallRecord) -> str:
+    """Why there is nothing to show of the request."""
     problems = [part.problem for part in record.parts if part.kind == "admission" and part.problem]
     if problems:
         return f"The request cannot be shown: {problems[0]}."
     return "Nothing of the request was kept: it was refused before it could be read."
 
 
-def _response_missing(record: CallRecord) -> str:
+def response_missing(record: CallRecord) -> str:
+    """Why there is nothing to show of the response."""
     call = record.call
     problems = [part.problem for part in record.parts if part.kind == "segment" and part.problem]
     if problems:

@@ -115,6 +115,9 @@ else:
 DATABASES = {"default": DATABASE}
 
 AUDIT_ANCHORS = env.names("AUDIT_ANCHORS", (f"dir:{DATA_DIR / 'checkpoints'}",))
+AUDIT_EXPORT_DIR = Path(env.text("AUDIT_EXPORT_DIR", str(DATA_DIR / "exports"))).resolve()
+AUDIT_EXPORT_DAYS = env.integer("AUDIT_EXPORT_DAYS", 7, least=1)
+AUDIT_EXPORT_MB = env.integer("AUDIT_EXPORT_MB", 2048, least=1)
 AUDIT_WORDS_PER_CALL = env.integer("AUDIT_WORDS_PER_CALL", 200)
 AUDIT_SESSION_GAP = env.integer("AUDIT_SESSION_GAP", 1800, least=1)
 AUDIT_SESSION_HINT_GAP = env.integer("AUDIT_SESSION_HINT_GAP", 86_400, least=1)
@@ -236,6 +239,8 @@ CELERY_BEAT_SCHEDULE = {
     "notify": {"task": "gateway.tasks.notify", "schedule": 5.0, "options": {"expires": 5.0}},
     "checkpoint": {"task": "gateway.tasks.checkpoint", "schedule": 30.0, "options": {"expires": 30.0}},
     "forget-deliveries": {"task": "gateway.tasks.forget_deliveries", "schedule": 3600.0},
+    "export-calls": {"task": "audit.tasks.export_calls", "schedule": 5.0, "options": {"expires": 5.0}},
+    "forget-exports": {"task": "audit.tasks.forget_exports", "schedule": 600.0},
     "index-fingerprints": {"task": "audit.tasks.index_fingerprints", "schedule": 30.0},
     "derive": {"task": "audit.tasks.derive_from_record", "schedule": 5.0, "options": {"expires": 5.0}},
 }

@@ -102,6 +102,14 @@ PURE = (
     "audit.crypto",
     "audit.chain",
     "audit.verifier",
+    "audit.lines",
+    "audit.proof",
+    "audit.spreadsheet",
+    "audit.exporting.checking",
+    "audit.exporting.facts",
+    "audit.exporting.formats",
+    "audit.exporting.manifest",
+    "audit.exporting.ocsf",
 )
 MAY_CALL_OUT = {
     "gateway.credentials.outbound",  # everything off the hot path
