@@ -12,6 +12,7 @@ from audit.models.checkpoint import Anchor, Checkpoint
 from audit.models.entry import CallKey, Entry, Payload
 from audit.models.index import Fingerprint, Unindexed, WordIndex
 from audit.models.job import Job
+from audit.models.sink import Sink, SinkCursor
 from audit.models.store import Instance, Store, Stream
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "Job",
     "Payload",
     "Session",
+    "Sink",
+    "SinkCursor",
     "Store",
     "Stream",
     "Unindexed",
