@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 BUDGET: Final = 4.0
 """Seconds after which a sweep begins nothing more; the next one comes after five."""
 
-LEASE: Final = 60.0
+LEASE: Final = 20.0
+"""Longer than one portion may take. A worker that was killed keeps its sinks waiting for so long."""
 PORTION: Final = 500
 """Entries at once."""
 

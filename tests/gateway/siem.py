@@ -1,7 +1,7 @@
 """A SIEM as a process that can be killed: syslog over TCP, TLS and UDP, and JSON over HTTP.
 
-It stores before it reads on, as a careful receiver does: what is taken off the connection is in the file.
-Each line of it is one entry as it arrived.
+Over TCP it stores before it takes bytes off the connection, as a careful receiver does: whatever it has read
+when it is killed is in its file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -72,19 +72,20 @@ class Siem:
             process.wait(10)
             process.stdout.close()
 
-    def lines(self) -> list[bytes]:
-        return self.file.read_bytes().splitlines() if self.file.exists() else []
-
     def records(self) -> list[Any]:
-        return [json.loads(line) for line in self.lines()]
+        """What arrived, in the order in which it did."""
+        kept = self.file.read_bytes() if self.file.exists() else b""
+        if self.kind == "tcp":
+            return [parsed(each) for each in whole_messages(kept)]
+        return [json.loads(line) for line in kept.splitlines()]
 
     def wait_for(self, count: int, *, seconds: float = 20) -> list[Any]:
         """The records, once there are so many: datagrams come a moment later."""
         deadline = time.monotonic() + seconds
-        while len(self.lines()) < count:
-            assert time.monotonic() < deadline, f"{len(self.lines())} of {count}"
+        while len(found := self.records()) < count:
+            assert time.monotonic() < deadline, f"{len(found)} of {count}"
             time.sleep(0.02)
-        return self.records()
+        return found
 
 
 @contextmanager
@@ -104,10 +105,10 @@ class Store:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._lock = threading.Lock()
 
-    def keep(self, lines: list[bytes]) -> None:
-        if lines:
-            with self._lock:
-                os.write(self._file, b"".join(line + b"\n" for line in lines))
+    def keep(self, lines: list[bytes], more: bytes = b"") -> None:
+        """In one piece, so that a kill leaves nothing half written."""
+        with self._lock:
+            os.write(self._file, b"".join(line + b"\n" for line in lines) + more)
 
 
 def frames(data: bytes) -> tuple[list[bytes], int]:
@@ -122,20 +123,30 @@ def frames(data: bytes) -> tuple[list[bytes], int]:
         at = begin + int(count)
 
 
+def whole_messages(kept: bytes) -> Iterator[bytes]:
+    """Out of pieces of connections as they were stored: `<connection> <length>`, a line's end, the piece."""
+    open_ended: dict[bytes, bytes] = {}
+    while kept:
+        head, _, kept = kept.partition(b"\n")
+        connection, length = head.split()
+        piece, kept = kept[: int(length)], kept[int(length) :]
+        data = open_ended.get(connection, b"") + piece
+        messages, size = frames(data)
+        open_ended[connection] = data[size:]
+        yield from messages
+
+
 def lines_of(messages: list[bytes]) -> list[bytes]:
     return [json.dumps(parsed(each), separators=(",", ":")).encode() for each in messages]
 
 
 def tcp(port: int, store: Store, *, mute: bool = False) -> None:
     def serve(peer: socket.socket) -> None:
-        with peer:
-            while data := peer.recv(1 << 20, socket.MSG_PEEK):
-                messages, size = frames(data)
-                store.keep(lines_of(messages))
-                if size:
-                    peer.recv(size, socket.MSG_WAITALL)
-                else:
-                    time.sleep(0.002)
+        connection = time.time_ns()
+        with peer, suppress(ConnectionError):
+            while data := peer.recv(1 << 16, socket.MSG_PEEK):
+                store.keep([b"%d %d" % (connection, len(data))], data)
+                peer.recv(len(data), socket.MSG_WAITALL)
 
     def hang(peer: socket.socket) -> None:
         time.sleep(3600)
