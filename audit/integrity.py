@@ -62,7 +62,7 @@ class Integrity:
 
     @property
     def fine(self) -> bool:
-        trouble = any(each.trouble for each in (*self.anchors, *self.sinks))
+        trouble = any(a.trouble for a in self.anchors) or any(s.trouble for s in self.sinks)
         return bool(self.last and self.anchors) and not self.late and not trouble
 
 
