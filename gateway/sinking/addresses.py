@@ -148,5 +148,5 @@ def _yes(text: str) -> bool:
 
 def _shown(address: str) -> str:
     """As much of it as may be read by others."""
-    parts = urlsplit(address.removeprefix("private+"))
-    return origin_of(parts) if parts.hostname else f"{parts.scheme}:{parts.path}"
+    scheme, _, rest = address.removeprefix("private+").partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('/')[0].partition('?')[0]}" if rest else address
