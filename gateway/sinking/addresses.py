@@ -38,7 +38,7 @@ def sinks_of_settings() -> list[Sink]:
     found = [sink_of(said) for said in settings.AUDIT_SINKS]
     names = [sink.name for sink in found]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"two sinks are called {doubled[0]}: name them, as in soc={settings.AUDIT_SINKS[0]}")
+        raise ValueError(f"two sinks are called {doubled[0]}: name them, as in soc=https://…")
     return found
 
 

@@ -40,7 +40,10 @@ MOST_BYTES: Final = 1 << 20
 """Of their metadata; one entry is sent whatever its size."""
 
 SLOW: Final = 1.0
-"""Seconds for one portion after which the other sinks are looked after meanwhile, whatever the budget."""
+"""Seconds for one portion after which the other sinks are looked after meanwhile, beyond the budget."""
+
+BEYOND: Final = 30.0
+"""But not for longer than this, should several be slow in turn."""
 
 PAUSE: Final = 0.5
 RESTED: Final = timedelta(seconds=30)
@@ -145,7 +148,7 @@ def _drain(feeds: Sequence[Feed]) -> int:
             while True:
                 now = time.monotonic()
                 slow = any(now - since > SLOW for _, _, since in sending.values())
-                for feed in _idle(feeds, sending) if now < ends or slow else ():
+                for feed in _idle(feeds, sending) if now < ends + (BEYOND if slow else 0.0) else ():
                     if (portion := feed.next()) is not None:
                         sending[threads.submit(_sent, feed.sink, portion)] = feed, portion, now
                 if not sending:

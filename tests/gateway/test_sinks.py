@@ -314,6 +314,38 @@ def test_a_worker_that_lost_its_lease_moves_nothing(told: Callable[..., None], t
     assert SinkCursor.objects.get().sequence == 3 and sinks.places(row) == []
 
 
+def test_two_workers_that_know_nothing_of_each_other_double_and_neither_lose_nor_swap(
+    told: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if every lease had run out: both feed the sink while events go on."""
+    monkeypatch.setattr(sinks, "lease_take", lambda *args, **kwargs: True)
+    monkeypatch.setattr(delivering, "PORTION", 7)
+    port, done = quiet_port(), threading.Event()
+    told(f"syslog+tcp://127.0.0.1:{port}")
+
+    def feed() -> None:
+        try:
+            over = False
+            while not over:
+                over = done.is_set()
+                feeds = [delivering.Feed(sink) for sink in delivering.sinks_of_settings()]
+                delivering._drain([each for each in feeds if each.begin()])
+        finally:
+            connection.close()
+
+    with siem("tcp", port, tmp_path / "siem") as there:
+        workers = [threading.Thread(target=feed) for _ in range(2)]
+        for each in workers:
+            each.start()
+        events(150)
+        done.set()
+        for each in workers:
+            each.join()
+        sweep()
+        arrived = [json.loads(each["text"])["sequence"] for each in there.records()]
+    assert list(dict.fromkeys(arrived)) == list(range(1, 151))
+
+
 def test_a_sink_that_the_settings_forget_keeps_its_place(
     told: Callable[..., None], settings: Any, tmp_path: Path
 ) -> None:
