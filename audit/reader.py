@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,6 +21,9 @@ from audit.keys import KeyDirectory, KeyMissing
 from audit.models import Call, CallKey, Entry, Payload
 from audit.records import Recordable, Who
 from audit.walls import Areas, within
+
+_AT_ONCE: Final = 500
+"""Values in one statement."""
 
 
 @final
@@ -79,18 +82,58 @@ def call_open(*, call_id: UUID, by: Who, areas: Areas, why: Recordable | None = 
     return call_read(call)
 
 
+def calls_open(*, calls: Sequence[Call], by: Who, detail: Mapping[str, Any]) -> tuple[CallRecord, ...]:
+    """Read the records of several calls for `by`, whose areas are the caller's business.
+
+    One transaction says of each that it was opened, before anything is returned.
+    """
+    with transaction.atomic(durable=True):
+        for call in calls:
+            event(
+                "call.opened", by=by, area=call.area, about=f"call {call.id}", call_id=call.id, detail=detail
+            )
+    return calls_read(calls)
+
+
 def call_read(call: Call) -> CallRecord:
     """The record without an event: for checks that show nobody anything."""
-    entries = list(Entry.objects.filter(call_id=call.id, started_at=call.started_at).order_by("id"))
-    sealed = {
-        payload.id: bytes(payload.sealed)
-        for payload in Payload.objects.filter(
-            id__in=[entry.id for entry in entries], started_at=call.started_at
-        )
-    }
-    cipher, problem = _cipher(call)
+    return calls_read([call])[0]
+
+
+def calls_read(calls: Sequence[Call]) -> tuple[CallRecord, ...]:
+    """The same of several calls, in as many queries as of one."""
+    if not calls:
+        return ()
+    when = [call.started_at for call in calls]
+    span = {"started_at__gte": min(when), "started_at__lte": max(when)}
+    began = {call.id: call.started_at for call in calls}
+    entries: dict[UUID, list[Entry]] = {number: [] for number in began}
+    for entry in Entry.objects.filter(call_id__in=list(began), **span).order_by("id"):
+        if entry.call_id is not None and entry.started_at == began[entry.call_id]:  # else: an event about it
+            entries[entry.call_id].append(entry)
+    places = [entry.id for found in entries.values() for entry in found]
+    sealed = {row.id: bytes(row.sealed) for row in _payloads(places, span)}
+    keys = {row.id: row for row in CallKey.objects.filter(id__in=list(began), **span)}
+    before = _digests_before([entry for found in entries.values() for entry in found])
+    return tuple(_record(call, entries[call.id], sealed, keys.get(call.id), before) for call in calls)
+
+
+def _record(
+    call: Call,
+    entries: Sequence[Entry],
+    sealed: Mapping[int, bytes],
+    key: CallKey | None,
+    before: Mapping[int, bytes],
+) -> CallRecord:
+    cipher, problem = _opened(key)
     parts = tuple(_part(entry, sealed.get(entry.id), cipher, problem) for entry in entries)
-    return CallRecord(call, parts, _follow(entries) and not any(map(_broken, parts)))
+    return CallRecord(call, parts, _follow(entries, before) and not any(map(_broken, parts)))
+
+
+def _payloads(places: Sequence[int], span: Mapping[str, Any]) -> Iterable[Payload]:
+    """In parts: a statement takes a limited number of values on SQLite."""
+    for start in range(0, len(places), _AT_ONCE):
+        yield from Payload.objects.filter(id__in=places[start : start + _AT_ONCE], **span)
 
 
 def admissions_read(calls: Sequence[Call]) -> dict[UUID, Part]:
@@ -120,11 +163,6 @@ def admissions_read(calls: Sequence[Call]) -> dict[UUID, Part]:
 def directory(path: Path) -> KeyDirectory:
     """The key directory of the settings; keys are read once."""
     return KeyDirectory(path)
-
-
-def _cipher(call: Call) -> tuple[AESGCM | None, str]:
-    """The call's own cipher, or why there is none."""
-    return _opened(CallKey.objects.filter(id=call.id, started_at=call.started_at).first())
 
 
 def _opened(row: CallKey | None) -> tuple[AESGCM | None, str]:
@@ -191,16 +229,18 @@ def _broken(part: Part) -> bool:
     return part.problem in _TAMPERED
 
 
-def _follow(entries: Sequence[Entry]) -> bool:
+def _follow(entries: Sequence[Entry], before: Mapping[int, bytes]) -> bool:
     """Whether each entry follows the one before it in its stream."""
-    wanted = [entry.id - 1 for entry in entries if entry.sequence > 1]
-    before = dict(_digests(wanted))
     return all(
         bytes(entry.previous) == (before.get(entry.id - 1, b"") if entry.sequence > 1 else chain.GENESIS)
         for entry in entries
     )
 
 
-def _digests(entries: Iterable[int]) -> Iterable[tuple[int, bytes]]:
-    rows = Entry.objects.filter(id__in=list(entries)).values_list("id", "digest")
-    return ((number, bytes(digest)) for number, digest in rows)
+def _digests_before(entries: Sequence[Entry]) -> dict[int, bytes]:
+    wanted = [entry.id - 1 for entry in entries if entry.sequence > 1]
+    found: dict[int, bytes] = {}
+    for start in range(0, len(wanted), _AT_ONCE):
+        rows = Entry.objects.filter(id__in=wanted[start : start + _AT_ONCE]).values_list("id", "digest")
+        found.update((number, bytes(digest)) for number, digest in rows)
+    return found
