@@ -1,7 +1,7 @@
 """A session's calls as one conversation: of each request only what is new in it.
 
-Reads nothing. Chat clients send everything that was said with every call. Two messages are the same when their
-recorded JSON is; the answer of the call before is known again by its text: it comes back without its envelope.
+Reads nothing. Chat clients send everything that was said with every call. Two messages are the same when
+their recorded JSON is; the answer of the call before is known again by its text: it comes back bare.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def exchanges(records: Sequence[CallRecord]) -> list[Exchange]:
                 before=before,
                 fresh=new,
                 request_missing=request_missing(record),
-                answer=answer,
+                answer=replace(answer, lines=()) if answer and answer.messages else answer,
                 response_missing=response_missing(record),
                 ending=ending_of(call),
                 chain_ok=record.chain_ok,

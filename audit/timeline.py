@@ -31,8 +31,8 @@ _EVENTS: Final = {
     "approval.commented": "commented on the held request",
     "approval.escalated": "asked more people to decide",
     "approval.emergency_reviewed": "looked at the emergency approval afterwards",
-    "approval.approved": "The request is approved",
-    "approval.denied": "The request is denied",
+    "approval.approved": "approved the request",
+    "approval.denied": "denied the request",
     "approval.expired": "Nobody decided in time",
     "approval.withdrawn": "withdrew the request",
     "approval.revoked": "took the approval back",
@@ -53,6 +53,7 @@ class Moment:
     why: tuple[Segment, ...] = ()
     note: str = ""
     problem: str = ""
+    after: int | None = None  # milliseconds after the call was recorded; of the gateway's own entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +67,10 @@ class Timeline:
 def timeline(record: CallRecord) -> Timeline:
     """Reads the events that name the call; its own entries have been read."""
     events, left_out = _events(record.call)
-    moments = [*_own(record.parts), *map(_event, events)]
-    return Timeline(moments=tuple(sorted(moments, key=lambda moment: moment.at)), left_out=left_out)
+    own = list(_own(record.parts))
+    moments = [*own[:1], *map(_event, events), *own[1:]]
+    in_order = sorted(moments, key=lambda moment: moment.at)  # of the same moment: as listed
+    return Timeline(moments=tuple(in_order), left_out=left_out)
 
 
 def approvals_of(record: CallRecord) -> tuple[str, ...]:
@@ -89,19 +92,26 @@ def _events(call: Call) -> tuple[Sequence[Entry], int]:
 
 def _own(parts: Sequence[Part]) -> Iterator[Moment]:
     first = next((part for part in parts if part.kind == "segment"), None)
+    zero = next((part.at for part in parts if part.kind == "admission"), None)
     for part in parts:
         if part.kind == "admission":
-            yield _moment(part, "Recorded", _ruling(part.meta))
+            yield _moment(part, None, "Recorded", _ruling(part.meta))
         elif part.kind == "release":
-            yield _moment(part, "Judged anew, by the rules of that moment", _ruling(part.meta))
+            yield _moment(part, zero, "Judged anew, by the rules of that moment", _ruling(part.meta))
         elif part is first:
-            yield _moment(part, "The first piece of the response left", "")
+            yield _moment(part, zero, "The first piece of the response left")
         elif part.kind == "close":
-            yield _moment(part, "Ended", _ending(part.meta))
+            yield _moment(part, zero, "Ended", _ending(part.meta))
 
 
-def _moment(part: Part, what: str, note: str) -> Moment:
-    return Moment(at=ids.moment(part.at // 1000), what=what, note=note, problem=part.problem)
+def _moment(part: Part, zero: int | None, what: str, note: str = "") -> Moment:
+    return Moment(
+        at=ids.moment(part.at // 1000),
+        what=what,
+        note=note,
+        problem=part.problem,
+        after=None if zero is None else (part.at - zero) // 1000,
+    )
 
 
 def _ruling(meta: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ def offset(milliseconds: int | None) -> str:
     if milliseconds is None:
         return ""
     if milliseconds < 1000:
-        return f"+{milliseconds} ms"
+        return f"{milliseconds} ms"
     if milliseconds < 100_000:
-        return f"+{milliseconds / 1000:.2f} s"
-    return f"+{milliseconds // 60_000} min {milliseconds % 60_000 / 1000:.0f} s"
+        return f"{milliseconds / 1000:.2f} s"
+    return f"{milliseconds // 60_000} min {milliseconds % 60_000 / 1000:.0f} s"
