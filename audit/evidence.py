@@ -101,8 +101,16 @@ def _latest(record: CallRecord, kind: str) -> Part | None:
 
 def _decided(part: Part | None) -> Mapping[str, Any]:
     """Under which versions: those of the entry that let the call out; its row has those of its start."""
-    what = part.meta.get("what") if part else None
-    return what if isinstance(what, dict) else {}
+    meta = part.meta if part else {}
+    what, said = meta.get("what"), meta.get("decision")
+    found = dict(what) if isinstance(what, dict) else {}
+    if isinstance(said, dict):
+        found |= {"rules": _words(said.get("rules")), "gate": str(said.get("gate") or "")}
+    return found
+
+
+def _words(value: Any) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else []
 
 
 # --- requests ---------------------------------------------------------------------------------------
