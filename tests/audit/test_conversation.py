@@ -119,7 +119,9 @@ def talk(recorder: Recorder, *turns: tuple[Recordable, Recordable | None], what:
 
         run(ask())
     recorder.stop(5)
-    return Session.objects.get(id=Call.objects.get(id=numbers[0]).session_id)
+    session = Call.objects.get(id=numbers[0]).session_id
+    assert session is not None
+    return Session.objects.get(id=session)
 
 
 CUT = Close(action="failed", status=502, complete=False, code="upstream_cut")
