@@ -13,7 +13,7 @@ from itertools import takewhile
 from typing import Any, Final
 
 from audit import replay
-from audit.evidence import Ending, ending_of, left_of, request_missing, response_missing, response_of
+from audit.evidence import Ending, ending, left_of, request_missing, response_missing, response_of
 from audit.inert import Segment
 from audit.listing import CallRow, call_row
 from audit.models import Call
@@ -164,7 +164,7 @@ def exchanges(records: Sequence[CallRecord]) -> list[Exchange]:
                 request_missing=request_missing(record),
                 answer=replace(answer, lines=()) if answer and answer.messages else answer,
                 response_missing=response_missing(record),
-                ending=ending_of(call),
+                ending=ending(record),
                 chain_ok=record.chain_ok,
             )
         )

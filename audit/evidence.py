@@ -54,8 +54,9 @@ class Ending:
 class Requests:
     """The request in its forms; those that are the same as the first are left out."""
 
-    shown: Payload | None  # as it left, or as it came where it never did
-    left: bool  # the first is what left after the call was held
+    shown: Payload | None  # as it was judged last, which is how it left if it did
+    again: bool  # it was held, and judged again since it came
+    left: bool  # and let go
     came: Payload | None  # as it came, where something else left
     reviewed: Payload | None  # as whoever decided saw it
 
@@ -79,7 +80,7 @@ def evidence(record: CallRecord) -> dict[str, Any]:
         "found_response": response.legend if response else found_of(call.response_counts),
         "response_missing": response_missing(record),
         "pace": pace_of(times, end) if times else None,
-        "ending": ending_of(call) if response else None,
+        "ending": ending(record) if response else None,
         "findings": findings[:MAX_FINDINGS],
         "findings_left": max(0, len(findings) - MAX_FINDINGS),
         "judged": judgement(said.meta) if said else Judgement(),
@@ -105,7 +106,8 @@ def _decided(part: Part | None) -> Mapping[str, Any]:
     what, said = meta.get("what"), meta.get("decision")
     found = dict(what) if isinstance(what, dict) else {}
     if isinstance(said, dict):
-        found |= {"rules": _words(said.get("rules")), "gate": str(said.get("gate") or "")}
+        found |= {"rules": _words(said.get("rules"))}
+        found |= {name: str(said.get(name) or "") for name in ("action", "gate")}
     return found
 
 
@@ -124,11 +126,14 @@ def left_of(record: CallRecord) -> Recordable | None:
 
 def _requests(record: CallRecord) -> Requests:
     came, view, main = record.request, record.view, left_of(record)
-    left = main is not came
+    released = _latest(record, "release")
+    again = main is not came
+    action = _decided(released).get("action")
     return Requests(
         shown=replay.request_of(main.data, replay.numbered(replay.read_marks(main.marks))) if main else None,
-        left=left,
-        came=replay.request(came.data, came.marks) if left and came and main != came else None,
+        again=again,
+        left=again and action not in ("held", "blocked"),
+        came=replay.request(came.data, came.marks) if again and came and main != came else None,
         reviewed=replay.request(view.data, view.marks) if view and view != main else None,
     )
 
@@ -165,15 +170,30 @@ def response_of(record: CallRecord) -> Payload | None:
     return _response(record, (), first=0)
 
 
+def ending(record: CallRecord) -> Ending:
+    """What comes after the last piece that was released. Where the record has holes it is not whole (P13)."""
+    pieces = [part for part in record.parts if part.kind == "segment"]
+    closed = _latest(record, "close")
+    counted = closed.meta.get("parts") if closed else None
+    if isinstance(counted, int) and counted > len(pieces):
+        return Ending(cut=True, text=f"The record holds {len(pieces)} of {counted} pieces of this response.")
+    unread = [part for part in pieces if part.payload is None]
+    if unread:
+        text = f"{len(unread)} of {len(pieces)} pieces cannot be shown: {unread[0].problem}."
+        return Ending(cut=True, text=text)
+    return ending_of(record.call)
+
+
 def ending_of(call: Call) -> Ending:
-    """What comes after the last piece that was released."""
+    """The same as the call says it."""
     if call.closed_at is None:
         return Ending(cut=True, text="The call is open: more may have been released since.")
     if call.complete:
         took = (call.timings or {}).get("total")
         return Ending(cut=False, text=f"Complete after {milliseconds(took)}." if took else "Complete.")
     why = _CUT.get(call.code, call.code)
-    end = "The response ends here, and is not whole" if call.streaming else "This is not the model's answer"
+    streamed = call.streaming and call.status == 200
+    end = "The response ends here, and is not whole" if streamed else "This is not the model's answer"
     return Ending(cut=True, text=f"{end}: {why}." if why else f"{end}.")
 
 

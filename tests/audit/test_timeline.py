@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -172,9 +173,30 @@ def ended(code: str) -> Close:
     ],
 )
 def test_a_response_says_how_it_ended(close: Close, streaming: bool, cut: bool, text: str) -> None:
-    call = Call(closed_at=DONE_AT, complete=close.complete, code=close.code, streaming=streaming, timings={})
-    found = evidence.ending_of(call)
+    said: dict[str, Any] = {"complete": close.complete, "code": close.code, "status": close.status}
+    found = evidence.ending_of(Call(closed_at=DONE_AT, streaming=streaming, timings={}, **said))
     assert found.cut is cut and text in found.text
+
+
+def test_a_response_with_a_hole_in_its_record_is_never_said_to_be_whole(recorder: Recorder) -> None:
+    record = call_read(held(recorder))
+    assert not evidence.ending(record).cut
+    without = replace(record, parts=tuple(part for part in record.parts if part.kind != "segment"))
+    assert "0 of 1 pieces" in evidence.ending(without).text and evidence.ending(without).cut
+    unread = tuple(
+        replace(part, payload=None, problem="its key was erased") if part.kind == "segment" else part
+        for part in record.parts
+    )
+    found = evidence.ending(replace(record, parts=unread))
+    assert found.cut and "1 of 1 pieces cannot be shown: its key was erased." in found.text
+
+
+def test_a_call_that_was_judged_again_and_goes_on_waiting_did_not_leave(recorder: Recorder) -> None:
+    record = call_read(held(recorder))
+    meta = {"decision": {"action": "held", "gate": "hold"}}
+    waits = tuple(replace(part, meta=meta) if part.kind == "release" else part for part in record.parts)
+    requests = evidence.evidence(replace(record, parts=waits))["requests"]
+    assert requests.again and not requests.left
 
 
 def test_an_open_call_is_never_said_to_be_complete() -> None:
