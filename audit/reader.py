@@ -84,6 +84,19 @@ def call_open(*, call_id: UUID, by: Who, areas: Areas, why: Recordable | None = 
     return call_read(call)
 
 
+def calls_open(*, calls: Sequence[Call], by: Who, detail: Mapping[str, Any]) -> tuple[CallRecord, ...]:
+    """Read the records of several calls for `by`, whose areas are the caller's business.
+
+    One transaction says of each that it was opened, before anything is returned.
+    """
+    with transaction.atomic(durable=True):
+        for call in calls:
+            event(
+                "call.opened", by=by, area=call.area, about=f"call {call.id}", call_id=call.id, detail=detail
+            )
+    return tuple(calls_read(calls))
+
+
 def call_read(call: Call) -> CallRecord:
     """The record without an event: for checks that show nobody anything."""
     (record,) = calls_read([call])

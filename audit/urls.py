@@ -12,6 +12,7 @@ urlpatterns = [
     path("", views.sessions, name="sessions"),
     path("sessions/<uuid:session_id>/", views.session, name="session"),
     path("acts/", views.acts_page, name="acts"),
+    path("sessions/<uuid:session_id>/conversation/", views.conversation, name="conversation"),
     path("integrity/", views.integrity_page, name="integrity"),
     path("exports/", exports.exports, name="exports"),
     path("exports/new/", exports.export_new, name="export_new"),

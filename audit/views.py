@@ -17,12 +17,15 @@ from django.views.decorators.http import require_safe
 from audit import pages
 from audit.acts import acts
 from audit.askers import asker
+from audit.conversation import CALLS, exchanges
 from audit.evidence import evidence
 from audit.integrity import integrity
 from audit.listing import took, waterfall
 from audit.models import Call, Session
-from audit.reader import call_open
+from audit.reader import call_open, calls_open
 from audit.walls import PERMISSION, audited_by, within
+
+SPEEDS = ("0.5", "1", "2", "4", "16")
 
 may_view = permission_required(PERMISSION, raise_exception=True)
 
@@ -49,6 +52,28 @@ def session(request: HttpRequest, session_id: UUID) -> HttpResponse:
         "after": after,
     }
     return render(request, "audit/session.html", context)
+
+
+@require_safe
+@never_cache
+@may_view
+def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """The calls of a session as one conversation. Each of them is opened, and so is the one before the page,
+    which the first is compared with."""
+    areas = audited_by(request.user)
+    found = get_object_or_404(within(Session.objects.all(), areas), pk=session_id)
+    after = _id(request, "after")
+    page = pages.made_in(found, after, areas, at_most=CALLS)
+    before = pages.made_before(found, after, areas) if page.rows else None
+    opened = [*([before] if before else []), *page.rows]
+    records = calls_open(calls=opened, by=asker(request), detail={"session": str(found.pk)})
+    context = {
+        "session": pages.session_row(found, areas),
+        "exchanges": exchanges(records)[1 if before else 0 :],
+        "older": page.older,
+        "after": after,
+    }
+    return render(request, "audit/conversation.html", context)
 
 
 @require_safe
@@ -84,6 +109,7 @@ def call(request: HttpRequest, call_id: UUID) -> HttpResponse:
         "waterfall": waterfall(found.timings),
         "previous": previous,
         "next": following,
+        "speeds": SPEEDS,
         "sent_digest": bytes(found.sent_digest).hex(),
     }
     return render(request, "audit/call.html", context | evidence(record))

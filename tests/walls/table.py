@@ -296,6 +296,7 @@ PAGES: Final[Mapping[str, Needs]] = {
     ),
     "audit:sessions": page("audit.view_call"),
     "audit:session": page("audit.view_call", row="audit.session"),
+    "audit:conversation": page("audit.view_call", row="audit.session"),
     "audit:calls": page("audit.view_call"),
     "audit:integrity": page("audit.view_call"),
     "audit:acts": page("audit.view_call"),
