@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from audit import ids, replay
+from audit.coverage import coverages
 from audit.judgement import Judgement, Vouched, answered, judgement, vouched
 from audit.listing import found_of
 from audit.models import Call
@@ -41,6 +42,7 @@ def evidence(record: CallRecord) -> dict[str, Any]:
         "judged": next((judgement(p.meta) for p in record.parts if p.kind == "admission"), Judgement()),
         "vouched": next((vouched(p.meta) for p in record.parts if p.kind == "admission"), Vouched()),
         "answered": answered(call.extra),
+        "looked": coverages(record),
         "entries": [_entry(part) for part in record.parts],
         "chain_ok": record.chain_ok,
         "problems": record.problems,

@@ -106,6 +106,18 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What of a payload was looked at, by what, and what could not be read."""
+
+    texts: int = 0  # different ones
+    size: int = 0  # their bytes
+    recognisers: int = 0
+    recogniser_set: str = ""  # digest of what they look for
+    unread: tuple[tuple[str, int, int], ...] = ()  # kind of content, how many, their bytes
+    stopped: str = ""  # why looking ended before the end: an error's code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
     """One call about to happen (or refused). Committed before any byte goes upstream."""
 
@@ -117,6 +129,7 @@ class Admission:
     sent_digest: bytes = b""  # SHA-256 of the bytes to send
     request_size: int = 0
     request: Recordable | None = None  # as recorded; None where the payload could not be read
+    looked: Looked | None = None  # None where the payload could not be read
     session_hint: bytes = (
         b""  # keyed digest of what ties calls together (client header or conversation prefix)
     )
@@ -131,6 +144,7 @@ class Release:
     decision: Decision
     sent_digest: bytes
     request: Recordable | None  # as it leaves now
+    looked: Looked | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

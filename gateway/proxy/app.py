@@ -295,7 +295,8 @@ class _Call:
         read = call.response if answer.status == 200 else call.error_response
         try:
             piece = await asyncio.to_thread(read, body) if len(body) > INLINE_BYTES else read(body)
-        except Unreadable:
+        except Unreadable as error:
+            call.looked_back.stopped = error.code
             raise unreadable() from None
         self.ledger.lap("scan_response")
         if piece.stop:
@@ -311,17 +312,18 @@ class _Call:
         stream = StreamExchange(call)
         while chunk := await answer.chunk():
             self.ledger.lap("upstream_stream", away=True)
-            await self._release(self._read(stream.decode, chunk))
-        await self._release(self._read(stream.flush))
+            await self._release(self._read(call, stream.decode, chunk))
+        await self._release(self._read(call, stream.flush))
         if call.outcome.failed or not call.outcome.whole:
             raise UpstreamFailed("upstream_cut", "The model's service ended its answer early.")
         await self.send({"type": "http.response.body", "body": b"", "more_body": False})
         self._close("", complete=True)
 
-    def _read(self, step: Callable[..., Piece], *chunk: bytes) -> Piece:
+    def _read(self, call: Exchange, step: Callable[..., Piece], *chunk: bytes) -> Piece:
         try:
             piece = step(*chunk)
-        except Unreadable:
+        except Unreadable as error:
+            call.looked_back.stopped = error.code
             raise unreadable() from None
         self.ledger.lap("scan_response")
         return piece

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from audit.records import NOT_KEPT, Recordable
+from gateway.proxy.coverage import Coverage
 from gateway.proxy.digests import DigestKeys as DigestKeys  # what an exchange is made with
 from gateway.proxy.digests import keyed
 from gateway.proxy.wire.base import (
@@ -150,6 +151,7 @@ class Exchange:
         self.session_hint = b""
         self.fingerprints: tuple[tuple[str, bytes], ...] = ()
         self.outcome = Outcome()
+        self.looked, self.looked_back = Coverage(), Coverage()  # at the request, at the response
         self.counts: dict[str, int] = {}  # findings of the response by class
         self._seen: dict[str, int] = {}  # the same where rules count over the whole response
         self.response_gate = _ALLOW
@@ -172,6 +174,9 @@ class Exchange:
         opaque = opaque_parts(shape.opaque, tree)
         masker = Masker(policy, _REQUEST)
         masked = mask_document(masker, tree, shape.embedded)
+        self.looked.take(masked)
+        if opaque:
+            self.looked.leave_out(policy.schema, tree, opaque)
         self.shape = shape
         self.outgoing = masked.sent
         self.recorded = self._recordable(masked, tree, shape.embedded, opaque, _REQUEST)
@@ -303,6 +308,9 @@ class Exchange:
         self, tree: Json, embedded: Sequence[tuple[str | int, ...]], opaque: list[OpaquePart]
     ) -> Piece:
         masked = mask_document(Masker(self.policy, _RESPONSE), tree, embedded)
+        self.looked_back.take(masked)
+        if opaque:
+            self.looked_back.leave_out(self.policy.schema, tree, opaque)
         verdict = self.judge(masked.findings, opaque)
         record = self._recordable(masked, tree, embedded, opaque, _RESPONSE)
         stop = verdict.gate >= _HOLD  # a response cannot wait for a person: closed, not open

@@ -136,6 +136,7 @@ class Ledger:
             sent_digest=sent_digest(call.leaving) if call and verdict else b"",
             request_size=self.size,
             request=call.recorded if call else None,
+            looked=call.looked.told(call.policy.schema) if call and verdict else None,
             session_hint=call.session_hint if call else b"",
             fingerprints=call.fingerprints if call else (),
         )
@@ -149,6 +150,7 @@ class Ledger:
             decision=_decision(action, "", call.verdict, self.circumstances, "", approval),
             sent_digest=sent_digest(call.leaving),
             request=call.recorded,
+            looked=call.looked.told(call.policy.schema),
         )
 
     def close(self, code: str, *, complete: bool, status: int, action: str = "") -> Close:
@@ -274,11 +276,13 @@ def _decision(
 
 
 def _extra(call: Exchange) -> Mapping[str, object]:
-    """Why the response was treated as it was, and what observing left undone."""
-    observed = call.response_observed
-    if observed is None and not call.response_reasons:
+    """What of the response was looked at, why it was treated as it was, and what observing left undone."""
+    observed, looked = call.response_observed, call.looked_back
+    if not looked and observed is None and not call.response_reasons:
         return NOTHING_MORE
-    extra: dict[str, object] = {"response_reasons": [*call.response_reasons]}
+    extra: dict[str, object] = {"looked": looked.told(call.policy.schema)} if looked else {}
+    if call.response_reasons or observed is not None:
+        extra["response_reasons"] = [*call.response_reasons]
     if observed is not None:
         extra |= {"response_observed": GATES[observed], "response_spared": dict(call.response_spared)}
     return extra

@@ -262,6 +262,8 @@ class MaskedDocument(NamedTuple):
     recorded: MaskedBytes  # the same object as `sent` when equal
     findings: tuple[Finding, ...] = ()
     fingerprints: tuple[tuple[str, str], ...] = ()
+    texts: int = 0  # that were scanned
+    size: int = 0  # their bytes
 
     def __repr__(self) -> str:
         return f"MaskedDocument({len(self.recorded)} bytes, {len(self.findings)} findings)"
