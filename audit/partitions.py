@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-TABLES = (
+OF_0001 = (
     "audit_entry",
     "audit_payload",
     "audit_callkey",
@@ -13,6 +13,8 @@ TABLES = (
     "audit_wordindex",
     "audit_fingerprint",
 )
+"""Partitioned since the first migration."""
+TABLES = (*OF_0001, "audit_original")
 
 
 def months(start: datetime, count: int) -> Iterator[tuple[datetime, datetime]]:

@@ -33,6 +33,7 @@ class Part:
     kind: str
     at: int  # microseconds since 1970
     digest: bytes
+    payload_digest: bytes
     meta: Mapping[str, Any]
     payload: Recordable | None
     problem: str = ""  # why the payload does not open, or what does not match
@@ -88,7 +89,7 @@ def call_read(call: Call) -> CallRecord:
             id__in=[entry.id for entry in entries], started_at=call.started_at
         )
     }
-    cipher, problem = _cipher(call)
+    cipher, problem = cipher_of(call)
     parts = tuple(_part(entry, sealed.get(entry.id), cipher, problem) for entry in entries)
     return CallRecord(call, parts, _follow(entries) and not any(map(_broken, parts)))
 
@@ -122,7 +123,7 @@ def directory(path: Path) -> KeyDirectory:
     return KeyDirectory(path)
 
 
-def _cipher(call: Call) -> tuple[AESGCM | None, str]:
+def cipher_of(call: Call) -> tuple[AESGCM | None, str]:
     """The call's own cipher, or why there is none."""
     return _opened(CallKey.objects.filter(id=call.id, started_at=call.started_at).first())
 
@@ -144,7 +145,7 @@ def _part(entry: Entry, sealed: bytes | None, cipher: AESGCM | None, no_cipher: 
     payload, problem = None, ""
     if link(entry).expected() != bytes(entry.digest):
         problem = "was changed"
-    elif entry.payload_digest:
+    elif entry.payload_digest and entry.kind != "original":
         payload, problem = _payload(entry, sealed, cipher, no_cipher)
     return Part(
         id=entry.id,
@@ -152,6 +153,7 @@ def _part(entry: Entry, sealed: bytes | None, cipher: AESGCM | None, no_cipher: 
         kind=entry.kind,
         at=ids.microseconds(entry.at),
         digest=bytes(entry.digest),
+        payload_digest=bytes(entry.payload_digest),
         meta=_meta(entry),
         payload=payload,
         problem=problem,

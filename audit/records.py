@@ -28,6 +28,20 @@ class Recordable:
         return f"Recordable({len(self.data)} bytes)"
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class SealedOriginal:
+    """A payload as it came, sealed to a key that nobody here has. Made in `gateway.proxy.originals` only."""
+
+    of: str  # request | response
+    key: str  # the name of the key that opens it
+    size: int  # of the payload
+    sealed: bytes
+
+    def __repr__(self) -> str:
+        return f"SealedOriginal({self.of}, {self.size} bytes)"
+
+
 Parameter = str | int | bool | bytes | UUID | datetime | None
 
 
@@ -130,6 +144,7 @@ class Admission:
     request_size: int = 0
     request: Recordable | None = None  # as recorded; None where the payload could not be read
     looked: Looked | None = None  # None where the payload could not be read
+    original: SealedOriginal | None = None
     session_hint: bytes = (
         b""  # keyed digest of what ties calls together (client header or conversation prefix)
     )
@@ -145,6 +160,7 @@ class Release:
     sent_digest: bytes
     request: Recordable | None  # as it leaves now
     looked: Looked | None = None
+    original: SealedOriginal | None = None  # where its admission had none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

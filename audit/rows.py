@@ -13,7 +13,7 @@ from typing import Any, final
 
 import orjson
 
-from audit.records import Admission, Close, Decision, Looked, Release, What, Who
+from audit.records import Admission, Close, Decision, Looked, Release, SealedOriginal, What, Who
 from audit.store import Dialect, Row, plain, text, uid
 
 VERSION = 1  # of the entries' metadata
@@ -192,6 +192,10 @@ def release_meta(release: Release) -> bytes:
             "sent_digest": release.sent_digest.hex(),
         }
     )
+
+
+def original_meta(original: SealedOriginal) -> bytes:
+    return encode({"v": VERSION, "of": original.of, "key": original.key, "size": original.size})
 
 
 def segment_meta(*, part: int, size: int, last: bool) -> bytes:

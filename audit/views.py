@@ -18,7 +18,8 @@ from audit import pages
 from audit.evidence import evidence
 from audit.integrity import integrity
 from audit.listing import took, waterfall
-from audit.models import Call, Session
+from audit.models import Call, Reveal, Session
+from audit.originals import reveal_of
 from audit.reader import call_open
 from audit.records import Who
 from audit.walls import PERMISSION, audited_by, within
@@ -84,8 +85,16 @@ def call(request: HttpRequest, call_id: UUID) -> HttpResponse:
         "previous": previous,
         "next": following,
         "sent_digest": bytes(found.sent_digest).hex(),
+        "originals": [part for part in record.parts if part.kind == "original"],
+        "reveal": _reveal(found.id, request),
     }
     return render(request, "audit/call.html", context | evidence(record))
+
+
+def _reveal(call_id: UUID, request: HttpRequest) -> Reveal | None:
+    """While this person may look at the call's originals."""
+    found = reveal_of(call_id, cast(AbstractUser, request.user).pk)
+    return found if found is not None and found.until > timezone.now() else None
 
 
 def _reader(request: HttpRequest) -> Who:

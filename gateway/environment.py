@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from audit.hybrid import PublicKey
 from gateway.identity.network import TrustedProxies, trusted_proxies
 
 POSTGRESQL_PARAMETERS = frozenset(
@@ -115,6 +116,14 @@ def proxies(name: str, words: list[str]) -> TrustedProxies | None:
     except ValueError:
         text = f"{name}: write addresses or ranges such as 10.0.0.0/8, or `unix`, separated by commas."
         raise ImproperlyConfigured(text) from None
+
+
+def public_key(name: str, text: str) -> PublicKey | None:
+    """What originals are sealed to; None where nothing is said."""
+    try:
+        return PublicKey.read(text) if text else None
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}: use what `manage.py originals_key` printed.") from None
 
 
 def _key(name: str, encoded: str) -> bytes:

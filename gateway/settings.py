@@ -14,7 +14,7 @@ from typing import Any
 from csp.constants import NONE, SELF
 
 from gateway.credentials.secret import Secret
-from gateway.environment import Environment, database, proxies
+from gateway.environment import Environment, database, proxies, public_key
 
 env = Environment(os.environ)
 
@@ -115,6 +115,10 @@ else:
 DATABASES = {"default": DATABASE}
 
 AUDIT_ANCHORS = env.names("AUDIT_ANCHORS", (f"dir:{DATA_DIR / 'checkpoints'}",))
+AUDIT_ORIGINALS_KEY = public_key("AUDIT_ORIGINALS_KEY", env.text("AUDIT_ORIGINALS_KEY"))
+AUDIT_ORIGINALS_KEY_DIR = env.text(
+    "AUDIT_ORIGINALS_KEY_DIR"
+)  # of the private halves: where originals are read
 AUDIT_SESSION_GAP = env.integer("AUDIT_SESSION_GAP", 1800, least=1)
 AUDIT_SESSION_HINT_GAP = env.integer("AUDIT_SESSION_HINT_GAP", 86_400, least=1)
 

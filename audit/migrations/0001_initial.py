@@ -20,7 +20,7 @@ def partition_and_guard(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
     if editor.connection.vendor != "postgresql":
         run(editor, triggers.sqlite_create())
         return
-    for table in partitions.TABLES:
+    for table in partitions.OF_0001:
         partition(editor, table)
     run(editor, ["CREATE INDEX audit_entry_id ON audit_entry (id)"])  # a stream's last entry, any month
     run(editor, triggers.postgresql_create())

@@ -12,6 +12,7 @@ from audit.models.checkpoint import Anchor, Checkpoint
 from audit.models.entry import CallKey, Entry, Payload
 from audit.models.index import Fingerprint, Unindexed, WordIndex
 from audit.models.job import Job
+from audit.models.original import Original, Reveal
 from audit.models.store import Instance, Store, Stream
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "Fingerprint",
     "Instance",
     "Job",
+    "Original",
     "Payload",
+    "Reveal",
     "Session",
     "Store",
     "Stream",
@@ -32,4 +35,4 @@ __all__ = [
     "WordIndex",
 ]
 
-PARTITIONED = (Entry, Payload, CallKey, Call, WordIndex, Fingerprint)
+PARTITIONED = (Entry, Payload, CallKey, Call, WordIndex, Fingerprint, Original)

@@ -83,6 +83,7 @@ ROLES: Mapping[str, Role] = {
         "Auditor",
         (
             ("audit", VIEW, ("call", "session")),
+            ("audit", ("confirm",), ("reveal",)),  # what another auditor asks for
             ("approvals", VIEW, ("approval",)),
             ("policies", VIEW, ()),
             (

@@ -46,6 +46,7 @@ and a row whose ways all end in nothing, belong to the whole deployment."""
 SLUGS: Final[Mapping[str, str]] = {
     "audit.call": "area",
     "audit.session": "area",
+    "audit.reveal": "area",
     "approvals.approval": "area",
 }
 """Records keep an area's short name, which never changes."""

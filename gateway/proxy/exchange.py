@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from audit.records import NOT_KEPT, Recordable
+from audit.records import NOT_KEPT, Recordable, SealedOriginal
 from gateway.proxy.coverage import Coverage
 from gateway.proxy.digests import DigestKeys as DigestKeys  # what an exchange is made with
 from gateway.proxy.digests import keyed
@@ -131,6 +131,7 @@ class Exchange:
     response_spared = NOTHING
     lists_fields = False  # set: `fields` are told even if no rule of the policy asks for them
     fields: tuple[FieldSeen, ...] = ()  # of the request: no data class claims them
+    original: SealedOriginal | None = None  # of the request, where the policy keeps it
     cleared: bytes | None = None  # what leaves instead of `outgoing`, where an approval says so
 
     def __init__(self, policy: Policy | Callable[[str], Policy], wire: Wire, keys: DigestKeys) -> None:
@@ -216,7 +217,7 @@ class Exchange:
 
     def rest(self) -> None:
         """Forget what is written down and will be made anew before anything leaves: a thousand may wait."""
-        self.outgoing, self.recorded = MaskedBytes(b""), Recordable(b"")
+        self.outgoing, self.recorded, self.original = MaskedBytes(b""), Recordable(b""), None
         self.shape = RequestShape(model=self.shape.model, streaming=self.shape.streaming)
         self.fingerprints = ()
 

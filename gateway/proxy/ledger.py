@@ -13,7 +13,7 @@ from uuid import UUID
 
 from audit import ids
 from audit.recorder import Recorder
-from audit.records import Admission, Close, Decision, Release, What, Who
+from audit.records import Admission, Close, Decision, Release, SealedOriginal, What, Who
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.digests import sent_digest
 from gateway.proxy.errors import (
@@ -57,6 +57,8 @@ class Ledger:
         self.asked_for: Mapping[str, str] = {}  # headers that the model's API wants
         self.approval: UUID | None = None  # which it waits for or leaves under
         self.standing = ""  # of a call that is held: held, released or denied
+        self.keeps_original = False  # the request's is in an entry that was handed to the recorder
+        self.answer: SealedOriginal | None = None  # the original of a whole answer that is not yet recorded
         self.path_is_clean = False  # only then it may be recorded
         self.size = 0
         self.status = 0
@@ -127,6 +129,8 @@ class Ledger:
     def admission(self, action: str, code: str = "", reason: str = "", approval: str = "") -> Admission:
         """The entry that is committed before anything leaves; `reason`: more than a client is told."""
         call, verdict = self.exchange, self._verdict()
+        original = call.original if call else None
+        self.keeps_original = original is not None
         return Admission(
             call_id=self.id,
             who=self._who(),
@@ -137,6 +141,7 @@ class Ledger:
             request_size=self.size,
             request=call.recorded if call else None,
             looked=call.looked.told(call.policy.schema) if call and verdict else None,
+            original=original,
             session_hint=call.session_hint if call else b"",
             fingerprints=call.fingerprints if call else (),
         )
@@ -151,6 +156,7 @@ class Ledger:
             sent_digest=sent_digest(call.leaving),
             request=call.recorded,
             looked=call.looked.told(call.policy.schema),
+            original=None if self.keeps_original else call.original,
         )
 
     def close(self, code: str, *, complete: bool, status: int, action: str = "") -> Close:
@@ -229,7 +235,7 @@ def refusal_action(error: ProxyError) -> str:
 def is_recorded(recorder: Recorder, ledger: Ledger, error: ProxyError) -> bool:
     """Whether a refusal becomes a row. Callers that nobody knows, and those far beyond their limits, are
     counted and sampled: a flood of them must not fill the store."""
-    if isinstance(error, Unavailable) and error.code != "internal_error":
+    if isinstance(error, Unavailable) and error.code not in ("internal_error", "originals_unavailable"):
         return False
     caller = ledger.caller
     if caller is None:

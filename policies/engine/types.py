@@ -194,6 +194,7 @@ class PolicySpec:
     count_cap: int = 10  # findings of one class that add to the risk, at most
     observe_until: float | None = None  # Unix seconds; until then only restricted data is enforced
     keeps_text: bool = True  # False: the record keeps findings, not the masked text
+    keeps_original: bool = False  # beside it, sealed: see `audit.hybrid`
     holding: Holding = Holding()
 
 
