@@ -288,6 +288,8 @@ PAGES: Final[Mapping[str, Needs]] = {
     "audit:calls": page("audit.view_call"),
     "audit:integrity": page("audit.view_call"),
     "audit:call": page("audit.view_call", row="audit.call"),
+    "original": page(NEVER, row="audit.call"),  # but for whom two people have let look
+    "original_ask": acts("audit.view_call", row="audit.call", body=_why),
 }
 """The console and the auditors' pages. That a second person decides is the services' business: a proposal's
 page tells everybody who sees it why they may not."""

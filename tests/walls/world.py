@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from approvals.models import Approval
 from audit import ids
+from audit.events import append
 from audit.models import Call, Job, Session, Store
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import credential_set
@@ -153,6 +154,8 @@ class World:
             endpoint=f"{slug}-chat",
         )
         call = _call(session, slug)
+        started = ids.milliseconds_of(call.id)
+        append("original", {"v": 1, "of": "request"}, call_id=call.id, started_at=started)
         endpoint = self.at("gateway.endpoint", place)
         self._keep(place, session, call)
         if not slug:
