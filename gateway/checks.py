@@ -125,7 +125,7 @@ def originals_can_be_sealed(
     private = settings.AUDIT_ORIGINALS_KEY_DIR
     if private and Path(private).resolve().is_relative_to(settings.AUDIT_KEY_DIR):
         hint = "Move it elsewhere, best to the one process that reveals originals."
-        return [Error("AUDIT_ORIGINALS_KEY_DIR lies in AUDIT_KEY_DIR.", hint=hint, id="gateway.E041")]
+        return [Error("AUDIT_ORIGINALS_KEY_DIR lies in AUDIT_KEY_DIR.", hint=hint, id="gateway.E045")]
     if not databases or settings.AUDIT_ORIGINALS_KEY is not None:
         return []
     from policies.models import PolicyVersion, State
@@ -137,7 +137,7 @@ def originals_can_be_sealed(
         return []
     hint = "Run manage.py originals_key and set AUDIT_ORIGINALS_KEY; until then their calls are refused."
     text = "The policy {} keeps originals, and there is no key to seal them to."
-    return [Warning(text.format(name), hint=hint, id="gateway.W041") for name in names]
+    return [Warning(text.format(name), hint=hint, id="gateway.W045") for name in names]
 
 
 @register(TAG, deploy=True)

@@ -64,7 +64,7 @@ SECTIONS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
         ),
     ),
     ("Whom held requests are told to", ("gateway.webhook", "gateway.delivery")),
-    ("Evidence", ("approvals.approval", "audit.call", "audit.session")),
+    ("Evidence", ("approvals.approval", "audit.call", "audit.session", "audit.reveal")),
 )
 REST: Final = "Everything else"
 

@@ -179,9 +179,6 @@ class Unavailable(ProxyError):
 class NoOriginals(Unavailable):
     """The policy keeps originals and nothing can seal them. Becomes a row: somebody has to set the key."""
 
-    def __init__(self) -> None:
-        super().__init__("originals_unavailable", "The policy keeps originals, which cannot be sealed now.")
-
 
 class Unrecorded(Unavailable):
     pass

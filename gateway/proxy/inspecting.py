@@ -31,7 +31,7 @@ async def inspect(
     except Unreadable as error:
         raise BadRequest(error.code, str(error)) from None
     except NoKey:
-        raise NoOriginals from None
+        raise _no_originals() from None
 
 
 async def read_whole(
@@ -46,10 +46,14 @@ async def read_whole(
         call.looked_back.stopped = error.code
         raise unreadable() from None
     except NoKey:
-        raise NoOriginals from None
+        raise _no_originals() from None
 
 
 def check_path(call: Exchange, route: Route) -> None:
     """A path that the caller wrote is not masked: nothing to mask may be in it."""
     if not route.wire.fixed_path and not call.path_is_clean(route.path):
         raise BadRequest("sensitive_path", "The path holds data that must not travel in a URL.")
+
+
+def _no_originals() -> NoOriginals:
+    return NoOriginals("originals_unavailable", "The policy keeps originals, which cannot be sealed now.")

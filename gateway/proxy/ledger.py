@@ -20,6 +20,7 @@ from gateway.proxy.errors import (
     ApprovalDenied,
     ApprovalRequired,
     LimitReached,
+    NoOriginals,
     PolicyBlocked,
     ProxyError,
     Unavailable,
@@ -235,7 +236,8 @@ def refusal_action(error: ProxyError) -> str:
 def is_recorded(recorder: Recorder, ledger: Ledger, error: ProxyError) -> bool:
     """Whether a refusal becomes a row. Callers that nobody knows, and those far beyond their limits, are
     counted and sampled: a flood of them must not fill the store."""
-    if isinstance(error, Unavailable) and error.code not in ("internal_error", "originals_unavailable"):
+    untold = isinstance(error, Unavailable) and not isinstance(error, NoOriginals)
+    if untold and error.code != "internal_error":
         return False
     caller = ledger.caller
     if caller is None:
