@@ -1,4 +1,4 @@
-"""A policy that keeps originals, on a real server: two people see one call's; the store and its keys show none."""
+"""A policy that keeps originals, on a real server: two people see one call's, store and keys show nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,13 @@ ASKED = {"model": "demo", "messages": [{"role": "user", "content": f"write to {C
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    root, apart = tmp_path_factory.mktemp("originals"), tmp_path_factory.mktemp("private")
+    with keeping_world(tmp_path_factory.mktemp("originals"), tmp_path_factory.mktemp("private")) as running:
+        yield running
+
+
+@contextmanager
+def keeping_world(root: Path, apart: Path) -> Iterator[World]:
+    """A demo whose policies keep originals; the private key lies apart."""
     _, public = private_key_make(apart)
     keys = {"AUDIT_ORIGINALS_KEY": public.text(), "AUDIT_ORIGINALS_KEY_DIR": str(apart)}
     with running_world(root, more=keys) as running:
@@ -42,13 +49,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def manage(world: World, *arguments: str) -> str:
+    return python(world, "manage.py", *arguments)
+
+
+def python(world: World, *arguments: str) -> str:
+    """A process beside the demo, on its store."""
     env = {
         **os.environ,
         "DATABASE_URL": world.store_url,
         "DATA_DIR": str(world.data),
         "AUDIT_KEY_DIR": str(world.data / "audit-keys"),
+        "DJANGO_SETTINGS_MODULE": "gateway.settings",
     }
-    argv = [sys.executable, "manage.py", *arguments]
+    argv = [sys.executable, *arguments]
     done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
