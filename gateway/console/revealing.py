@@ -70,11 +70,11 @@ def ask(request: HttpRequest, call_id: UUID) -> HttpResponse:
     scrubbers()  # compiled before the transaction
     try:
         check_not_own(call, person, "ask")
-        made = proposals.propose(kind=KIND, target_id=call.id, payload={}, by=person, reason=reason)
+        proposals.propose(kind=KIND, target_id=call.id, payload={}, by=person, reason=reason)
     except PolicyServiceError as refusal:
         problems = getattr(refusal, "problems", None) or (str(refusal),)
         return _rendered(request, call, {"problems": problems, "reason": reason[: proposals.LONGEST]}, 400)
-    messages.success(request, f"Asked. {who_confirms(made)}")
+    messages.success(request, "Asked. You may look once somebody else has confirmed it.")
     return redirect("original", call.id)
 
 
