@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from audit import chain, crypto, ids, rows
 from audit.blinding import BLOCK, blind
 from audit.keys import PAYLOAD, KeyDirectory
-from audit.records import Admission, Close, Guard, Recordable, Release
+from audit.records import Admission, Close, Guard, Recordable, Release, SealedOriginal
 from audit.sessions import Open
 from audit.store import Batch, Dialect, Row, Statement, row_id
 
@@ -45,6 +45,7 @@ class Item:
     meta: Mapping[str, Any] | None = None
     release: Release | None = None
     view: Recordable | None = None  # of a held call: what its reviewers see
+    original: SealedOriginal | None = None  # of the response that `part` is all of
     guard: Guard | None = None
     future: Future[None] | None = None
     loop: AbstractEventLoop | None = None
@@ -176,7 +177,9 @@ class Builder:
         if item.admission is not None:
             self._admit(item, item.admission)
         elif item.release is not None:
-            self._entry("release", self._find(item.call), rows.release_meta(item.release), item.packed)
+            call = self._find(item.call)
+            self._entry("release", call, rows.release_meta(item.release), item.packed)
+            self._original(call, item.release.original)
         elif item.part is not None:
             self._segment(self._find(item.call), item, item.part)
         elif item.close is not None:
@@ -201,6 +204,7 @@ class Builder:
         self._entry("admission", call, meta, item.packed)
         if item.packed_view:
             self._entry("view", call, rows.VIEW, item.packed_view)
+        self._original(call, admission.original)
         if key is not None:
             self.batch.keys.append(which + key)
         self.batch.calls.append(which + row)
@@ -232,6 +236,12 @@ class Builder:
         meta = rows.segment_meta(part=call.parts + 1, size=len(part.data), last=item.last)
         self._entry("segment", call, meta, item.packed)
         call.parts += 1
+        self._original(call, item.original)
+
+    def _original(self, call: OpenCall, original: SealedOriginal | None) -> None:
+        """Sealed once more, by the call's own key: erasing the call erases its originals, too."""
+        if original is not None:
+            self._entry("original", call, rows.original_meta(original), original.sealed)
 
     def _close(self, item: Item, close: Close) -> None:
         assert item.call is not None  # noqa: S101
@@ -285,7 +295,9 @@ class Builder:
                 blob(payload_digest) if sealed else self._no_payload,
             )
         )
-        if sealed:
+        if sealed and kind == "original":
+            self.batch.originals.append((place, call.started, call.row_id, blob(sealed)))
+        elif sealed:
             self.batch.payloads.append((place, call.started, blob(sealed)))
         self._sequence, self._digest, self._digest_blob = sequence, digest, chained
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import final
 from uuid import UUID
 
-KINDS = ("admission", "segment", "close", "event", "heartbeat", "view", "release")
+KINDS = ("admission", "segment", "close", "event", "heartbeat", "view", "release", "original")
 GENESIS = bytes(32)  # `previous` of a stream's first entry
 NO_CALL = bytes(16)
 _TAG = b"postern.entry.v1"

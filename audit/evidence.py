@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from audit import ids, replay
+from audit.coverage import coverages
 from audit.inert import Mark
 from audit.judgement import Judgement, Vouched, answered, judgement, vouched
 from audit.listing import found_of, milliseconds
@@ -90,6 +91,7 @@ def evidence(record: CallRecord) -> dict[str, Any]:
         "answered": answered(call.extra),
         "timeline": timeline(record),
         "approvals": approvals_of(record),
+        "looked": coverages(record),
         "entries": [_entry(part) for part in record.parts],
         "chain_ok": record.chain_ok,
         "problems": record.problems,

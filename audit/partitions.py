@@ -13,6 +13,7 @@ TABLES = (
     "audit_word",
     "audit_fact",
     "audit_fingerprint",
+    "audit_original",
 )
 
 

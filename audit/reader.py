@@ -37,6 +37,7 @@ class Part:
     kind: str
     at: int  # microseconds since 1970
     digest: bytes
+    payload_digest: bytes
     meta: Mapping[str, Any]
     payload: Recordable | None
     problem: str = ""  # why the payload does not open, or what does not match
@@ -189,6 +190,11 @@ def directory(path: Path) -> KeyDirectory:
     return KeyDirectory(path)
 
 
+def cipher_of(call: Call) -> tuple[AESGCM | None, str]:
+    """The call's own cipher, or why there is none."""
+    return _opened(CallKey.objects.filter(id=call.id, started_at=call.started_at).first())
+
+
 def _opened(row: CallKey | None) -> tuple[AESGCM | None, str]:
     if row is None:
         return None, "its key was erased"
@@ -210,7 +216,7 @@ def _part(
     payload, problem = None, ""
     if link(entry).expected() != bytes(entry.digest):
         problem = "was changed"
-    elif entry.payload_digest and payloads:
+    elif payloads and entry.payload_digest and entry.kind != "original":
         payload, problem = _payload(entry, sealed, cipher, no_cipher)
     return Part(
         id=entry.id,
@@ -218,6 +224,7 @@ def _part(
         kind=entry.kind,
         at=ids.microseconds(entry.at),
         digest=bytes(entry.digest),
+        payload_digest=bytes(entry.payload_digest),
         meta=_meta(entry),
         payload=payload,
         problem=problem,

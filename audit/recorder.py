@@ -19,7 +19,7 @@ from django.db import connections
 
 from audit.batch import Item
 from audit.keys import KeyDirectory
-from audit.records import Admission, Close, Guard, Recordable, Release
+from audit.records import Admission, Close, Guard, Recordable, Release, SealedOriginal
 from audit.refusals import Refusals
 from audit.sessions import Sessions
 from audit.store import Store
@@ -84,9 +84,16 @@ class Recorder:
         """An admitted call that was held may go on. Returns when that is durable; see `admit`."""
         await self._handed_in(Item("release", call_id, release=release, guard=guard))
 
-    async def segment(self, call_id: UUID, part: Recordable, *, final: bool = False) -> None:
+    async def segment(
+        self,
+        call_id: UUID,
+        part: Recordable,
+        *,
+        final: bool = False,
+        original: SealedOriginal | None = None,
+    ) -> None:
         """Returns when this part of the response is durable; only then may it be released."""
-        await self._handed_in(Item("segment", call_id, None, part, final))
+        await self._handed_in(Item("segment", call_id, None, part, final, original=original))
 
     async def refuse(self, admission: Admission, close: Close) -> None:
         """A call that is not going to happen: admission and close in one commit."""

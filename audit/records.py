@@ -28,6 +28,20 @@ class Recordable:
         return f"Recordable({len(self.data)} bytes)"
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class SealedOriginal:
+    """A payload as it came, sealed to a key that nobody here has. Made in `gateway.proxy.originals` only."""
+
+    of: str  # request | response
+    key: str  # the name of the key that opens it
+    size: int  # of the payload
+    sealed: bytes
+
+    def __repr__(self) -> str:
+        return f"SealedOriginal({self.of}, {self.size} bytes)"
+
+
 Parameter = str | int | bool | bytes | UUID | datetime | None
 
 
@@ -106,6 +120,18 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """What of a payload was looked at, by what, and what could not be read."""
+
+    texts: int = 0  # different ones
+    size: int = 0  # their bytes
+    recognisers: int = 0
+    recogniser_set: str = ""  # digest of what they look for
+    unread: tuple[tuple[str, int, int], ...] = ()  # kind of content, how many, their bytes
+    stopped: str = ""  # why looking ended before the end: an error's code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
     """One call about to happen (or refused). Committed before any byte goes upstream."""
 
@@ -117,6 +143,8 @@ class Admission:
     sent_digest: bytes = b""  # SHA-256 of the bytes to send
     request_size: int = 0
     request: Recordable | None = None  # as recorded; None where the payload could not be read
+    looked: Looked | None = None  # None where the payload could not be read
+    original: SealedOriginal | None = None
     session_hint: bytes = (
         b""  # keyed digest of what ties calls together (client header or conversation prefix)
     )
@@ -131,6 +159,8 @@ class Release:
     decision: Decision
     sent_digest: bytes
     request: Recordable | None  # as it leaves now
+    looked: Looked | None = None
+    original: SealedOriginal | None = None  # where its admission had none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

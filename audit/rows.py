@@ -13,7 +13,7 @@ from typing import Any, final
 
 import orjson
 
-from audit.records import Admission, Close, Decision, Release, What, Who
+from audit.records import Admission, Close, Decision, Looked, Release, SealedOriginal, What, Who
 from audit.store import Dialect, Row, plain, text, uid
 
 VERSION = 1  # of the entries' metadata
@@ -23,8 +23,8 @@ _LONG = 8192  # bytes; what a client may have blown up is not remembered
 Form = tuple[bytes, Row]  # as JSON, as columns
 
 _ADMISSION = (
-    b'{"decision":%b,"epoch":%d,"request_hmac":"%b","request_size":%d,"sent_digest":"%b","session":%b,'
-    b'"v":%d,"what":%b,"who":%b}'
+    b'{"decision":%b,"epoch":%d,"looked":%b,"request_hmac":"%b","request_size":%d,"sent_digest":"%b",'
+    b'"session":%b,"v":%d,"what":%b,"who":%b}'
 )
 _CLOSE = b'{"close":{%b,%b,"extra":%b,"response_counts":%b,"timings":%b},"parts":%d,"v":%d}'
 
@@ -71,6 +71,7 @@ class Forms:
         meta = _ADMISSION % (
             decision,
             self._epoch,
+            encode(admission.looked) if admission.looked else b"null",
             hmac.hex().encode(),
             size,
             sent.hex().encode(),
@@ -187,9 +188,14 @@ def release_meta(release: Release) -> bytes:
             "v": VERSION,
             "what": release.what,
             "decision": release.decision,
+            "looked": release.looked,
             "sent_digest": release.sent_digest.hex(),
         }
     )
+
+
+def original_meta(original: SealedOriginal) -> bytes:
+    return encode({"v": VERSION, "of": original.of, "key": original.key, "size": original.size})
 
 
 def segment_meta(*, part: int, size: int, last: bool) -> bytes:
@@ -211,6 +217,6 @@ def encode(value: Any) -> bytes:
 
 def _unwrapped(value: Any) -> Any:
     """For the encoder that does not know dataclasses."""
-    if isinstance(value, Who | What | Decision | Close):
+    if isinstance(value, Who | What | Decision | Looked | Close):
         return {name: getattr(value, name) for name in value.__slots__}
     return plain(value)

@@ -54,6 +54,12 @@ ENTRY = {
     "payload_digest": "bytea",
 }
 PAYLOAD = {"id": "bigint", "started_at": "timestamptz", "sealed": "bytea"}
+ORIGINAL = {
+    "id": "bigint",
+    "started_at": "timestamptz",
+    "call_id": "uuid",
+    "sealed": "bytea",
+}
 UNINDEXED = {"id": "bigint", "at": "timestamptz", "fingerprints": "bytea"}
 SESSION = {
     "id": "uuid",
@@ -135,6 +141,7 @@ class Batch:
     sessions: list[Row] = field(default_factory=list)
     entries: list[Row] = field(default_factory=list)
     payloads: list[Row] = field(default_factory=list)
+    originals: list[Row] = field(default_factory=list)
     keys: list[Row] = field(default_factory=list)
     calls: list[Row] = field(default_factory=list)
     closes: list[Row] = field(default_factory=list)

@@ -94,14 +94,19 @@ _PARTS: tuple[tuple[str, Mapping[str, str], str], ...] = (
     ("unindexed", store.UNINDEXED, "audit_unindexed"),
     ("entries", store.ENTRY, "audit_entry"),
 )
-_WRITE = (
-    "WITH "
-    + ", ".join(
+_WITH_ORIGINALS = (*_PARTS, ("originals", store.ORIGINAL, "audit_original"))
+
+
+def _write(parts: tuple[tuple[str, Mapping[str, str], str], ...]) -> str:
+    inserts = [
         f"{name} AS ({_insert(table, columns, place)})"
-        for place, (name, columns, table) in enumerate(_PARTS, start=1)
-    )
-    + f" {_close(len(_PARTS) + 1)}"
-)
+        for place, (name, columns, table) in enumerate(parts, start=1)
+    ]
+    return f"WITH {', '.join(inserts)} {_close(len(parts) + 1)}"
+
+
+_WRITE, _WRITE_ORIGINALS = _write(_PARTS), _write(_WITH_ORIGINALS)
+"""Two statements: most batches have no originals, and a part that is empty costs as well."""
 
 
 @final
@@ -160,9 +165,9 @@ class PostgreSQLStore:
             wire.shutdown(socket.SHUT_RDWR)
 
     def commit(self, batch: Batch) -> None:
-        documents = _documents(batch)
+        sql, documents = _written(batch)
         with _translated():
-            self._live().execute(_WRITE, documents, prepare=True)
+            self._live().execute(sql, documents, prepare=True)
 
     def commit_guarded(self, guards: Sequence[Statement], build: Build) -> None:
         """Whoever holds a guarded row keeps one call waiting, not everybody's record."""
@@ -171,7 +176,7 @@ class PostgreSQLStore:
             connection.execute(_IMPATIENT)
             batch = build([_holds(connection, place, guard) for place, guard in enumerate(guards)])
             if batch is not None:
-                connection.execute(_WRITE, _documents(batch), prepare=True)
+                connection.execute(*_written(batch), prepare=True)
 
     def run(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         with _translated():
@@ -188,18 +193,20 @@ class PostgreSQLStore:
         return self._connection
 
 
-def _documents(batch: Batch) -> list[bytes]:
-    """One JSON document per part of the statement, in its order."""
+def _written(batch: Batch) -> tuple[str, list[bytes]]:
+    """The statement, and one JSON document for each of its parts, in its order."""
     closes = _named(store.CLOSE, batch.closes)
     found = {
         "sessions": _named(store.SESSION, batch.sessions),
         "payloads": _named(store.PAYLOAD, batch.payloads),
+        "originals": _named(store.ORIGINAL, batch.originals),
         "keys": _named(store.KEY, batch.keys),
         "calls": _ended(_named(store.CALL, batch.calls), closes),
         "unindexed": _named(store.UNINDEXED, batch.unindexed),
         "entries": _named(store.ENTRY, batch.entries),
     }
-    return [_document_of(found[name]) for name, _, _ in _PARTS] + [_document_of(closes)]
+    sql, parts = (_WRITE_ORIGINALS, _WITH_ORIGINALS) if batch.originals else (_WRITE, _PARTS)
+    return sql, [_document_of(found[name]) for name, _, _ in parts] + [_document_of(closes)]
 
 
 def _named(columns: Mapping[str, str], rows: Sequence[Row]) -> list[dict[str, Any]]:

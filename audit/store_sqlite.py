@@ -89,6 +89,7 @@ def _closes() -> Callable[[int], str]:
 _SESSIONS = _inserts("audit_session", store.SESSION)
 _ENTRIES = _inserts("audit_entry", store.ENTRY)
 _PAYLOADS = _inserts("audit_payload", store.PAYLOAD)
+_ORIGINALS = _inserts("audit_original", store.ORIGINAL)
 _KEYS = _inserts("audit_callkey", store.KEY)
 _CALLS = _inserts("audit_call", store.CALL)
 _CLOSES = _closes()
@@ -100,6 +101,7 @@ def _tables(batch: Batch) -> Iterator[tuple[Callable[[int], str], list[Row]]]:
     yield _SESSIONS, batch.sessions
     yield _ENTRIES, batch.entries
     yield _PAYLOADS, batch.payloads
+    yield _ORIGINALS, batch.originals
     yield _KEYS, batch.keys
     yield _CALLS, batch.calls
     yield _CLOSES, batch.closes

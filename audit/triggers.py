@@ -13,6 +13,10 @@ GUARDED = (ENTRIES, PAYLOADS)
 _FORBIDDEN = ((ENTRIES, "UPDATE"), (ENTRIES, "DELETE"), (PAYLOADS, "UPDATE"))
 OF_CHECKPOINTS = ((CHECKPOINTS, "UPDATE"), (CHECKPOINTS, "DELETE"))
 """Guarded since the migration that made them."""
+ORIGINALS = "audit_original"
+REVEALS = "audit_reveal"
+OF_ORIGINALS = ((ORIGINALS, "UPDATE"), (REVEALS, "UPDATE"), (REVEALS, "DELETE"))
+"""Retention removes originals. Who was allowed to look at one stays as it is."""
 
 FLAG_ACTS = "audit_flagact"
 OF_FLAG_ACTS = ((FLAG_ACTS, "UPDATE"), (FLAG_ACTS, "DELETE"))

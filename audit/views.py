@@ -21,7 +21,8 @@ from audit.conversation import CALLS, exchanges
 from audit.evidence import evidence
 from audit.integrity import integrity
 from audit.listing import took, waterfall
-from audit.models import Call, Session
+from audit.models import Call, Reveal, Session
+from audit.originals import reveal_of
 from audit.reader import call_open, calls_open
 from audit.walls import PERMISSION, audited_by, within
 
@@ -111,8 +112,17 @@ def call(request: HttpRequest, call_id: UUID) -> HttpResponse:
         "next": following,
         "speeds": SPEEDS,
         "sent_digest": bytes(found.sent_digest).hex(),
+        "originals": [part for part in record.parts if part.kind == "original"],
+        "reveal": _reveal(found.id, request),
     }
     return render(request, "audit/call.html", context | evidence(record))
+
+
+def _reveal(call_id: UUID, request: HttpRequest) -> Reveal | None:
+    """While this person may look at the call's originals."""
+    person = request.user.pk
+    found = reveal_of(call_id, person) if person is not None else None
+    return found if found is not None and found.until > timezone.now() else None
 
 
 @require_safe

@@ -9,7 +9,7 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.words import scrub_by
-        from gateway import celery, checks, kinds, role_kinds  # noqa: F401  registered by being imported
+        from gateway import celery, checks, kinds, reveal_kinds, role_kinds  # noqa: F401  registered by being imported
         from gateway.identity import kinds as identity_kinds
         from gateway.identity.reach import slug_of
         from policies.journal import place_by
@@ -18,5 +18,6 @@ class GatewayConfig(AppConfig):
         kinds.register_all()
         identity_kinds.register_all()
         role_kinds.register_all()
+        reveal_kinds.register_all()
         place_by(slug_of)
         scrub_by(scrub)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
@@ -114,6 +115,29 @@ def keys_are_private(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> 
         hint = f"chmod 700 {directory}"
         return [Error("AUDIT_KEY_DIR can be read by other users.", hint=hint, id="gateway.E006")]
     return []
+
+
+@register(TAG, deploy=True)
+def originals_can_be_sealed(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Which policies ask for it is in the store, so that half runs where the store was asked for."""
+    private = settings.AUDIT_ORIGINALS_KEY_DIR
+    if private and Path(private).resolve().is_relative_to(settings.AUDIT_KEY_DIR):
+        hint = "Move it elsewhere, best to the one process that reveals originals."
+        return [Error("AUDIT_ORIGINALS_KEY_DIR lies in AUDIT_KEY_DIR.", hint=hint, id="gateway.E045")]
+    if not databases or settings.AUDIT_ORIGINALS_KEY is not None:
+        return []
+    from policies.models import PolicyVersion, State
+
+    try:
+        asking = PolicyVersion.objects.filter(state=State.PUBLISHED, keeps_original=True)
+        names = sorted(set(asking.values_list("policy__name", flat=True)))
+    except DatabaseError:  # no tables yet
+        return []
+    hint = "Run manage.py originals_key and set AUDIT_ORIGINALS_KEY; until then their calls are refused."
+    text = "The policy {} keeps originals, and there is no key to seal them to."
+    return [Warning(text.format(name), hint=hint, id="gateway.W045") for name in names]
 
 
 @register(TAG, deploy=True)

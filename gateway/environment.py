@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from audit.hybrid import PublicKey
 from gateway.identity.network import TrustedProxies, trusted_proxies
 
 POSTGRESQL_PARAMETERS = frozenset(
@@ -127,6 +128,14 @@ def options(name: str, text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ImproperlyConfigured(f"{name} must be a JSON object.")
     return found
+
+
+def public_key(name: str, text: str) -> PublicKey | None:
+    """What originals are sealed to; None where nothing is said."""
+    try:
+        return PublicKey.read(text) if text else None
+    except ValueError:
+        raise ImproperlyConfigured(f"{name}: use what `manage.py originals_key` printed.") from None
 
 
 def _key(name: str, encoded: str) -> bytes:

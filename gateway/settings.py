@@ -14,7 +14,7 @@ from typing import Any
 from csp.constants import NONE, SELF
 
 from gateway.credentials.secret import Secret
-from gateway.environment import Environment, database, options, proxies
+from gateway.environment import Environment, database, options, proxies, public_key
 
 env = Environment(os.environ)
 
@@ -124,6 +124,10 @@ AUDIT_SINKS_BEGIN = env.choice("AUDIT_SINKS_BEGIN", ("now", "start"))  # where o
 AUDIT_SINK_SECRET = Secret(env.secret("AUDIT_SINK_SECRET"))
 AUDIT_CA_FILE = env.text("AUDIT_CA_FILE")
 AUDIT_STORAGE_BACKEND = env.text("AUDIT_STORAGE_BACKEND")
+AUDIT_ORIGINALS_KEY = public_key("AUDIT_ORIGINALS_KEY", env.text("AUDIT_ORIGINALS_KEY"))
+AUDIT_ORIGINALS_KEY_DIR = env.text(
+    "AUDIT_ORIGINALS_KEY_DIR"
+)  # of the private halves: where originals are read
 AUDIT_SESSION_GAP = env.integer("AUDIT_SESSION_GAP", 1800, least=1)
 AUDIT_SESSION_HINT_GAP = env.integer("AUDIT_SESSION_HINT_GAP", 86_400, least=1)
 

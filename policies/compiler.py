@@ -105,6 +105,7 @@ def policy_spec_of(version: PolicyVersion, rows: Iterable[Rule]) -> types.Policy
         count_cap=version.count_cap,
         observe_until=version.observe_until.timestamp() if version.observe_until else None,
         keeps_text=version.keeps == Kept.TEXT,
+        keeps_original=version.keeps_original,
         holding=types.Holding(
             reviewers=tuple(version.reviewers),
             needed=version.approvals_needed,

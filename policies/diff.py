@@ -183,6 +183,7 @@ def _settings(spec: types.PolicySpec) -> Iterator[tuple[str, str]]:
     yield "findings of one class that count", str(spec.count_cap)
     yield "observes only until", _moment(spec.observe_until)
     yield "the record keeps", "masked text and findings" if spec.keeps_text else "findings"
+    yield "originals are kept, sealed", _yes(spec.keeps_original)
     yield from _holding(spec.holding)
 
 

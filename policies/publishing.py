@@ -35,6 +35,7 @@ POLICY_SETTINGS = (
     "block_score",
     "count_cap",
     "keeps",
+    "keeps_original",
     "reviewers",
     "approvals_needed",
     "hold_seconds",

@@ -52,10 +52,13 @@ VERSIONS = {
         "purpose_required",
         "keeps_alive",
         "clear_release",
+        "keeps_original",
     ),
 }
 OF_0007 = ("escalate_minutes", "escalate_to", "purpose_required", "keeps_alive", "clear_release")
 """Columns that came with the migration 0007: before it, no trigger can name them."""
+OF_0008 = ("keeps_original",)
+"""The same of the migration 0008."""
 
 _PARENT = "SELECT state FROM {version} WHERE id = {row}.version_id"
 _GRANDPARENT = (

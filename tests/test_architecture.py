@@ -37,6 +37,7 @@ ROOMS = {
     "gateway.issuers": "base",
     "gateway.callers": "base",
     "gateway.kinds": "base",
+    "gateway.reveal_kinds": "base",
     "gateway.role_kinds": "base",
     "gateway.identity": "base",
     "gateway.credentials": "base",
@@ -100,7 +101,9 @@ PURE = (
     "gateway.proxy.wire",
     *EXCHANGE,
     "audit.blinding",
+    "gateway.proxy.originals",
     "audit.crypto",
+    "audit.hybrid",
     "audit.chain",
     "audit.verifier",
     "audit.lines",
@@ -291,6 +294,11 @@ def test_nothing_becomes_recordable_outside_the_exchange_and_the_scrubber() -> N
     }
     makers.discard(("audit.reader", "_payload"))  # what it unseals was recordable when it was sealed
     assert {m for m in makers if not (within(m[0], "policies.services") and m[1] == "scrub")} == set()
+
+
+def test_an_original_reaches_the_record_sealed_or_not_at_all() -> None:
+    makers = {(name, scope) for name in modules() for scope in calls(name, "SealedOriginal")}
+    assert makers == {("gateway.proxy.originals", "_sealed")}
 
 
 def test_only_a_confirmed_proposal_becomes_a_grant() -> None:

@@ -231,7 +231,8 @@ def _outcome(policy: Policy, body: bytes, setting: Setting, now: float) -> Outco
         schema=f"{policy.schema.spec.name} v{policy.schema.spec.number}",
         problems=tuple(drafts.problems_of(policy)),
     )
-    keys = DigestKeys(*(secrets.token_bytes(32) for _ in range(3)))
+    request, fingerprint, session = (secrets.token_bytes(32) for _ in range(3))
+    keys = DigestKeys(request, fingerprint, session)
     exchange = Exchange(policy, setting.wire, keys)
     circumstances = Circumstances(now, setting.declared, setting.ceiling)
     try:

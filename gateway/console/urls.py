@@ -17,6 +17,7 @@ from gateway.console import (
     oidc,
     preview,
     proposing,
+    revealing,
     reviewing,
     roles,
     saml,
@@ -32,6 +33,8 @@ from gateway.console.playground import playground
 
 urlpatterns = [
     path("", views.home, name="home"),
+    path("audit/calls/<uuid:call_id>/original/", revealing.page, name="original"),
+    path("audit/calls/<uuid:call_id>/original/ask/", revealing.ask, name="original_ask"),
     path("playground/", playground, name="playground"),
     path("preview/policy/<uuid:version_id>/", preview.policy, name="preview_policy"),
     path("preview/schema/<uuid:version_id>/", preview.schema, name="preview_schema"),

@@ -87,6 +87,7 @@ ROLES: Mapping[str, Role] = {
             ("audit", ("export",), ("call",)),
             ("audit", ("trace",), ("fingerprint",)),
             ("audit", ("handle",), ("flag",)),
+            ("audit", ("confirm",), ("reveal",)),  # what another auditor asks for
             ("approvals", VIEW, ("approval",)),
             ("policies", VIEW, ()),
             (

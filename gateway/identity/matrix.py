@@ -67,7 +67,14 @@ SECTIONS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
     ("Whom held requests are told to", ("gateway.webhook", "gateway.delivery")),
     (
         "Evidence",
-        ("approvals.approval", "audit.call", "audit.session", "audit.flag", "audit.fingerprint"),
+        (
+            "approvals.approval",
+            "audit.call",
+            "audit.session",
+            "audit.flag",
+            "audit.fingerprint",
+            "audit.reveal",
+        ),
     ),
 )
 REST: Final = "Everything else"

@@ -47,6 +47,7 @@ SLUGS: Final[Mapping[str, str]] = {
     "audit.call": "area",
     "audit.flag": "area",
     "audit.session": "area",
+    "audit.reveal": "area",
     "approvals.approval": "area",
 }
 """Records keep an area's short name, which never changes."""

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from approvals.broker import Broker
 from audit.recorder import Recorder, StoreUnavailable
+from audit.records import Recordable
 from gateway.identity.network import TrustedProxies
 from gateway.proxy import admission, routes
 from gateway.proxy.admission import ClientGone, RequestHead
@@ -35,9 +36,9 @@ from gateway.proxy.errors import (
     stopped,
     unrecorded,
 )
-from gateway.proxy.exchange import INLINE_BYTES, DigestKeys, Exchange, Piece, Unreadable, own_words
+from gateway.proxy.exchange import DigestKeys, Exchange, Piece, Unreadable, own_words
 from gateway.proxy.holding import Hold
-from gateway.proxy.inspecting import check_path, inspect
+from gateway.proxy.inspecting import check_path, inspect, read_whole
 from gateway.proxy.keeping import Kept
 from gateway.proxy.last_used import LastUsed
 from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, is_recorded, refusal_action
@@ -240,7 +241,7 @@ class _Call:
     ) -> Verdict:
         if self.undecided is None:
             self._check_path(call)
-        verdict = await inspect(call, head, body, circumstances)
+        verdict = await inspect(call, head, body, circumstances, keep=self.ledger.id)
         if self.undecided is not None:
             self._check_path(call)
             route, caller = self.ledger.route, self.ledger.caller
@@ -292,15 +293,11 @@ class _Call:
             raise unreadable()
         body = await answer.body()
         self.ledger.lap("upstream_body", away=True)
-        read = call.response if answer.status == 200 else call.error_response
-        try:
-            piece = await asyncio.to_thread(read, body) if len(body) > INLINE_BYTES else read(body)
-        except Unreadable:
-            raise unreadable() from None
+        piece, self.ledger.answer = await read_whole(call, self.ledger.id, answer.status, body)
         self.ledger.lap("scan_response")
         if piece.stop:
             raise stopped()
-        await self.recorder.segment(self.ledger.id, piece.record, final=True)
+        await self._record_last(piece.record)
         self.ledger.lap("record")
         await self._respond(answer.status, piece.sent, answer.passed_headers())
         self._close("", complete=True)
@@ -311,17 +308,18 @@ class _Call:
         stream = StreamExchange(call)
         while chunk := await answer.chunk():
             self.ledger.lap("upstream_stream", away=True)
-            await self._release(self._read(stream.decode, chunk))
-        await self._release(self._read(stream.flush))
+            await self._release(self._read(call, stream.decode, chunk))
+        await self._release(self._read(call, stream.flush))
         if call.outcome.failed or not call.outcome.whole:
             raise UpstreamFailed("upstream_cut", "The model's service ended its answer early.")
         await self.send({"type": "http.response.body", "body": b"", "more_body": False})
         self._close("", complete=True)
 
-    def _read(self, step: Callable[..., Piece], *chunk: bytes) -> Piece:
+    def _read(self, call: Exchange, step: Callable[..., Piece], *chunk: bytes) -> Piece:
         try:
             piece = step(*chunk)
-        except Unreadable:
+        except Unreadable as error:
+            call.looked_back.stopped = error.code
             raise unreadable() from None
         self.ledger.lap("scan_response")
         return piece
@@ -380,11 +378,16 @@ class _Call:
         """An admitted call gets its last segment; a refused one is an admission of its own, closed."""
         if self.admitted:
             if not isinstance(error, Unrecorded):
-                await self.recorder.segment(self.ledger.id, own_words(body), final=True)
+                await self._record_last(own_words(body))
         elif is_recorded(self.recorder, self.ledger, error):
             action = refusal_action(error)
             close = self.ledger.close(error.code, complete=True, status=error.status, action=action)
             await self.recorder.refuse(self.ledger.admission(action, error.code, error.reason), close)
+
+    async def _record_last(self, part: Recordable) -> None:
+        """The response's last part, and with it the original of one that came whole."""
+        original, self.ledger.answer = self.ledger.answer, None
+        await self.recorder.segment(self.ledger.id, part, final=True, original=original)
 
     def _close(self, code: str, *, complete: bool, status: int | None = None) -> None:
         """Tell the recorder how an admitted call ended. Happens once."""

@@ -19,6 +19,7 @@ def build() -> Proxy:
         request=keys.lasting("requests"),
         fingerprint=keys.lasting("fingerprints"),
         session=keys.lasting("sessions"),
+        originals=settings.AUDIT_ORIGINALS_KEY,
     )
     proxy = Proxy(recorder=Recorder(keys=keys), snapshots=Snapshots(), tally=Tally(), keys=digests)
     proxy.proxies = settings.TRUSTED_PROXIES

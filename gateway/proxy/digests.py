@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
+from audit.hybrid import PublicKey
+
 SLICE: Final = 2046
 """Bytes that are hashed at a time: from 2 KB on, the library lets another thread run, which costs more."""
 
@@ -17,6 +19,7 @@ class DigestKeys:
     request: bytes
     fingerprint: bytes
     session: bytes
+    originals: PublicKey | None = None  # what originals are sealed to, where there is one
 
     def __repr__(self) -> str:
         return "DigestKeys(***)"

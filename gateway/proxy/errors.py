@@ -21,6 +21,7 @@ ProxyError
 ├── UpstreamFailed              502  the model's service answered in a way that cannot be passed on
 │   └── UpstreamTimeout         504
 └── Unavailable                 503  ours; comes with Retry-After
+    ├── NoOriginals             503  what the policy promises to keep cannot be kept
     └── Unrecorded              503  no record, no service: a stream is broken off without a word
 
 A message never holds a matched value, an upstream host or a stack.
@@ -173,6 +174,10 @@ class Unavailable(ProxyError):
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message, retry_after="2")
+
+
+class NoOriginals(Unavailable):
+    """The policy keeps originals and nothing can seal them. Becomes a row: somebody has to set the key."""
 
 
 class Unrecorded(Unavailable):

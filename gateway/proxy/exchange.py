@@ -18,7 +18,8 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from audit.records import NOT_KEPT, Recordable
+from audit.records import NOT_KEPT, Recordable, SealedOriginal
+from gateway.proxy.coverage import Coverage
 from gateway.proxy.digests import DigestKeys as DigestKeys  # what an exchange is made with
 from gateway.proxy.digests import keyed
 from gateway.proxy.wire.base import (
@@ -132,6 +133,7 @@ class Exchange:
     response_highest: Level | None = None  # found where there was something to say
     lists_fields = False  # set: `fields` are told even if no rule of the policy asks for them
     fields: tuple[FieldSeen, ...] = ()  # of the request: no data class claims them
+    original: SealedOriginal | None = None  # of the request, where the policy keeps it
     cleared: bytes | None = None  # what leaves instead of `outgoing`, where an approval says so
 
     def __init__(self, policy: Policy | Callable[[str], Policy], wire: Wire, keys: DigestKeys) -> None:
@@ -152,6 +154,7 @@ class Exchange:
         self.session_hint = b""
         self.fingerprints: tuple[tuple[str, bytes], ...] = ()
         self.outcome = Outcome()
+        self.looked, self.looked_back = Coverage(), Coverage()  # at the request, at the response
         self.counts: dict[str, int] = {}  # findings of the response by class
         self._seen: dict[str, int] = {}  # the same where rules count over the whole response
         self.response_gate = _ALLOW
@@ -174,6 +177,9 @@ class Exchange:
         opaque = opaque_parts(shape.opaque, tree)
         masker = Masker(policy, _REQUEST)
         masked = mask_document(masker, tree, shape.embedded)
+        self.looked.take(masked)
+        if opaque:
+            self.looked.leave_out(policy.schema, tree, opaque)
         self.shape = shape
         self.outgoing = masked.sent
         self.recorded = self._recordable(masked, tree, shape.embedded, opaque, _REQUEST)
@@ -213,7 +219,7 @@ class Exchange:
 
     def rest(self) -> None:
         """Forget what is written down and will be made anew before anything leaves: a thousand may wait."""
-        self.outgoing, self.recorded = MaskedBytes(b""), Recordable(b"")
+        self.outgoing, self.recorded, self.original = MaskedBytes(b""), Recordable(b""), None
         self.shape = RequestShape(model=self.shape.model, streaming=self.shape.streaming)
         self.fingerprints = ()
 
@@ -309,6 +315,9 @@ class Exchange:
         self, tree: Json, embedded: Sequence[tuple[str | int, ...]], opaque: list[OpaquePart]
     ) -> Piece:
         masked = mask_document(Masker(self.policy, _RESPONSE), tree, embedded)
+        self.looked_back.take(masked)
+        if opaque:
+            self.looked_back.leave_out(self.policy.schema, tree, opaque)
         verdict = self.judge(masked.findings, opaque)
         record = self._recordable(masked, tree, embedded, opaque, _RESPONSE)
         stop = verdict.gate >= _HOLD  # a response cannot wait for a person: closed, not open

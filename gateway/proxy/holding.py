@@ -241,7 +241,8 @@ class Hold:
         route = Route(target, wire, path, access, routes.policy_of(access))
         circumstances = routes.circumstances(head, caller, target, now, call.distinct)
         fresh = Exchange(route.policy, wire, self._proxy.keys)
-        await inspect(fresh, head, await self._kept.plain(), circumstances)
+        keep = None if ledger.keeps_original else ledger.id
+        await inspect(fresh, head, await self._kept.plain(), circumstances, keep=keep)
         check_path(fresh, route)
         self._caller = ledger.caller = caller
         ledger.target, ledger.route, ledger.circumstances, ledger.exchange = (

@@ -13,13 +13,14 @@ from uuid import UUID
 
 from audit import ids
 from audit.recorder import Recorder
-from audit.records import Admission, Close, Decision, Release, What, Who
+from audit.records import Admission, Close, Decision, Release, SealedOriginal, What, Who
 from gateway.proxy.admission import RequestHead
 from gateway.proxy.digests import sent_digest
 from gateway.proxy.errors import (
     ApprovalDenied,
     ApprovalRequired,
     LimitReached,
+    NoOriginals,
     PolicyBlocked,
     ProxyError,
     Unavailable,
@@ -58,6 +59,8 @@ class Ledger:
         self.asked_for: Mapping[str, str] = {}  # headers that the model's API wants
         self.approval: UUID | None = None  # which it waits for or leaves under
         self.standing = ""  # of a call that is held: held, released or denied
+        self.keeps_original = False  # the request's is in an entry that was handed to the recorder
+        self.answer: SealedOriginal | None = None  # the original of a whole answer that is not yet recorded
         self.path_is_clean = False  # only then it may be recorded
         self.size = 0
         self.status = 0
@@ -128,6 +131,8 @@ class Ledger:
     def admission(self, action: str, code: str = "", reason: str = "", approval: str = "") -> Admission:
         """The entry that is committed before anything leaves; `reason`: more than a client is told."""
         call, verdict = self.exchange, self._verdict()
+        original = call.original if call else None
+        self.keeps_original = original is not None
         return Admission(
             call_id=self.id,
             who=self._who(),
@@ -137,6 +142,8 @@ class Ledger:
             sent_digest=sent_digest(call.leaving) if call and verdict else b"",
             request_size=self.size,
             request=call.recorded if call else None,
+            looked=call.looked.told(call.policy.schema) if call and verdict else None,
+            original=original,
             session_hint=call.session_hint if call else b"",
             fingerprints=call.fingerprints if call else (),
         )
@@ -150,6 +157,8 @@ class Ledger:
             decision=_decision(action, "", call.verdict, self.circumstances, "", approval),
             sent_digest=sent_digest(call.leaving),
             request=call.recorded,
+            looked=call.looked.told(call.policy.schema),
+            original=None if self.keeps_original else call.original,
         )
 
     def close(self, code: str, *, complete: bool, status: int, action: str = "") -> Close:
@@ -228,7 +237,8 @@ def refusal_action(error: ProxyError) -> str:
 def is_recorded(recorder: Recorder, ledger: Ledger, error: ProxyError) -> bool:
     """Whether a refusal becomes a row. Callers that nobody knows, and those far beyond their limits, are
     counted and sampled: a flood of them must not fill the store."""
-    if isinstance(error, Unavailable) and error.code != "internal_error":
+    untold = isinstance(error, Unavailable) and not isinstance(error, NoOriginals)
+    if untold and error.code != "internal_error":
         return False
     caller = ledger.caller
     if caller is None:
@@ -275,11 +285,15 @@ def _decision(
 
 
 def _extra(call: Exchange) -> Mapping[str, object]:
-    """Why the response was treated as it was, what observing left undone, and which rules flagged."""
-    observed, flags = call.response_observed, _flags(call)
-    if observed is None and not call.response_reasons and not flags:
+    """What of the response was looked at, why it was treated as it was, what observing left undone, and which
+    rules flagged."""
+    observed, looked, flags = call.response_observed, call.looked_back, _flags(call)
+    if not looked and observed is None and not call.response_reasons and not flags:
         return NOTHING_MORE
-    extra: dict[str, object] = {"response_reasons": [*call.response_reasons], **flags}
+    extra: dict[str, object] = {"looked": looked.told(call.policy.schema)} if looked else {}
+    extra |= flags
+    if call.response_reasons or observed is not None:
+        extra["response_reasons"] = [*call.response_reasons]
     if observed is not None:
         extra |= {"response_observed": GATES[observed], "response_spared": dict(call.response_spared)}
     return extra

@@ -60,6 +60,7 @@ class StreamExchange:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
+        self._looked = exchange.looked_back
         self._wire = exchange.wire
         self._masker = Masker(exchange.policy, Direction.RESPONSE)
         self._events = sse.Decoder()
@@ -176,7 +177,7 @@ class StreamExchange:
         frame = jsontext.dumps(tree)
         recorded = tree
         if frame not in self._clean:
-            masked = mask_document(self._masker, tree)
+            masked = self._masked(tree)
             self._findings += self._once(masked)
             if not masked.findings and masked.sent == frame and len(self._clean) < CLEAN_FRAMES:
                 self._clean.add(frame)
@@ -188,9 +189,16 @@ class StreamExchange:
             raise Unreadable("invalid_stream", "Masking changed the shape of a streamed event.")
         _set(shape.slots, texts)
         self._opaque += shape.opaque
+        if shape.opaque:
+            self._looked.leave_out(self._masker.schema, tree, shape.opaque)
         for part in shape.opaque:
             recorded = without(recorded, part)
         return shape, tree, recorded
+
+    def _masked(self, tree: Json, embedded: Sequence[Path] = ()) -> MaskedDocument:
+        masked = mask_document(self._masker, tree, embedded)
+        self._looked.take(masked)
+        return masked
 
     def _once(self, masked: MaskedDocument) -> Sequence[Finding]:
         """A frame's findings. Every event repeats the frame, so what is in it counts the first time only."""
@@ -216,7 +224,9 @@ class StreamExchange:
         if channel is None:
             self._check_new(slot.channel)
             channel = self._channels[slot.channel] = self._masker.stream(self._name(slot.channel))
+            self._looked.texts += 1
         masked = channel.decode(text)
+        self._looked.size += len(text) if text.isascii() else len(text.encode())
         self._findings += masked.findings
         return masked.sent, masked.recorded
 
@@ -247,7 +257,7 @@ class StreamExchange:
 
     def _arguments(self, channel: Path, text: str) -> Framed:
         name = self._name(channel)
-        masked = mask_document(self._masker, {name: text}, [(name,)])
+        masked = self._masked({name: text}, [(name,)])
         self._findings += masked.findings
         return self._tail(channel, _only_text(masked.sent), _only_text(masked.recorded))
 
@@ -269,7 +279,7 @@ class StreamExchange:
         return self._encoded(tree, data, jsontext.dumps(twin))
 
     def _whole(self, tree: Json) -> Framed:
-        masked = mask_document(self._masker, tree)
+        masked = self._masked(tree)
         self._findings += masked.findings
         return self._encoded(tree, masked.sent, masked.recorded)
 

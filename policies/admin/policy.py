@@ -34,7 +34,8 @@ RISK = (
 )
 KEEPING = (
     "Findings only: the record says which classes were found where, and keeps no text of the payloads, "
-    "not even masked."
+    "not even masked. An original is sealed to a key that no gateway has; what the record keeps is masked as "
+    "before. Without AUDIT_ORIGINALS_KEY such a policy refuses every call."
 )
 APPROVING = (
     "Who decides about calls that wait, and for how long. Example: reviewers “Privacy, Legal”, 1 approval; "
@@ -212,7 +213,7 @@ class PolicyVersionAdmin(ComparedAdmin[PolicyVersion], VersionAdmin[PolicyVersio
             ("What happens by default", {"fields": (("default_transform", "opaque_gate"),)}),
             ("Enforcement", {"fields": (("mode", "observe_until"),), "description": OBSERVING}),
             ("Risk", {"fields": (("hold_score", "block_score", "count_cap"),), "description": RISK}),
-            ("Record", {"fields": ("keeps",), "description": KEEPING}),
+            ("Record", {"fields": ("keeps", "keeps_original"), "description": KEEPING}),
             (
                 "Approvals",
                 {

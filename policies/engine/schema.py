@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import replace
@@ -75,6 +76,8 @@ class Schema:
         self.joinable = all(p.alphabet.known and not p.alphabet.anchored for p in self.patterns)
         self.scanner = _scanner(self.patterns, self.labels, cache)
         self.by_key = frozenset(n for n, one in enumerate(self.patterns) if one.need_by_key)
+        self.recognisers = sum(len(one.detectors) for one in spec.classes)
+        self.recogniser_set = _set_digest(self)
         self.common = frozenset(filter(self._means_nothing, _COMMON.split()))
 
     def _means_nothing(self, word: str) -> bool:
@@ -115,6 +118,13 @@ def _with_labels(patterns: Iterable[Pattern]) -> tuple[tuple[Pattern, ...], tupl
         for one in patterns
     )
     return numbered, tuple(label_expression(words) for _, words in labels)
+
+
+def _set_digest(schema: Schema) -> str:
+    """What is looked for, as a digest: a release may change the library behind a version that stays."""
+    patterns = [(one.class_index, one.detector, one.expression, one.max_len) for one in schema.patterns]
+    said = repr((list(schema.classes), patterns, schema.labels, sorted(schema.keys.items()), schema.paths))
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _scanner(

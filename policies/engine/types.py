@@ -194,6 +194,7 @@ class PolicySpec:
     count_cap: int = 10  # findings of one class that add to the risk, at most
     observe_until: float | None = None  # Unix seconds; until then only restricted data is enforced
     keeps_text: bool = True  # False: the record keeps findings, not the masked text
+    keeps_original: bool = False  # beside it, sealed: see `audit.hybrid`
     holding: Holding = Holding()
 
 
@@ -262,6 +263,8 @@ class MaskedDocument(NamedTuple):
     recorded: MaskedBytes  # the same object as `sent` when equal
     findings: tuple[Finding, ...] = ()
     fingerprints: tuple[tuple[str, str], ...] = ()
+    texts: int = 0  # that were scanned
+    size: int = 0  # their bytes
 
     def __repr__(self) -> str:
         return f"MaskedDocument({len(self.recorded)} bytes, {len(self.findings)} findings)"

@@ -46,7 +46,8 @@ def mask_document(
     """Mask one tree. `resolve` masks one text whose events are known."""
     inner = _parsed(schema, tree, embedded)
     leaves = Leaves(schema, tree, *inner.values())
-    events = scan_texts(schema, leaves.texts())
+    texts = leaves.texts()
+    events, size = scan_counted(schema, texts)
     claimed = _claimed(schema, leaves.names)
     # Events are candidates only: a timestamp looks like a telephone number until it is validated.
     others = [text for text in events if text in leaves.names or text in leaves.scalars]
@@ -58,31 +59,43 @@ def mask_document(
         or any(resolve(text, "", events[text], ()).findings for text in others)
         or (context and any(index in schema.by_key for text in others for index, _, _ in events[text]))
     ):
-        return _Rewrite(schema, plans, resolve, events, inner, claimed, context).document(tree)
-    if not events:
+        masked = _Rewrite(schema, plans, resolve, events, inner, claimed, context).document(tree)
+    elif not events:
         sent = MaskedBytes(dumps(tree))
-        return MaskedDocument(sent, sent)
-    return patched(tree, leaves, resolve, events, context)
+        return MaskedDocument(sent, sent, (), (), len(texts), size)
+    else:
+        masked = patched(tree, leaves, resolve, events, context)
+    return MaskedDocument(*masked[:4], len(texts), size)
 
 
 def scan_texts(schema: Schema, texts: Collection[str]) -> dict[str, list[Event]]:
     """The events of each text that has any, in byte offsets of that text."""
+    return scan_counted(schema, texts)[0]
+
+
+def scan_counted(schema: Schema, texts: Collection[str]) -> tuple[dict[str, list[Event]], int]:
+    """The same, and how many bytes the texts have."""
     found: dict[str, list[Event]] = {}
     short = [text for text in texts if len(text) < _ALONE] if len(texts) > _FEW else []
-    again = set(texts)
+    alone, size = set(texts), 0
+    again: Collection[str] = ()
     if schema.joinable and len(short) > _FEW:
-        again.difference_update(short)
-        again |= _scan_joined(schema, short, found)
+        alone.difference_update(short)
+        again, size = _scan_joined(schema, short, found)
+    for text in alone:
+        raw = encoded(text)
+        size += len(raw)
+        if events := schema.scan(raw):
+            found[text] = events
     for text in again:
-        alone = schema.scan(encoded(text))
         found.pop(text, None)
-        if alone:
-            found[text] = alone
-    return found
+        if events := schema.scan(encoded(text)):
+            found[text] = events
+    return found, size
 
 
-def _scan_joined(schema: Schema, texts: list[str], found: dict[str, list[Event]]) -> set[str]:
-    """Fill `found`; return the texts whose events have to be made sure of alone."""
+def _scan_joined(schema: Schema, texts: list[str], found: dict[str, list[Event]]) -> tuple[set[str], int]:
+    """Fill `found`; return the texts whose events have to be made sure of alone, and the bytes of all."""
     raw = [encoded(text) for text in texts]
     starts = [0, *accumulate(len(one) + 1 for one in raw)]
     patterns = schema.patterns
@@ -100,7 +113,7 @@ def _scan_joined(schema: Schema, texts: list[str], found: dict[str, list[Event]]
     for text, event in labels:
         if text in found:
             found[text].append(event)
-    return again
+    return again, starts[-1] - len(texts)
 
 
 def _parsed(schema: Schema, tree: Json, embedded: Collection[Path]) -> dict[Path, Json]:

@@ -8,7 +8,7 @@ from policies import triggers
 
 
 def install(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    triggers.install(schema_editor, without=triggers.OF_0007)
+    triggers.install(schema_editor, without=(*triggers.OF_0007, *triggers.OF_0008))
 
 
 def drop(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:

@@ -16,11 +16,11 @@ def drop(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 
 def install(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    triggers.install(schema_editor)
+    triggers.install(schema_editor, without=triggers.OF_0008)
 
 
 def install_former(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    triggers.install(schema_editor, without=triggers.OF_0007)
+    triggers.install(schema_editor, without=(*triggers.OF_0007, *triggers.OF_0008))
 
 
 HISTORY = [

@@ -132,6 +132,14 @@ class PolicyVersion(Version):
     keeps = models.CharField(
         max_length=10, choices=Kept, default=Kept.TEXT, help_text="What the record keeps of payloads."
     )
+    keeps_original = models.BooleanField(
+        "keeps originals, sealed",
+        default=False,
+        help_text=(
+            "What was sent is kept as well, sealed so that no gateway can read it. "
+            "Two people together may look at one call's original."
+        ),
+    )
     reviewers = models.JSONField(
         default=list,
         blank=True,

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 
+from audit.hybrid import PublicKey
 from gateway.checks import TAG, refusals
 from gateway.identity.network import trusted_proxies
+from policies import services
+from tests.gateway import world
 
 
 @pytest.fixture
@@ -108,3 +111,26 @@ def test_authorities_that_cannot_be_read_are_refused(sound: Any, tmp_path: Path)
         (problem,) = refusals()
         assert problem.startswith("gateway.E030")
         (tmp_path / "empty.pem").touch()
+
+
+def test_the_private_half_of_originals_does_not_lie_among_the_gateways_keys(sound: Any) -> None:
+    sound.AUDIT_ORIGINALS_KEY_DIR = str(sound.AUDIT_KEY_DIR / "originals")
+    (problem,) = refusals()
+    assert problem.startswith("gateway.E045")
+
+
+@pytest.mark.django_db
+def test_a_policy_that_cannot_keep_what_it_promises_is_named(sound: Any) -> None:
+    draft = world.draft_policy(world.published_schema())
+    draft.keeps_original = True
+    draft.save()
+    services.policy_version_publish(version=draft, by=None)
+
+    def warned() -> list[str]:
+        found = run_checks(tags=[TAG], include_deployment_checks=True, databases=["default"])
+        return [message.msg for message in found if message.id == "gateway.W045"]
+
+    (text,) = warned()
+    assert draft.policy.name in text
+    sound.AUDIT_ORIGINALS_KEY = PublicKey(bytes(range(32)))
+    assert warned() == []

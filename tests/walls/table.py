@@ -318,6 +318,8 @@ PAGES: Final[Mapping[str, Needs]] = {
     "audit:export_file": page(NEVER, row="audit.job"),
     "audit:export_cancel": acts(NEVER, row="audit.job"),
     "audit:export_delete": acts(NEVER, row="audit.job"),
+    "original": page(NEVER, row="audit.call"),  # but for whom two people have let look
+    "original_ask": acts("audit.view_call", row="audit.call", body=_why),
 }
 """The console and the auditors' pages. That a second person decides is the services' business: a proposal's
 page tells everybody who sees it why they may not."""

@@ -19,6 +19,7 @@ from django.utils import timezone
 from approvals.models import Approval
 from audit import ids
 from audit.deriving import New
+from audit.events import append
 from audit.flagged.collecting import flags_derive
 from audit.models import Call, Flag, Job, Price, Session, Store
 from audit.usage.collecting import usage_derive
@@ -156,6 +157,8 @@ class World:
             endpoint=f"{slug}-chat",
         )
         call = _call(session, slug)
+        started = ids.milliseconds_of(call.id)
+        append("original", {"v": 1, "of": "request"}, call_id=call.id, started_at=started)
         endpoint = self.at("gateway.endpoint", place)
         flag = _flag(call)
         self._keep(place, session, call, flag)

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from audit import chain, verifier
 from audit.chain import Link
 from audit.events import link
-from audit.models import Entry, Payload, Stream
+from audit.models import Entry, Original, Payload, Stream
 
 _AT_ONCE = 2000
 
@@ -86,3 +86,6 @@ def _payload_problems(links: list[Link]) -> Iterator[str]:
     for payload in Payload.objects.filter(id__in=list(digests)).iterator():
         if sha256(bytes(payload.sealed)).digest() != digests[payload.id]:
             yield f"payload {payload.id} was changed"
+    for original in Original.objects.filter(id__in=list(digests)).iterator():
+        if sha256(bytes(original.sealed)).digest() != digests[original.id]:
+            yield f"original {original.id} was changed"
