@@ -10,6 +10,7 @@ app_name = "audit"
 urlpatterns = [
     path("", views.sessions, name="sessions"),
     path("sessions/<uuid:session_id>/", views.session, name="session"),
+    path("acts/", views.acts_page, name="acts"),
     path("integrity/", views.integrity_page, name="integrity"),
     path("calls/", views.calls, name="calls"),
     path("calls/<uuid:call_id>/", views.call, name="call"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib.auth.decorators import permission_required
@@ -15,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from audit import pages
+from audit.acts import acts
 from audit.evidence import evidence
 from audit.integrity import integrity
 from audit.listing import took, waterfall
@@ -111,6 +113,47 @@ def integrity_page(request: HttpRequest) -> HttpResponse:
         for row in state.recent
     ]
     return render(request, "audit/integrity.html", {"state": state, "rows": rows})
+
+
+@require_safe
+@never_cache
+@may_view
+def acts_page(request: HttpRequest) -> HttpResponse:
+    """Whoever audits sees the acts of their areas, and their own wherever those are."""
+    reader, name = _reader(request), request.GET.get("name", "")
+    mine, before = request.GET.get("who") == "me", request.GET.get("before", "")
+    if (name and name not in dict(ACTS)) or (before and not before.isdigit()) or len(before) > 19:
+        raise BadRequest("no such act")
+    context = {
+        "page": acts(
+            audited_by(request.user),
+            own=reader.subject,
+            by=reader.subject if mine else "",
+            name=name,
+            before=int(before) if before else None,
+        ),
+        "names": ACTS,
+        "name": name,
+        "mine": mine,
+        "older_than": before,
+        "query": urlencode({"name": name, "who": "me" if mine else ""}) if name or mine else "",
+    }
+    return render(request, "audit/acts.html", context)
+
+
+ACTS = (
+    ("calls.searched", "Searches"),
+    ("call.opened", "Calls opened"),
+    ("value.traced", "Traces"),
+    ("export.", "Exports"),
+    ("original.", "Originals revealed"),
+    ("evidence.", "Retention and erasure"),
+    ("approval.", "Approvals"),
+    ("schema", "Schemas"),
+    ("policy", "Policies"),
+    ("record.", "The record"),
+)
+"""By how an event's name begins."""
 
 
 def _id(request: HttpRequest, name: str) -> UUID | None:

@@ -57,6 +57,10 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.DeleteModel(name="WordIndex"),
+        migrations.AlterModelOptions(
+            name="fingerprint",
+            options={"permissions": [("trace_fingerprint", "Can ask where a value passed")]},
+        ),
         index_model("Word"),
         index_model("Fact"),
         migrations.CreateModel(

@@ -70,6 +70,7 @@ class Fingerprint(models.Model):
     call_id = models.UUIDField()
 
     class Meta:
+        permissions = [("trace_fingerprint", "Can ask where a value passed")]
         indexes = [models.Index(fields=["digest", "started_at"], name="audit_fingerprint_digest")]
 
     def __str__(self) -> str:

@@ -142,7 +142,7 @@ def lowest(when: datetime) -> UUID:
 def _walk(selection: Selection, areas: Areas, before: UUID | None, limit: int, patience: float) -> Places:
     """Days newest first, a growing number of them at a time."""
     until = min(filter(None, (selection.until, ids.now() + SOON, _after(before))))
-    since = max(filter(None, (selection.since, _beginning())))
+    since = max(filter(None, (selection.since, earliest())))
     days = _spans(selection, areas, since, until)
     places: list[UUID] = []
     began, group = time.monotonic(), 1
@@ -167,7 +167,7 @@ def _after(before: UUID | None) -> datetime | None:
     return when if before == lowest(when) else when + MOMENT
 
 
-def _beginning() -> datetime:
+def earliest() -> datetime:
     """When the first call was made."""
     order = ("started_at", "id") if connection.vendor == "postgresql" else ("id",)
     first = Call.objects.order_by(*order).values_list("started_at", flat=True).first()

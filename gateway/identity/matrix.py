@@ -65,7 +65,10 @@ SECTIONS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
         ),
     ),
     ("Whom held requests are told to", ("gateway.webhook", "gateway.delivery")),
-    ("Evidence", ("approvals.approval", "audit.call", "audit.flag", "audit.session")),
+    (
+        "Evidence",
+        ("approvals.approval", "audit.call", "audit.session", "audit.flag", "audit.fingerprint"),
+    ),
 )
 REST: Final = "Everything else"
 

@@ -54,8 +54,9 @@ SLUGS: Final[Mapping[str, str]] = {
 OF_THE_DEPLOYMENT: Final = frozenset({"gateway.add_area", "gateway.delete_area"})
 """Walls are put up and torn down by whoever holds a role everywhere, whatever lies inside."""
 
-OF_AREAS: Final = frozenset({"gateway.view_history"})
-"""Permissions about rows of many models: they count in an area although their own model lies in none."""
+OF_AREAS: Final = frozenset({"gateway.view_history", "audit.trace_fingerprint"})
+"""Permissions about rows of many models, or of one that only leads to rows of areas: they count in an area
+although their own model lies in none."""
 
 
 def counts_in_areas(perm: str) -> bool:

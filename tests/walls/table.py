@@ -108,6 +108,7 @@ HELD, SEES_HELD = "approvals.approval", "approvals.view_approval"
 WATCHES: Final = either("gateway.cut_call", "audit.view_call", "gateway.view_lock")
 
 
+TRACES: Final = every("audit.view_call", "audit.trace_fingerprint")
 DECIDES: Final = "approvals.change_approval"
 HANDLES: Final = every("audit.view_call", "audit.handle_flag")
 
@@ -296,6 +297,9 @@ PAGES: Final[Mapping[str, Needs]] = {
     "audit:session": page("audit.view_call", row="audit.session"),
     "audit:calls": page("audit.view_call"),
     "audit:integrity": page("audit.view_call"),
+    "audit:acts": page("audit.view_call"),
+    "search": page("audit.view_call", post="audit.view_call"),
+    "trace": page(TRACES, post=TRACES, body=lambda world, place: {"value": "never seen"}),
     "audit:call": page("audit.view_call", row="audit.call"),
     "flagged": page("audit.view_call"),
     "flagged_together": acts(HANDLES, body=_assigns),

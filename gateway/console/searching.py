@@ -1,0 +1,213 @@
+"""The search of the audit console. What is asked travels in the body of a POST, never in an address.
+
+What was asked is an event before anything is shown (P16). Words pass the engine first: what it finds in them
+is masked in the record too, so no word would find it, and the event must not hold it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+from uuid import UUID
+
+from django.contrib.auth.decorators import permission_required
+from django.core.exceptions import BadRequest
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from audit import deriving
+from audit.events import event
+from audit.judgement import GATES, LEVELS
+from audit.listing import call_rows
+from audit.pages import ACTIONS
+from audit.records import Recordable
+from audit.search.facets import MOST, Bar, Summary, summary
+from audit.search.finding import found
+from audit.search.selection import Selection, SelectionError, selection_of
+from audit.walls import PERMISSION, Areas, audited_by
+from gateway.models import User
+from policies.journal import who
+from policies.services import scrub
+from policies.store import scrubbers
+
+CRITERIA: Final = (
+    "words", "since", "until", "caller", "endpoint", "model", "class", "level", "action",
+    "group", "area", "gate", "rule", "policy", "schema", "status", "code", "key", "approval", "reviewer",
+    "granted_since", "granted_until", "api", "call",
+)  # fmt: skip
+RARE: Final = frozenset(CRITERIA[CRITERIA.index("group") :])
+"""Those that a form shows when it is asked for more, or when they are in use."""
+
+CHOICES: Final[Mapping[str, Sequence[str]]] = {"action": ACTIONS, "level": LEVELS, "gate": GATES}
+CATCH_UP: Final = 0.3
+"""Seconds that a search spends on indexing what has just been recorded."""
+
+TOLD: Final = frozenset({"confidential", "restricted"})
+may_view = permission_required(PERMISSION, raise_exception=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of the form."""
+
+    name: str
+    label: str
+    kind: str  # text | date | choice
+    value: str
+    choices: Sequence[str] = ()
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@may_view
+def search(request: HttpRequest) -> HttpResponse:
+    if request.method != "POST":
+        return render(request, "audit/search.html", {"fields": _fields({}), "asked": None})
+    asked = _asked(request)
+    try:
+        selection, words = _selection(asked)
+    except SelectionError as error:
+        context = {"fields": _fields(asked), "asked": None, "problem": str(error)}
+        return render(request, "audit/search.html", context, status=400)
+    return _answer(request, asked, selection, words)
+
+
+def _answer(
+    request: HttpRequest, asked: Mapping[str, str], selection: Selection, words: Recordable | None
+) -> HttpResponse:
+    before = _before(request)
+    areas = audited_by(request.user)
+    deriving.derive(seconds=CATCH_UP)
+    search_note(by=cast(User, request.user), areas=areas, selection=selection, words=words, before=before)
+    page = found(selection, areas, before=before)
+    sums = summary(selection, areas) if before is None else None
+    context = {
+        "fields": _fields(asked),
+        "rare_in_use": any(asked.get(name) for name in RARE),
+        "asked": asked,
+        "said": json.dumps(selection.said()),
+        "page": page,
+        "rows": call_rows(page.calls),
+        "older_than": before,
+        "sums": sums,
+        "chart": columns(sums) if sums else (),
+        "most": MOST,
+        "narrowed": bool(selection),
+    }
+    return render(request, "audit/search.html", context)
+
+
+def search_note(
+    *, by: User, areas: Areas, selection: Selection, words: Recordable | None, before: UUID | None = None
+) -> None:
+    """That somebody searched is durable when this returns."""
+    facts = {name: value for name, value in selection.said().items() if name != "words"}
+    detail = {**facts, "areas": "all" if areas is None else sorted(areas), "before": before or ""}
+    area = next(iter(areas)) if areas is not None and len(areas) == 1 else ""
+    with transaction.atomic(durable=True):
+        event("calls.searched", by=who(by), area=area, about="calls", detail=detail, note=words)
+
+
+def checked_words(text: str) -> Recordable | None:
+    """The words as they may be stored. Raises SelectionError for what the record masks."""
+    if not text:
+        return None
+    scrubbers()
+    words = scrub(text)
+    hidden = sorted({mark["class"] for mark in json.loads(words.marks) if mark["level"] in TOLD})
+    if hidden:
+        raise SelectionError(
+            f"Your words hold what the record masks ({', '.join(hidden)}), so no call is found by them. "
+            "To find where a value passed, trace it."
+        )
+    return words
+
+
+def _selection(asked: Mapping[str, str]) -> tuple[Selection, Recordable | None]:
+    return selection_of(asked), checked_words(asked.get("words", ""))
+
+
+def _asked(request: HttpRequest) -> dict[str, str]:
+    """What the form says, with one criterion more or one less where such a button was pressed."""
+    asked = {name: request.POST.get(name, "").strip() for name in CRITERIA}
+    name, _, value = request.POST.get("also", "").partition("=")
+    if name in asked:
+        asked[name] = value
+    return {name: value for name, value in asked.items() if value}
+
+
+def _before(request: HttpRequest) -> UUID | None:
+    text = request.POST.get("before", "")
+    if not text or request.POST.get("also"):
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        raise BadRequest("before is no id") from None
+
+
+def _fields(asked: Mapping[str, str]) -> list[Field]:
+    return [_field(name, asked.get(name, "")) for name in CRITERIA]
+
+
+_LABELS: Final = {
+    "words": "Words of the masked text",
+    "since": "From (UTC)",
+    "until": "Until (UTC)",
+    "class": "Data class",
+    "policy": "Policy version",
+    "schema": "Schema version",
+    "key": "API key begins",
+    "granted_since": "Granted from",
+    "granted_until": "Granted until",
+    "api": "Operation",
+    "call": "Call or request id",
+    "approval": "Approval id",
+    "code": "Error code",
+}
+
+
+def _field(name: str, value: str) -> Field:
+    kind = "choice" if name in CHOICES else "date" if name.startswith("granted_") else "text"
+    return Field(name, _LABELS.get(name, name.capitalize()), kind, value, CHOICES.get(name, ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A bar of the chart over time, in a field of 480 by 100; what was stopped stands at its foot."""
+
+    x: int
+    y: int
+    height: int
+    stopped_y: int
+    stopped_height: int
+    width: int
+    title: str
+
+
+def columns(sums: Summary) -> tuple[Column, ...]:
+    most = max((bar.calls for bar in sums.bars), default=0)
+    if not most:
+        return ()
+    width = 480 // len(sums.bars)
+    return tuple(_column(bar, at, width, most) for at, bar in enumerate(sums.bars))
+
+
+def _column(bar: Bar, at: int, width: int, most: int) -> Column:
+    height, stopped = 100 * bar.calls // most, 100 * bar.stopped // most
+    when = bar.since.strftime("%Y-%m-%d %H:%M UTC")
+    title = f"{when}: {bar.calls} calls, {bar.masked} masked, {bar.held} held, {bar.stopped} stopped"
+    return Column(
+        x=at * width,
+        y=100 - height,
+        height=height,
+        stopped_y=100 - stopped,
+        stopped_height=stopped,
+        width=max(1, width - 2),
+        title=title,
+    )

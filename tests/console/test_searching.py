@@ -1,0 +1,215 @@
+"""An auditor searches and traces; what was asked is on record before anything is shown, and no value is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.test import Client
+
+from audit import deriving
+from audit.acts import acts
+from audit.keys import KeyDirectory
+from audit.models import Call, Entry
+from audit.recorder import Recorder
+from gateway.console import searching, tracing
+from gateway.identity.authz import role_grant
+from gateway.models import Area, User
+from gateway.proxy.digests import keyed
+from policies.engine.sweep import normalised
+from tests.audit.world import ANSWER, CHAT, DONE, asks
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
+
+CARD = "4111 1111 1111 1111"
+PASSWORD = "correct-horse-battery"
+
+
+@pytest.fixture
+def record(transactional_db: None) -> Iterator[Callable[[str, str], UUID]]:
+    """Makes a call in an area, in which a value was found."""
+    keys = KeyDirectory.make(settings.AUDIT_KEY_DIR)
+    recorder = Recorder(keys=keys)
+    recorder.start()
+
+    def called(area: str, value: str = CARD) -> UUID:
+        found = keyed(keys.lasting("fingerprints"), normalised(value).encode())[:16]
+        asked = asks(what=replace(CHAT, area=area), fingerprints=(("CARD", found),))
+
+        async def work() -> None:
+            await recorder.admit(asked)
+            await recorder.segment(asked.call_id, ANSWER, final=True)
+            recorder.close(asked.call_id, DONE)
+            await asyncio.sleep(0.05)
+
+        asyncio.run(work())
+        return asked.call_id
+
+    yield called
+    recorder.stop(5)
+
+
+def signed_in(name: str, *, area: Area | None = None) -> Client:
+    """Somebody who audits an area, or everywhere."""
+    group = Group.objects.create(name=f"auditors of {area.slug if area else 'all'}")
+    role_grant(group=group, role="auditor", area=area, by=None)
+    person = User.objects.create_user(name, password=PASSWORD)
+    person.groups.add(group)
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def clinic(transactional_db: None) -> Area:
+    return Area.objects.create(slug="clinic", name="Clinic")
+
+
+def test_a_call_is_found_by_a_word_and_the_search_is_on_record(
+    record: Callable[[str, str], UUID], clinic: Area
+) -> None:
+    call = record("clinic", CARD)
+    dave = signed_in("dave")
+    page = dave.post("/audit/search/", {"words": "Write", "model": "demo"})
+    assert f"/audit/calls/{call}/" in page.content.decode()
+    (act,) = acts(None, name="calls.searched").rows
+    assert (act.subject, act.note, act.detail["model"]) == ("local:dave", "Write", "demo")
+    assert "Acts" in dave.get("/audit/acts/").content.decode()
+    assert "calls.searched" in dave.get("/audit/acts/?who=me").content.decode()
+
+
+def test_no_address_says_what_was_looked_for(record: Callable[[str, str], UUID]) -> None:
+    record("clinic", CARD)
+    page = signed_in("dave").get("/audit/search/?words=write").content.decode()
+    assert "/audit/calls/0" not in page
+    assert 'value="write"' not in page
+    assert not acts(None, name="calls.searched").rows
+
+
+def test_if_the_search_cannot_be_recorded_nothing_is_shown(
+    record: Callable[[str, str], UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record("clinic", CARD)
+    dave = signed_in("dave")
+
+    def broken(*args: object, **kwargs: object) -> int:
+        raise RuntimeError("the store is away")
+
+    for module, address, asked in (
+        (searching, "/audit/search/", {"words": "write"}),
+        (tracing, "/audit/trace/", {"value": CARD}),
+    ):
+        monkeypatch.setattr(module, "event", broken)
+        with pytest.raises(RuntimeError):
+            dave.post(address, asked)
+
+
+def test_a_value_among_the_words_is_refused_and_nowhere_stored(record: Callable[[str, str], UUID]) -> None:
+    record("clinic", CARD)
+    page = signed_in("dave").post("/audit/search/", {"words": f"card {CARD}"})
+    assert page.status_code == 400
+    assert "trace it" in page.content.decode()
+    assert not acts(None, name="calls.searched").rows
+
+
+def test_what_cannot_be_asked_is_said_on_the_page() -> None:
+    page = signed_in("dave").post("/audit/search/", {"since": "yesterday", "words": "write"})
+    assert page.status_code == 400
+    assert "write a time as" in page.content.decode()
+    assert 'value="yesterday"' in page.content.decode()  # nothing typed is lost
+
+
+def test_an_auditor_of_an_area_finds_and_traces_nothing_behind_its_wall(
+    record: Callable[[str, str], UUID], clinic: Area
+) -> None:
+    mine, other = record("clinic", CARD), record("bank", CARD)
+    ward = signed_in("ward", area=clinic)
+    for address, asked in (
+        ("/audit/search/", {"words": "write"}),
+        ("/audit/search/", {}),
+        ("/audit/trace/", {"value": CARD}),
+    ):
+        page = ward.post(address, asked).content.decode()
+        assert str(mine) in page
+        assert str(other) not in page
+        assert "bank" not in page
+    assert f"/calls/{other}" not in ward.post("/audit/search/", {"call": str(other)}).content.decode()
+
+
+def test_a_facet_narrows_the_search(record: Callable[[str, str], UUID]) -> None:
+    record("clinic", CARD)
+    dave = signed_in("dave")
+    assert "also" in (page := dave.post("/audit/search/", {"words": "write"}).content.decode())
+    assert 'value="model=demo"' in page
+    dave.post("/audit/search/", {"words": "write", "also": "model=demo"})
+    assert acts(None, name="calls.searched").rows[0].detail["model"] == "demo"
+
+
+def test_a_value_is_traced_however_it_is_written(record: Callable[[str, str], UUID]) -> None:
+    call = record("clinic", CARD)
+    dave = signed_in("dave")
+    for written in (CARD, "4111111111111111", "4111-1111-1111-1111", f"it said {CARD} in the mail"):
+        assert str(call) in dave.post("/audit/trace/", {"value": written}).content.decode(), written
+    page = dave.post("/audit/trace/", {"value": "5500 0000 0000 0004"}).content.decode()
+    assert "Found in no call" in page
+
+
+def test_a_trace_is_on_record_without_its_value(record: Callable[[str, str], UUID]) -> None:
+    record("clinic", CARD)
+    dave = signed_in("dave")
+    page = dave.post("/audit/trace/", {"value": CARD})
+    assert page.headers["Cache-Control"] == "max-age=0, no-cache, no-store, must-revalidate, private"
+    assert "1111" not in page.content.decode()
+    (act,) = acts(None, name="value.traced").rows
+    assert (act.detail["calls"], act.detail["classes"]) == (1, {"CARD": 1})
+    stored = b"".join(bytes(entry.meta) for entry in Entry.objects.all())
+    assert b"4111" not in stored
+    assert b"1111 1111" not in stored
+
+
+def test_nobody_guesses_values_by_tracing_on(
+    record: Callable[[str, str], UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracing, "PER_HOUR", 2)
+    dave = signed_in("dave")
+    answers = [dave.post("/audit/trace/", {"value": f"{CARD}{n}"}).status_code for n in range(3)]
+    assert answers == [200, 200, 429]
+    erin = signed_in("erin", area=Area.objects.create(slug="x", name="X"))
+    assert erin.post("/audit/trace/", {"value": CARD}).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["", "abc", "x" * 10_001])
+def test_what_is_no_value_is_not_traced(value: str) -> None:
+    assert signed_in("dave").post("/audit/trace/", {"value": value}).status_code == 400
+
+
+def test_pages_go_on_where_the_last_one_ended(
+    record: Callable[[str, str], UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [record("clinic", CARD) for _ in range(3)]
+    deriving.derive()
+    assert Call.objects.count() == 3
+    dave = signed_in("dave")
+    page = dave.post("/audit/search/", {"words": "write", "before": str(made[1])}).content.decode()
+    assert str(made[0]) in page
+    assert str(made[2]) not in page
+    assert dave.post("/audit/search/", {"words": "write", "before": "17"}).status_code == 400
+
+
+def test_acts_of_another_area_are_not_shown(clinic: Area, record: Callable[[str, str], UUID]) -> None:
+    record("clinic", CARD)
+    record("bank", CARD)
+    dave, ward = signed_in("dave"), signed_in("ward", area=clinic)
+    for call in Call.objects.all():
+        dave.get(f"/audit/calls/{call.id}/")
+    ward.post("/audit/search/", {"words": "write"})
+    page = ward.get("/audit/acts/").content.decode()
+    assert page.count('mono">call.opened') == 1
+    assert "Write" in page or "write" in page
+    assert ward.get("/audit/acts/?name=nonsense").status_code == 400
+    assert ward.get("/audit/acts/?before=x").status_code == 400
