@@ -55,6 +55,13 @@ class Link:
             self.meta,
         )
 
+    def fits(self) -> bool:
+        """Whether the entry's own digest is the one that its fields give."""
+        try:
+            return self.expected() == self.digest
+        except (KeyError, ValueError, OverflowError, struct.error):
+            return False  # a value that no entry can have
+
 
 def entry_id(stream_number: int, sequence: int) -> int:
     """An entry's id says where it stands: its stream's number, then its sequence."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,12 +35,17 @@ class Mark:
     length: int
     style: str
     passed: bool = False
+    detector: str = ""
     number: int = 0  # its place on the page, where findings are listed beside the text; 0: nowhere
 
     @property
     def title(self) -> str:
-        how = "passed in clear, masked in the record" if self.passed else f"masked: {self.style}"
-        return f"{self.data_class}, {self.level}, {how}"
+        found = f", found by {self.detector}" if self.detector else ""
+        return f"{self.data_class}, {self.level}, {self.how}{found}"
+
+    @property
+    def how(self) -> str:
+        return "passed in clear, masked in the record" if self.passed else f"masked: {self.style}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +62,32 @@ class Segment:
 
     parts: tuple[Part, ...]
     mark: Mark | None = None
+    at: int | None = None  # milliseconds: when it was there; None: with everything else
 
 
-def segments(text: str, marks: Iterable[Mark] = ()) -> tuple[Segment, ...]:
-    """`text` in order, cut at its marks. Marks that do not fit are left out; see `placed`."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Text that grew: its first `upto` characters were there at `at` milliseconds."""
+
+    upto: int
+    at: int
+
+
+def segments(text: str, marks: Iterable[Mark] = (), steps: Sequence[Step] = ()) -> tuple[Segment, ...]:
+    """`text` in order, cut at its marks and where it grew. Marks that do not fit are left out; see `placed`.
+
+    A finding is never cut: it is there when its last character is.
+    """
     shown = text[:MAX_TEXT]
-    cut = list(_cut(shown, placed(shown, marks)))
+    runs = _runs(shown, placed(shown, marks))
+    cut = [
+        Segment(visible(shown[start:end]), mark, at)
+        for whole in runs
+        for start, end, mark, at in _paced(*whole, steps)
+    ]
     if len(text) > MAX_TEXT:
         rest = f"{len(text) - MAX_TEXT:,} more characters, not shown here"
-        cut.append(Segment((Part("…", rest),)))
+        cut.append(Segment((Part("…", rest),), None, steps[-1].at if steps else None))
     return tuple(cut)
 
 
@@ -79,15 +102,33 @@ def placed(text: str, marks: Iterable[Mark]) -> list[Mark]:
     return fitting
 
 
-def _cut(text: str, marks: Sequence[Mark]) -> Iterator[Segment]:
+_Run = tuple[int, int, Mark | None]
+
+
+def _runs(text: str, marks: Sequence[Mark]) -> Iterator[_Run]:
     end = 0
     for mark in marks:
         if mark.start > end:
-            yield Segment(visible(text[end : mark.start]))
+            yield end, mark.start, None
         end = mark.start + mark.length
-        yield Segment(visible(text[mark.start : end]), mark)
+        yield mark.start, end, mark
     if end < len(text):
-        yield Segment(visible(text[end:]))
+        yield end, len(text), None
+
+
+def _paced(
+    start: int, end: int, mark: Mark | None, steps: Sequence[Step]
+) -> Iterator[tuple[int, int, Mark | None, int | None]]:
+    """A run cut where it grew; a finding stays whole."""
+    if not steps:
+        yield start, end, mark, None
+        return
+    place = bisect_left(steps, end if mark else start + 1, key=lambda step: step.upto)
+    while start < end:
+        step = steps[min(place, len(steps) - 1)]
+        upto = end if mark or place >= len(steps) else min(end, step.upto)
+        yield start, upto, mark, step.at
+        start, place = upto, place + 1
 
 
 def visible(text: str) -> tuple[Part, ...]:

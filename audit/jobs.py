@@ -21,10 +21,18 @@ TRIES: Final = 5
 """How often a job is taken up without getting any further; then it has failed."""
 
 
-def begin(*, kind: str, options: Mapping[str, Any], asked_by: str, result: Mapping[str, Any]) -> Job:
-    """A job that is due at once."""
+def begin(
+    *,
+    kind: str,
+    options: Mapping[str, Any],
+    asked_by: str,
+    result: Mapping[str, Any],
+    job_id: UUID | None = None,
+) -> Job:
+    """A job that is due at once. `job_id`: one that was named before, as in an event."""
     moment = ids.now()
     return Job.objects.create(
+        id=job_id or ids.new(),
         kind=kind,
         options=dict(options),
         result=dict(result),

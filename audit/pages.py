@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from audit.listing import Action, CallRow, Found, call_rows, found_of
 from audit.models import Call, Session
 from audit.walls import Areas, within
@@ -78,7 +80,7 @@ def sessions_page(before: UUID | None, areas: Areas) -> Page[SessionRow]:
     sessions = within(Session.objects.order_by("-id"), areas)
     if before is not None:
         sessions = sessions.filter(id__lt=before)
-    found, older = _cut(list(sessions[: PAGE + 1]))
+    found, older = _cut(list(sessions[: PAGE + 1]), PAGE)
     sums, whole = _sums([session.id for session in found], areas)
     return Page([_session_row(session, sums[session.id], whole=whole) for session in found], older)
 
@@ -90,12 +92,29 @@ def session_row(session: Session, areas: Areas) -> SessionRow:
 
 def calls_of_session(session: Session, after: UUID | None, areas: Areas) -> Page[CallRow]:
     """Oldest first, as they were made; `older` is then the id to continue after."""
-    since = session.started_at - SLACK
-    calls = within(Call.objects.filter(session_id=session.id, started_at__gte=since), areas)
+    page = made_in(session, after, areas, at_most=PAGE)
+    return Page(call_rows(page.rows), page.older)
+
+
+def made_in(session: Session, after: UUID | None, areas: Areas, *, at_most: int) -> Page[Call]:
+    """The same as they are on record."""
+    calls = _made_in(session, areas)
     if after is not None:
         calls = calls.filter(id__gt=after)
-    found, more = _cut(list(calls.order_by("started_at", "id")[: PAGE + 1]))
-    return Page(call_rows(found), more)
+    return Page(*_cut(list(calls.order_by("started_at", "id")[: at_most + 1]), at_most))
+
+
+def made_before(session: Session, after: UUID | None, areas: Areas) -> Call | None:
+    """The last call of the page before."""
+    if after is None:
+        return None
+    return _made_in(session, areas).filter(id__lte=after).order_by("-started_at", "-id").first()
+
+
+def _made_in(session: Session, areas: Areas) -> QuerySet[Call]:
+    return within(
+        Call.objects.filter(session_id=session.id, started_at__gte=session.started_at - SLACK), areas
+    )
 
 
 def calls_page(before: UUID | None, action: str, now: datetime, areas: Areas) -> Page[CallRow]:
@@ -107,7 +126,7 @@ def calls_page(before: UUID | None, action: str, now: datetime, areas: Areas) ->
         calls = calls.filter(action=action, started_at__gte=since, id__gte=floor)
     if before is not None:
         calls = calls.filter(id__lt=before)
-    found, older = _cut(list(calls[: PAGE + 1]))
+    found, older = _cut(list(calls[: PAGE + 1]), PAGE)
     return Page(call_rows(found), older)
 
 
@@ -121,9 +140,9 @@ def neighbours(call: Call, areas: Areas) -> tuple[UUID | None, UUID | None]:
     return before.values_list("id", flat=True).first(), after.values_list("id", flat=True).first()
 
 
-def _cut(found: list[Model]) -> tuple[list[Model], UUID | None]:
+def _cut(found: list[Model], at_most: int) -> tuple[list[Model], UUID | None]:
     """Drops the row that was read only to see whether there are more."""
-    return (found[:PAGE], found[PAGE - 1].id) if len(found) > PAGE else (found, None)
+    return (found[:at_most], found[at_most - 1].id) if len(found) > at_most else (found, None)
 
 
 def _sums(sessions: Iterable[UUID], areas: Areas) -> tuple[Mapping[UUID, _Sum], bool]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from audit.inert import Mark, Segment, segments
+from audit.pace import Clock, Piece, steps_of
 from audit.records import NOT_KEPT
-from audit.streamed import Turn, turns_of
+from audit.streamed import ERROR, Turn, turns_of
 from audit.tree import Line, Marks, Number, index, lines_of, parse
 
 Json = Any
@@ -31,6 +32,7 @@ class Block:
     label: str = ""
     text: tuple[Segment, ...] = ()
     lines: tuple[Line, ...] = ()
+    at: int | None = None  # when it began; a document: when it was whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,17 @@ class Message:
     role: str
     note: str = ""
     blocks: tuple[Block, ...] = ()
+    at: int | None = None  # when it began
+    ended: int | None = None  # when the note came
+    cut: bool = False  # it did not come to its end
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event of a stream as it was sent."""
+
+    text: tuple[Segment, ...]
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +76,12 @@ class Payload:
     messages: tuple[Message, ...] = ()
     lines: tuple[Line, ...] = ()
     text: tuple[Segment, ...] = ()
-    events: tuple[tuple[Segment, ...], ...] = ()
+    events: tuple[Event, ...] = ()
     events_left: int = 0
     size: int = 0
     legend: tuple[Legend, ...] = ()
     elsewhere: tuple[Mark, ...] = ()  # findings with no place in the text: removed fields, whole values
+    marks: tuple[Mark, ...] = ()  # all findings, as the record lists them
     kept: bool = True  # False: the policy keeps findings, not the text
 
 
@@ -84,22 +98,40 @@ def request_of(data: bytes, found: Sequence[Mark]) -> Payload:
     return _account(_NOT_KEPT if data == NOT_KEPT else _request(data, found), found)
 
 
-def response(parts: Sequence[tuple[bytes, bytes]], *, streamed: bool) -> Payload:
-    """A recorded response: one document, or the segments of a stream in order."""
+def response(
+    parts: Sequence[tuple[bytes, bytes]],
+    *,
+    streamed: bool,
+    times: Sequence[int] = (),
+    cut: bool = False,
+    first: int = 0,
+) -> Payload:
+    """A recorded response: one document, or the segments of a stream in order.
+
+    `times`: when each part left, in milliseconds from any moment. `cut`: it did not come to its end.
+    `first`: the number of its first finding; 0: they are not numbered.
+    """
     data = b"".join(part for part, _ in parts)
     found = [mark for _, marks in parts for mark in read_marks(marks)]
+    found = numbered(found, first) if first else found
     if any(part == NOT_KEPT for part, _ in parts):
         return _account(_NOT_KEPT, found)
     if streamed and data.lstrip().startswith((b"data:", b"event:")):
-        return _account(_stream(data, found), found)
+        clock = Clock([len(part) for part, _ in parts], times)
+        return _account(_stream(data, found, clock, cut=cut), found)
     return _account(_document(data, found), found)
+
+
+def numbered(marks: Iterable[Mark], first: int = 1) -> list[Mark]:
+    """Findings with their places in a list beside the text."""
+    return [replace(mark, number=number) for number, mark in enumerate(marks, first)]
 
 
 def _account(payload: Payload, found: Sequence[Mark]) -> Payload:
     """Adds what was found, and which findings the view could not point at."""
     shown = {id(mark) for mark in _marks_in(payload)}
     elsewhere = tuple(mark for mark in found if id(mark) not in shown)
-    return replace(payload, legend=_legend(found), elsewhere=elsewhere)
+    return replace(payload, legend=_legend(found), elsewhere=elsewhere, marks=tuple(found))
 
 
 def _marks_in(payload: Payload) -> Iterator[Mark]:
@@ -169,6 +201,7 @@ def _mark(row: Mapping[str, Json]) -> Mark:
         length=_whole(row.get("length")),
         style=str(row.get("style", "")),
         passed=bool(row.get("passed")),
+        detector=str(row.get("detector", "")),
     )
 
 
@@ -223,20 +256,35 @@ def _part(part: Json, path: str, marks: Marks) -> Block:
     return Block(kind, lines=lines_of(part, path, marks))
 
 
-def _stream(data: bytes, marks: Sequence[Mark]) -> Payload:
+def _stream(data: bytes, marks: Sequence[Mark], clock: Clock, *, cut: bool) -> Payload:
     """Text put together again channel by channel, and the events as they were."""
-    raw = [event for event in data.decode("utf-8", "replace").split("\n\n") if event.strip()]
+    raw = list(_events(data, clock))
     places = index(marks)
-    turns = tuple(Message(turn.role, turn.note, tuple(_grown(turn, places))) for turn in turns_of(raw))
-    events = tuple(segments(event) for event in raw[:MAX_EVENTS])
+    turns = tuple(_turn(turn, places, cut=cut) for turn in turns_of(raw))
+    events = tuple(Event(segments(event), at) for event, at in raw[:MAX_EVENTS])
     left = max(0, len(raw) - MAX_EVENTS)
     return Payload(messages=turns, events=events, events_left=left, size=len(data))
 
 
+def _events(data: bytes, clock: Clock) -> Iterator[Piece]:
+    """Each event and when it was there as a whole."""
+    end = 0
+    for raw in data.split(b"\n\n"):
+        end += len(raw) + 2
+        if raw.strip():
+            yield raw.decode("utf-8", "replace"), clock.at(min(end, len(data)))
+
+
+def _turn(turn: Turn, places: Marks, *, cut: bool) -> Message:
+    open_ended = cut and not turn.note and turn.role != ERROR
+    blocks = tuple(_grown(turn, places))
+    return Message(turn.role, turn.note, blocks, turn.began, turn.ended, open_ended)
+
+
 def _grown(turn: Turn, marks: Marks) -> Iterator[Block]:
     for path, (label, pieces) in turn.texts.items():
-        text = "".join(pieces)
+        text = "".join(piece for piece, _ in pieces)
         if marks.below(path):
-            yield Block(label, lines=lines_of(text, path, marks))
+            yield Block(label, lines=lines_of(text, path, marks), at=pieces[-1][1])
         elif text:
-            yield Block(label, text=segments(text, marks.at(path)))
+            yield Block(label, segments(text, marks.at(path), steps_of(pieces)), at=pieces[0][1])

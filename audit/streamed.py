@@ -10,9 +10,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from audit.pace import Piece
 from audit.tree import Number, parse
 
 Json = Any
+ERROR: Final = "error"
+"""The role of what ended a stream instead of its own end."""
+
+_LAST: Final = 1 << 40
+"""Where the error stands among the turns: behind all of them."""
+
 _MEMBERS: Final = {"partial_json": "input"}
 """Members of an Anthropic delta that go by another name in a whole answer."""
 
@@ -23,22 +30,47 @@ class Turn:
 
     role: str = "assistant"
     note: str = ""
-    texts: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    texts: dict[str, tuple[str, list[Piece]]] = field(default_factory=dict)
+    now: int | None = None  # when the event that is being read was there
+    began: int | None = None
+    ended: int | None = None  # when the note came
+
+    def end(self, note: str) -> None:
+        if note:
+            self.note, self.ended = note, self.now
 
     def add(self, place: str, label: str, text: str) -> None:
-        self.texts.setdefault(place, (label, []))[1].append(text)
+        self.texts.setdefault(place, (label, []))[1].append((text, self.now))
 
 
-def turns_of(events: Iterable[str]) -> list[Turn]:
-    """`events`: as they were sent, without the blank line that ends each."""
-    turns: dict[int, Turn] = {}
-    for event in events:
+class Turns(dict[int, Turn]):
+    """Turns by their index, while events are read."""
+
+    now: int | None = None
+
+    def at(self, index: int) -> Turn:
+        turn = self.get(index)
+        if turn is None:
+            turn = self[index] = Turn(began=self.now)
+        turn.now = self.now
+        return turn
+
+
+def turns_of(events: Iterable[Piece]) -> list[Turn]:
+    """`events`: as they were sent, without the blank line that ends each, and when."""
+    turns = Turns()
+    for event, at in events:
+        turns.now = at
         tree = parse(_data_of(event).encode("utf-8", "surrogatepass"))
         if isinstance(tree, dict):
             for choice in _objects(tree.get("choices")):
                 _chunk(choice, turns)
             if isinstance(tree.get("type"), str):
                 _event(tree, turns)
+            if (words := _get(tree.get("error"), "message")) is not None:
+                turn = turns.at(_LAST)
+                turn.role = ERROR
+                turn.add("error.message", "", str(words))
     return [turns[at] for at in sorted(turns)]
 
 
@@ -47,10 +79,10 @@ def _data_of(event: str) -> str:
     return "\n".join(lines)
 
 
-def _chunk(choice: dict[str, Json], turns: dict[int, Turn]) -> None:
+def _chunk(choice: dict[str, Json], turns: Turns) -> None:
     at = _number(choice.get("index"))
-    turn, delta = turns.setdefault(at, Turn()), choice.get("delta")
-    turn.note = str(choice.get("finish_reason") or turn.note)
+    turn, delta = turns.at(at), choice.get("delta")
+    turn.end(str(choice.get("finish_reason") or ""))
     if isinstance(delta, dict):
         turn.role = str(delta.get("role") or turn.role)
         place = f"choices[{at}].delta"
@@ -73,17 +105,16 @@ def _grown(node: Json, path: str) -> Iterator[tuple[str, str]]:
                 yield from _grown(item, f"{below}[{item.get('index', position)}]")
 
 
-def _event(event: dict[str, Json], turns: dict[int, Turn]) -> None:
+def _event(event: dict[str, Json], turns: Turns) -> None:
     kind, at, delta = event["type"], _number(event.get("index")), event.get("delta")
     block = event.get("content_block")
     if kind == "message_start":
         message = event.get("message")
-        turns.setdefault(0, Turn()).role = str(_get(message, "role") or "assistant")
+        turns.at(0).role = str(_get(message, "role") or "assistant")
     elif kind == "message_delta":
-        turn = turns.setdefault(0, Turn())
-        turn.note = str(_get(delta, "stop_reason") or turn.note)
+        turns.at(0).end(str(_get(delta, "stop_reason") or ""))
     elif kind in ("content_block_start", "content_block_delta"):
-        turn, part = turns.setdefault(0, Turn()), block if kind == "content_block_start" else delta
+        turn, part = turns.at(0), block if kind == "content_block_start" else delta
         for key, value in part.items() if isinstance(part, dict) else ():
             if key != "type" and isinstance(value, str) and not isinstance(value, Number):
                 member = _MEMBERS.get(key, str(key))

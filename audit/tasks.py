@@ -5,6 +5,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from audit import deriving, indexing, sweeps
+from audit.exporting import keeping, working
 
 
 @shared_task
@@ -30,3 +31,13 @@ def index_fingerprints() -> None:
 @shared_task
 def derive_from_record() -> None:
     deriving.derive()
+
+
+@shared_task
+def export_calls() -> None:
+    working.sweep()
+
+
+@shared_task
+def forget_exports() -> None:
+    keeping.exports_forget()

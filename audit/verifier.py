@@ -9,25 +9,29 @@ sequence, previous, digest, payload_digest and meta (hex), id, call (UUID or nul
 Whoever can write the store can also write a chain anew, cut off its end or bring back an older one. That is
 found with signed checkpoints (`audit.checkpoint`) from a place that the gateway cannot rewrite, and the
 public key that signed them: 64 hexadecimal digits, or a file that holds them.
+
+EXPORT may also be one from the auditors' pages, a zip that holds its own proof (`audit.exporting.checking`,
+docs/exports.md). That needs the key, and the checkpoints to hold it against an anchor.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import struct
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 from uuid import UUID
+from zipfile import BadZipFile, is_zipfile
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from audit import chain
 from audit.chain import Link
 from audit.checkpoint import NONE_BEFORE, Checkpoint, CheckpointError, Run, Signed, key_id, parse_line
+from audit.exporting.checking import Export
+from audit.lines import line as line
+from audit.lines import parse as parse
 from audit.merkle import Tree
 
 Line = list[tuple[Signed, Checkpoint]]
@@ -60,15 +64,8 @@ def _wrong(link: Link, sequence: int, digest: bytes) -> Iterator[str]:
         yield f"{link.sequence} does not follow {sequence}"
     if link.id & ((1 << chain.SEQUENCE_BITS) - 1) != link.sequence:
         yield f"{link.sequence} stands in another's place"
-    if not _same(link):
+    if not link.fits():
         yield f"{link.sequence} was changed"
-
-
-def _same(link: Link) -> bool:
-    try:
-        return link.expected() == link.digest
-    except (KeyError, ValueError, OverflowError, struct.error):
-        return False  # a value that no entry can have
 
 
 def _put(known: bytearray, link: Link) -> None:
@@ -163,49 +160,6 @@ def _runs(runs: Iterable[Run]) -> str:
     return ", ".join(f"stream {run.stream} {run.first} to {run.last}" for run in runs) or "none"
 
 
-def line(link: Link) -> str:
-    """One entry of an export."""
-    return json.dumps(
-        {
-            "stream": str(link.stream),
-            "sequence": link.sequence,
-            "previous": link.previous.hex(),
-            "digest": link.digest.hex(),
-            "id": link.id,
-            "call": str(link.call) if link.call else None,
-            "started_at": link.started_at,
-            "at": link.at,
-            "kind": link.kind,
-            "payload_digest": link.payload_digest.hex(),
-            "meta": link.meta.hex(),
-        }
-    )
-
-
-def parse(text: str) -> Link:
-    """The opposite of `line`; raises ValueError for anything else."""
-    try:
-        return _link(json.loads(text))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not an entry: {error}") from None
-
-
-def _link(row: dict[str, Any]) -> Link:
-    return Link(
-        stream=UUID(row["stream"]),
-        sequence=int(row["sequence"]),
-        previous=bytes.fromhex(row["previous"]),
-        digest=bytes.fromhex(row["digest"]),
-        id=int(row["id"]),
-        call=UUID(row["call"]) if row["call"] else None,
-        started_at=int(row["started_at"]),
-        at=int(row["at"]),
-        kind=str(row["kind"]),
-        payload_digest=bytes.fromhex(row["payload_digest"]),
-        meta=bytes.fromhex(row["meta"]),
-    )
-
-
 def checkpoints_in(paths: Iterable[Path]) -> list[Signed]:
     """All that lie in files, and in the files of directories, in the order of their epochs and numbers."""
     files = [file for path in paths for file in (path.rglob("*.json") if path.is_dir() else [path])]
@@ -235,6 +189,16 @@ def public_key(said: str) -> Ed25519PublicKey:
 
 def main(arguments: list[str]) -> int:
     asked = _arguments(arguments)
+    try:
+        found = _selected(asked) if is_zipfile(asked.export) else _whole(asked)
+    except (OSError, ValueError, BadZipFile) as error:
+        _say(f"cannot be read: {error}")
+        return 2
+    return 1 if found else 0
+
+
+def _whole(asked: argparse.Namespace) -> int:
+    """All entries of the store. Returns how many problems there are, having said each."""
     count = 0
     found: list[str] = []
     digests: Digests = {}
@@ -247,22 +211,45 @@ def main(arguments: list[str]) -> int:
                     count += 1
                     yield parse(text)
 
-    try:
-        found += problems(links(), digests)
-        if asked.checkpoints:
-            signed = checkpoints_in(asked.checkpoints)
-            found += contradictions(digests, signed, public_key(asked.key))
-            _say(f"{len(signed)} checkpoints, signed by key {key_id(public_key(asked.key))}")
-            _tell_epochs(signed, public_key(asked.key))
-    except (OSError, ValueError) as error:
-        _say(f"cannot be read: {error}")
-        return 2
+    found += problems(links(), digests)
+    if asked.checkpoints:
+        signed = checkpoints_in(asked.checkpoints)
+        found += contradictions(digests, signed, public_key(asked.key))
+        _tell(signed, public_key(asked.key))
     for problem in found:
         _say(problem)
     if not asked.checkpoints:
         _say("without checkpoints an end that was cut off, and a chain written anew, are not found")
     _say(f"{count} entries, {len(found)} problems")
-    return 1 if found else 0
+    return len(found)
+
+
+def _selected(asked: argparse.Namespace) -> int:
+    """An export of some calls with its proof."""
+    if not asked.key:
+        raise ValueError("an export needs --key: else anybody could have signed it")
+    key = public_key(asked.key)
+    found: list[str] = []
+    anchored = None
+    if asked.checkpoints:
+        signed = checkpoints_in(asked.checkpoints)
+        line, found = line_of(signed, key)
+        anchored = {(said.epoch, said.number): each.text for each, said in line}
+        _tell(signed, key)
+    export = Export(asked.export, key, anchored)
+    found = [*found, *export.problems()]
+    for problem in found:
+        _say(problem)
+    if anchored is None:
+        _say("without checkpoints from an anchor this rests on the key alone")
+    counts = ", ".join(f"{count} {name}" for name, count in export.counts.items())
+    _say(f"{counts}, {len(found)} problems")
+    return len(found)
+
+
+def _tell(signed: list[Signed], key: Ed25519PublicKey) -> None:
+    _say(f"{len(signed)} checkpoints, signed by key {key_id(key)}")
+    _tell_epochs(signed, key)
 
 
 def _tell_epochs(signed: list[Signed], key: Ed25519PublicKey) -> None:
@@ -277,7 +264,7 @@ def _tell_epochs(signed: list[Signed], key: Ed25519PublicKey) -> None:
 
 def _arguments(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m audit.verifier", description="Verify exported entries.")
-    parser.add_argument("export", type=Path, help="entries as JSON lines")
+    parser.add_argument("export", type=Path, help="entries as JSON lines, or a zip from the auditors' pages")
     parser.add_argument("--checkpoints", type=Path, nargs="+", help="files or directories of checkpoints")
     parser.add_argument("--key", help="the public key of the checkpoints, or the file that holds it")
     asked = parser.parse_args(arguments)

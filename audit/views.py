@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib.auth.decorators import permission_required
-from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -17,13 +16,16 @@ from django.views.decorators.http import require_safe
 
 from audit import pages
 from audit.acts import acts
+from audit.askers import asker
+from audit.conversation import CALLS, exchanges
 from audit.evidence import evidence
 from audit.integrity import integrity
 from audit.listing import took, waterfall
 from audit.models import Call, Session
-from audit.reader import call_open
-from audit.records import Who
+from audit.reader import call_open, calls_open
 from audit.walls import PERMISSION, audited_by, within
+
+SPEEDS = ("0.5", "1", "2", "4", "16")
 
 may_view = permission_required(PERMISSION, raise_exception=True)
 
@@ -55,6 +57,28 @@ def session(request: HttpRequest, session_id: UUID) -> HttpResponse:
 @require_safe
 @never_cache
 @may_view
+def conversation(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """The calls of a session as one conversation. Each of them is opened, and so is the one before the page,
+    which the first is compared with."""
+    areas = audited_by(request.user)
+    found = get_object_or_404(within(Session.objects.all(), areas), pk=session_id)
+    after = _id(request, "after")
+    page = pages.made_in(found, after, areas, at_most=CALLS)
+    before = pages.made_before(found, after, areas) if page.rows else None
+    opened = [*([before] if before else []), *page.rows]
+    records = calls_open(calls=opened, by=asker(request), detail={"session": str(found.pk)})
+    context = {
+        "session": pages.session_row(found, areas),
+        "exchanges": exchanges(records)[1 if before else 0 :],
+        "older": page.older,
+        "after": after,
+    }
+    return render(request, "audit/conversation.html", context)
+
+
+@require_safe
+@never_cache
+@may_view
 def calls(request: HttpRequest) -> HttpResponse:
     action, before = request.GET.get("action", ""), _id(request, "before")
     if action and action not in pages.ACTIONS:
@@ -74,7 +98,7 @@ def calls(request: HttpRequest) -> HttpResponse:
 def call(request: HttpRequest, call_id: UUID) -> HttpResponse:
     areas = audited_by(request.user)
     try:
-        record = call_open(call_id=call_id, by=_reader(request), areas=areas)
+        record = call_open(call_id=call_id, by=asker(request), areas=areas)
     except (Call.DoesNotExist, ValueError, OverflowError):  # the latter two: an id that holds no time
         raise Http404 from None
     found = record.call
@@ -85,21 +109,10 @@ def call(request: HttpRequest, call_id: UUID) -> HttpResponse:
         "waterfall": waterfall(found.timings),
         "previous": previous,
         "next": following,
+        "speeds": SPEEDS,
         "sent_digest": bytes(found.sent_digest).hex(),
     }
     return render(request, "audit/call.html", context | evidence(record))
-
-
-def _reader(request: HttpRequest) -> Who:
-    user = cast(AbstractUser, request.user)  # the permission was checked
-    return Who(
-        person_id=user.pk,
-        subject=f"local:{user.get_username()}",
-        name=user.get_full_name() or user.get_username(),
-        kind="person",
-        groups=tuple(user.groups.values_list("name", flat=True)),
-        network=request.META.get("REMOTE_ADDR", ""),
-    )
 
 
 @require_safe
@@ -120,7 +133,7 @@ def integrity_page(request: HttpRequest) -> HttpResponse:
 @may_view
 def acts_page(request: HttpRequest) -> HttpResponse:
     """Whoever audits sees the acts of their areas, and their own wherever those are."""
-    reader, name = _reader(request), request.GET.get("name", "")
+    reader, name = asker(request), request.GET.get("name", "")
     mine, before = request.GET.get("who") == "me", request.GET.get("before", "")
     if (name and name not in dict(ACTS)) or (before and not before.isdigit()) or len(before) > 19:
         raise BadRequest("no such act")

@@ -20,7 +20,12 @@ M = TypeVar("M", bound=Model)
 
 def audited_by(person: Any) -> Areas:
     """Where this person may look at calls."""
-    reach = person.areas_with(PERMISSION)
+    return areas_with(person, PERMISSION)
+
+
+def areas_with(person: Any, permission: str) -> Areas:
+    """Where this person may do something."""
+    reach = person.areas_with(permission)
     return EVERYWHERE if reach.everywhere else frozenset(reach.slugs)
 
 

@@ -8,12 +8,15 @@ class GatewayConfig(AppConfig):
     verbose_name = "Gateway"
 
     def ready(self) -> None:
+        from audit.words import scrub_by
         from gateway import celery, checks, kinds, role_kinds  # noqa: F401  registered by being imported
         from gateway.identity import kinds as identity_kinds
         from gateway.identity.reach import slug_of
         from policies.journal import place_by
+        from policies.services import scrub
 
         kinds.register_all()
         identity_kinds.register_all()
         role_kinds.register_all()
         place_by(slug_of)
+        scrub_by(scrub)

@@ -45,6 +45,7 @@ def throwaway_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     root: Path = tmp_path_factory.mktemp("data")
     settings.DATA_DIR = root
     settings.AUDIT_KEY_DIR = root / "audit-keys"
+    settings.AUDIT_EXPORT_DIR = root / "exports"
     settings.CACHE_DIR = root / "cache"
     settings.MASTER_KEYS = {"test": secrets.token_bytes(32)}
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

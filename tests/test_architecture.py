@@ -42,6 +42,7 @@ ROOMS = {
     "gateway.credentials": "base",
     "gateway.anchoring": "base",
     "gateway.notifying": "base",
+    "gateway.sinking": "base",
     "gateway.proxy.wire": "wire",
     "gateway.proxy": "proxy",
     **dict.fromkeys(
@@ -102,6 +103,14 @@ PURE = (
     "audit.crypto",
     "audit.chain",
     "audit.verifier",
+    "audit.lines",
+    "audit.proof",
+    "audit.spreadsheet",
+    "audit.exporting.checking",
+    "audit.exporting.facts",
+    "audit.exporting.formats",
+    "audit.exporting.manifest",
+    "audit.exporting.ocsf",
 )
 MAY_CALL_OUT = {
     "gateway.credentials.outbound",  # everything off the hot path

@@ -100,6 +100,7 @@ class Call(models.Model):
                 name="audit_call_closed_whole",
             ),
         ]
+        permissions = [("export_call", "Can export calls")]
         indexes = [
             models.Index(fields=["session_id", "started_at"], name="audit_call_session"),
             models.Index(fields=["instance_id"], condition=Q(closed_at=None), name="audit_call_open"),

@@ -87,8 +87,9 @@ def texts_of(parts: Sequence[Part]) -> Iterator[str]:
         else:
             yield from _texts(part.payload.data)
     if response.lstrip().startswith((b"data:", b"event:")):
-        for turn in turns_of(response.decode("utf-8", "replace").split("\n\n")):
-            yield from ("".join(pieces) for _, pieces in turn.texts.values())
+        events = response.decode("utf-8", "replace").split("\n\n")
+        for turn in turns_of((event, None) for event in events):
+            yield from ("".join(piece for piece, _ in pieces) for _, pieces in turn.texts.values())
     elif response:
         yield from _texts(response)
 

@@ -84,6 +84,7 @@ ROLES: Mapping[str, Role] = {
         "Auditor",
         (
             ("audit", VIEW, ("call", "price", "session")),
+            ("audit", ("export",), ("call",)),
             ("audit", ("trace",), ("fingerprint",)),
             ("audit", ("handle",), ("flag",)),
             ("approvals", VIEW, ("approval",)),

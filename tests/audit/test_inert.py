@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.template import Context, Template
 from django.template.loader import render_to_string
 
 from audit.inert import MAX_TEXT, Mark, placed, segments, visible
@@ -99,3 +100,17 @@ def test_marks_that_do_not_fit_the_text_are_not_drawn() -> None:
 def test_a_very_long_text_is_cut_and_says_how_much_is_left() -> None:
     *_, last = segments("x" * (MAX_TEXT + 1500))
     assert last.parts[0].name == "1,500 more characters, not shown here"
+
+
+def test_words_beside_a_payload_are_as_inert_as_those_in_it() -> None:
+    page = Template(
+        "{% load record %}{{ words|visible }}|{{ nothing|visible }}|{{ words|default:'x'|visible }}"
+    )
+    words = "<b>\u202e&x"
+    said = '&lt;b&gt;<span class="glyph" title="RIGHT-TO-LEFT OVERRIDE">U+202E</span>&amp;x'
+    assert page.render(Context({"words": words, "nothing": None})) == f"{said}||{said}"
+
+
+@pytest.mark.parametrize(("at", "said"), [(7, "7 ms"), (1234, "1.23 s"), (125_000, "2 min 5 s"), (None, "")])
+def test_moments_of_a_response_read_well(at: int | None, said: str) -> None:
+    assert Template("{% load record %}{{ at|offset }}").render(Context({"at": at})) == said

@@ -104,6 +104,7 @@ SEE_ALL: Final = every(
 
 REVIEWS: Final = every("gateway.view_accessrule", "gateway.view_serviceaccount")
 KEEPS: Final = "gateway.change_directorytoken"  # whoever hands people over to a directory
+EXPORTS: Final = "audit.export_call"
 HELD, SEES_HELD = "approvals.approval", "approvals.view_approval"
 WATCHES: Final = either("gateway.cut_call", "audit.view_call", "gateway.view_lock")
 
@@ -295,6 +296,7 @@ PAGES: Final[Mapping[str, Needs]] = {
     ),
     "audit:sessions": page("audit.view_call"),
     "audit:session": page("audit.view_call", row="audit.session"),
+    "audit:conversation": page("audit.view_call", row="audit.session"),
     "audit:calls": page("audit.view_call"),
     "audit:integrity": page("audit.view_call"),
     "audit:acts": page("audit.view_call"),
@@ -310,6 +312,12 @@ PAGES: Final[Mapping[str, Needs]] = {
     "usage": page(OPEN),
     "audit_usage": page("audit.view_call"),
     "audit_usage_export": acts("audit.view_call", body=lambda world, place: {"by": "caller"}),
+    "audit:exports": page(EXPORTS),
+    "audit:export_new": acts(EXPORTS),
+    # --- other people's exports are not there
+    "audit:export_file": page(NEVER, row="audit.job"),
+    "audit:export_cancel": acts(NEVER, row="audit.job"),
+    "audit:export_delete": acts(NEVER, row="audit.job"),
 }
 """The console and the auditors' pages. That a second person decides is the services' business: a proposal's
 page tells everybody who sees it why they may not."""
