@@ -6,7 +6,7 @@ Every read is bounded: what a page adds up comes grouped from the store, no more
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -220,6 +220,7 @@ def _back(month: date, by: int) -> date:
     return date(number // 12, number % 12 + 1, 1)
 
 
-def months_known(usage: Usage) -> Iterable[date]:
-    """The months that anything is known of, newest first."""
-    return usage.order_by("-month").values_list("month", flat=True).distinct()[:120]
+def months_known(usage: Usage, last: date) -> list[date]:
+    """The months up to `last` from the first that anything is known of, newest first; ten years at most."""
+    first = usage.order_by("month").values_list("month", flat=True).first() or last
+    return [month for ago in range(120) if (month := _back(last, ago)) >= min(first, last)]

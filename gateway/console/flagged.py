@@ -85,7 +85,6 @@ Act = Callable[[Asked, Flag, int], str]
 def page(request: HttpRequest) -> HttpResponse:
     user, wanted, before = _user(request), listing.wanted_of(request.GET), _before(request)
     areas = audited_by(user)
-    handles = user.areas_with(HANDLES)
     context: dict[str, Any] = {
         "page": listing.flags_page(wanted, user.pk, before, areas),
         "counts": listing.flag_counts(wanted, user.pk, areas),
@@ -93,8 +92,8 @@ def page(request: HttpRequest) -> HttpResponse:
         "query": wanted.query(),
         "older_than": before,
         "areas": sorted(Area.objects.values_list("slug", flat=True) if areas is None else areas),
-        "handles": bool(handles),
-        "handlers": people_who_may(HANDLES, None if handles.everywhere else handles.slugs),
+        "handles": bool(user.areas_with(HANDLES)),
+        "handlers": _handlers(user),
         "outcomes": listing.OUTCOMES,
         "most": listing.MOST,
     }
@@ -184,6 +183,12 @@ def panel(user: Any, call_id: UUID) -> dict[str, Any]:
         "outcomes": listing.OUTCOMES,
         "me": user.pk,
     }
+
+
+def _handlers(user: User) -> list[User]:
+    """Whom this person may give something to."""
+    reach = user.areas_with(HANDLES)
+    return people_who_may(HANDLES, None if reach.everywhere else reach.slugs) if reach else []
 
 
 def _ticked(request: HttpRequest) -> list[tuple[Flag, int]]:

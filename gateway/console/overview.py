@@ -67,7 +67,6 @@ class Today:
     blocked: int
     held: int
     refused: int
-    flagged: int
     incomplete: int
     classes: tuple[Bar, ...]
     overhead: str
@@ -98,7 +97,6 @@ def today_of(rows: Sequence[Row], now: datetime, areas: Areas = EVERYWHERE) -> T
         blocked=actions["blocked"],
         held=actions["held"],
         refused=actions["refused"],
-        flagged=actions["flagged"],
         incomplete=sum(row["complete"] is False for row in current),
         classes=_bars(found, areas),
         overhead=_overhead(current),

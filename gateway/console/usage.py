@@ -77,7 +77,7 @@ def _context(
 ) -> dict[str, Any]:
     """`rows` are what is grouped; `calls` the sums by caller, which add up over the months."""
     this_month, prices = month_of(timezone.now()), Prices.stored()
-    known = sorted({*months_known(calls), this_month, month}, reverse=True)
+    known = sorted({*months_known(calls, this_month), month}, reverse=True)
     return {
         "report": report(rows, by, month, prices),
         "total": total_of(calls, month, prices),

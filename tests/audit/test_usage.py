@@ -20,7 +20,7 @@ from audit.usage import exporting, report
 from audit.usage.collecting import usage_derive
 from audit.usage.exporting import TooMany, usage_export
 from audit.usage.prices import Prices, amount
-from audit.usage.report import Total, money_text, months_before, total_of
+from audit.usage.report import Total, money_text, months_before, months_known, total_of
 from audit.walls import EVERYWHERE
 from tests.audit.closed import closed_call, derived
 from tests.audit.world import BOB
@@ -271,6 +271,13 @@ def test_the_chart_shows_twelve_months_of_real_tokens() -> None:
     assert [bar.height for bar in bars if bar.height] == [49.0, 98.0]
     assert [bar.label for bar in bars if bar.current] == ["Oct"]
     assert bars[-1].title == "November 2026: 110 tokens, 1 call"
+
+
+def test_months_reach_back_to_the_first_call() -> None:
+    assert months_known(CallerUsage.objects.all(), NOVEMBER) == [NOVEMBER]
+    usage_at = closed_call(datetime(2026, 9, 5, tzinfo=UTC), input_tokens=1)
+    derived(usage_derive, usage_at)
+    assert months_known(CallerUsage.objects.all(), NOVEMBER) == [NOVEMBER, OCTOBER, date(2026, 9, 1)]
 
 
 def test_money_of_nothing_is_a_dash() -> None:
