@@ -13,7 +13,11 @@ from django.utils import timezone
 from audit.checkpoint import key_id
 from audit.checkpoints import signing_key
 from audit.keys import KeyDirectory, KeysUnavailable
-from audit.models import Anchor, Checkpoint, Store
+from audit.models import Anchor, Checkpoint, Sink, Store
+from audit.sinks import behind, is_late
+
+MOST: Final = 10_000
+"""Entries that a sink is behind are counted so far."""
 
 LATE: Final = timedelta(minutes=3)
 """A checkpoint is made twice a minute: by then something is wrong."""
@@ -32,6 +36,18 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fed:
+    """One sink. `behind`: entries that it lacks, none where they are more than `MOST`."""
+
+    name: str
+    at: datetime | None  # when it last took something
+    upto: datetime | None  # when the last entry was recorded that it has
+    behind: int | None
+    error: str
+    trouble: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Integrity:
     """`key` is the public key in hexadecimal digits; empty where the keys are not there."""
 
@@ -41,11 +57,13 @@ class Integrity:
     key: str
     key_id: str
     anchors: Sequence[Told]
+    sinks: Sequence[Fed]
     recent: Sequence[Checkpoint]
 
     @property
     def fine(self) -> bool:
-        return bool(self.last and self.anchors) and not self.late and not any(a.trouble for a in self.anchors)
+        trouble = any(a.trouble for a in self.anchors) or any(s.trouble for s in self.sinks)
+        return bool(self.last and self.anchors) and not self.late and not trouble
 
 
 def integrity(*, recent: int = 20) -> Integrity:
@@ -61,6 +79,7 @@ def integrity(*, recent: int = 20) -> Integrity:
         key=key,
         key_id=name,
         anchors=[_told(anchor, last, now) for anchor in Anchor.objects.order_by("name")],
+        sinks=[_fed(sink, now) for sink in Sink.objects.filter(active=True).order_by("name")],
         recent=rows,
     )
 
@@ -83,4 +102,16 @@ def _told(anchor: Anchor, last: Checkpoint | None, now: datetime) -> Told:
         behind=max(behind, 0),
         error=anchor.error,
         trouble=bool(anchor.error) or late,
+    )
+
+
+def _fed(sink: Sink, now: datetime) -> Fed:
+    missing = behind(sink, most=MOST + 1)
+    return Fed(
+        name=sink.name,
+        at=sink.told_at,
+        upto=sink.upto,
+        behind=missing if missing <= MOST else None,
+        error=sink.error,
+        trouble=bool(sink.error) or is_late(sink, now),
     )

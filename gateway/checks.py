@@ -136,6 +136,30 @@ def checkpoints_lie_elsewhere(app_configs: Sequence[AppConfig] | None, **kwargs:
 
 
 @register(TAG, deploy=True)
+def sinks_can_be_told(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    from gateway.sinking.addresses import sinks_of_settings
+    from gateway.sinking.trust import tls_context
+
+    found: list[CheckMessage] = []
+    try:
+        tls_context()
+    except (OSError, ValueError):
+        hint = "Name a readable file of certificates in PEM."
+        found.append(Error("AUDIT_CA_FILE cannot be used.", hint=hint, id="gateway.E030"))
+        return found
+    try:
+        sinks_of_settings()
+    except ValueError as error:
+        found.append(Error(str(error), hint="See docs/sinks.md.", id="gateway.E031"))
+    plain = [said for said in settings.AUDIT_SINKS if "syslog+udp:" in said or "syslog+tcp:" in said]
+    if plain:
+        hint = "Use syslog+tls:// unless that network is yours alone."
+        text = "Names of callers leave over syslog in clear."
+        found.append(Warning(text, hint=hint, id="gateway.W041"))
+    return found
+
+
+@register(TAG, deploy=True)
 def people_can_sign_in(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """In the shape that is meant: a provider vouches for people, passwords are for one machine."""
     found: list[CheckMessage] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,17 @@ def proxies(name: str, words: list[str]) -> TrustedProxies | None:
     except ValueError:
         text = f"{name}: write addresses or ranges such as 10.0.0.0/8, or `unix`, separated by commas."
         raise ImproperlyConfigured(text) from None
+
+
+def options(name: str, text: str) -> dict[str, Any]:
+    """A JSON object, or nothing."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ImproperlyConfigured(f"{name} must be a JSON object.")
+    return found
 
 
 def _key(name: str, encoded: str) -> bytes:

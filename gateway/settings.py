@@ -14,7 +14,7 @@ from typing import Any
 from csp.constants import NONE, SELF
 
 from gateway.credentials.secret import Secret
-from gateway.environment import Environment, database, proxies
+from gateway.environment import Environment, database, options, proxies
 
 env = Environment(os.environ)
 
@@ -119,10 +119,25 @@ AUDIT_EXPORT_DIR = Path(env.text("AUDIT_EXPORT_DIR", str(DATA_DIR / "exports")))
 AUDIT_EXPORT_DAYS = env.integer("AUDIT_EXPORT_DAYS", 7, least=1)
 AUDIT_EXPORT_MB = env.integer("AUDIT_EXPORT_MB", 2048, least=1)
 AUDIT_WORDS_PER_CALL = env.integer("AUDIT_WORDS_PER_CALL", 200)
+AUDIT_SINKS = env.names("AUDIT_SINKS")
+AUDIT_SINKS_BEGIN = env.choice("AUDIT_SINKS_BEGIN", ("now", "start"))  # where one begins that is new
+AUDIT_SINK_SECRET = Secret(env.secret("AUDIT_SINK_SECRET"))
+AUDIT_CA_FILE = env.text("AUDIT_CA_FILE")
+AUDIT_STORAGE_BACKEND = env.text("AUDIT_STORAGE_BACKEND")
 AUDIT_SESSION_GAP = env.integer("AUDIT_SESSION_GAP", 1800, least=1)
 AUDIT_SESSION_HINT_GAP = env.integer("AUDIT_SESSION_HINT_GAP", 86_400, least=1)
 
 OPEN_APPROVALS_PER_CALLER = env.integer("OPEN_APPROVALS_PER_CALLER", 50, least=1)
+
+STORAGES: dict[str, Any] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+if AUDIT_STORAGE_BACKEND:
+    STORAGES["audit"] = {
+        "BACKEND": AUDIT_STORAGE_BACKEND,
+        "OPTIONS": options("AUDIT_STORAGE_OPTIONS", env.secret("AUDIT_STORAGE_OPTIONS")),
+    }
 
 REDIS_URL = env.secret("REDIS_URL")
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
@@ -238,6 +253,7 @@ CELERY_BEAT_SCHEDULE = {
     "escalate-approvals": {"task": "approvals.tasks.escalate", "schedule": 15.0},
     "notify": {"task": "gateway.tasks.notify", "schedule": 5.0, "options": {"expires": 5.0}},
     "checkpoint": {"task": "gateway.tasks.checkpoint", "schedule": 30.0, "options": {"expires": 30.0}},
+    "tell-sinks": {"task": "gateway.tasks.tell_sinks", "schedule": 5.0, "options": {"expires": 5.0}},
     "forget-deliveries": {"task": "gateway.tasks.forget_deliveries", "schedule": 3600.0},
     "export-calls": {"task": "audit.tasks.export_calls", "schedule": 5.0, "options": {"expires": 5.0}},
     "forget-exports": {"task": "audit.tasks.forget_exports", "schedule": 600.0},

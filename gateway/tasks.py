@@ -11,6 +11,7 @@ from gateway.console import previewing
 from gateway.identity.seen import seen_sweep
 from gateway.identity.sessions import sign_ins_sweep
 from gateway.notifying import keeping, sending
+from gateway.sinking import delivering
 
 
 @app.task
@@ -32,6 +33,12 @@ def preview_traffic() -> None:
 def checkpoint() -> None:
     """A signed statement of what is on record, told outside."""
     telling.sweep()
+
+
+@app.task
+def tell_sinks() -> None:
+    """What is new in the record, told to every SIEM."""
+    delivering.sweep()
 
 
 @app.task

@@ -42,6 +42,7 @@ ROOMS = {
     "gateway.credentials": "base",
     "gateway.anchoring": "base",
     "gateway.notifying": "base",
+    "gateway.sinking": "base",
     "gateway.proxy.wire": "wire",
     "gateway.proxy": "proxy",
     **dict.fromkeys(

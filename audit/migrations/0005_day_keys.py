@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0002_checkpoints")]
+    dependencies = [("audit", "0003_sinks")]
 
     operations = [
         migrations.RenameField(model_name="callkey", old_name="month_key", new_name="wrapped_by"),

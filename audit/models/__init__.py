@@ -13,6 +13,7 @@ from audit.models.entry import CallKey, Entry, Payload
 from audit.models.flag import Flag, FlagAct, FlagLabel
 from audit.models.index import Derived, Fact, Fingerprint, Unindexed, Word
 from audit.models.job import Job
+from audit.models.sink import Sink, SinkCursor
 from audit.models.store import Instance, Store, Stream
 from audit.models.usage import CallerUsage, GroupUsage, Price
 
@@ -36,6 +37,8 @@ __all__ = [
     "Payload",
     "Price",
     "Session",
+    "Sink",
+    "SinkCursor",
     "Store",
     "Stream",
     "Unindexed",

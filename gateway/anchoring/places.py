@@ -1,38 +1,24 @@
-"""Where checkpoints are told: places that the gateway can add to and, if they are chosen well, not rewrite.
-
-AnchorFailed            in words, without an address
-└── Contradicted        the place has another checkpoint of this number: the store is not what it was
-"""
+"""Where checkpoints are told: places that the gateway can add to and, if chosen well, not rewrite."""
 
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Final, Protocol, final
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from django.utils import timezone
+
+from gateway.anchoring.naming import NOWHERE, AnchorFailed, Contradicted, Where, folder_of, name_of, where_of
+from gateway.anchoring.storage import Stored
 from gateway.credentials.outbound import FetchFailed, fetch
+from gateway.sinking import syslog
+from gateway.sinking.addresses import origin_of, receiver_of
+from gateway.sinking.trust import tls_context
 
 SECONDS: Final = 5.0
-FOLDER: Final = 10_000
-"""Checkpoints in one folder."""
-
 CONFLICT: Final = 409
-_FILE: Final = re.compile(r"(\d{6})-(\d{12})\.json")
-Where = tuple[int, int]
-"""Epoch and number of a checkpoint."""
-
-NOWHERE: Final[Where] = (0, 0)
-
-
-class AnchorFailed(Exception):
-    pass
-
-
-class Contradicted(AnchorFailed):
-    pass
 
 
 class Place(Protocol):
@@ -55,11 +41,10 @@ class Directory:
         self.name, self._path = f"directory {path}", path
 
     def tell(self, where: Where, line: bytes) -> None:
-        epoch, number = where
-        folder = self._path / f"{number // FOLDER:08d}"
+        folder = self._path / folder_of(where)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._write(folder / f"{epoch:06d}-{number:012d}.json", number, line)
+            self._write(folder / name_of(where), where[1], line)
         except OSError as error:
             raise AnchorFailed(f"cannot be written: {error.strerror}") from None
 
@@ -72,8 +57,8 @@ class Directory:
             return NOWHERE
         except OSError as error:
             raise AnchorFailed(f"cannot be read: {error.strerror}") from None
-        found = [(int(match[1]), int(match[2])) for name in names if (match := _FILE.fullmatch(name))]
-        return max(found, default=NOWHERE)
+        found = (where_of(name) for name in names)
+        return max((each for each in found if each is not None), default=NOWHERE)
 
     def _write(self, file: Path, number: int, line: bytes) -> None:
         """Under another name first: a file with a checkpoint's name is whole. A link replaces nothing."""
@@ -118,6 +103,7 @@ class Web:
                 seconds=SECONDS,
                 body=line,
                 headers=headers,
+                verify=tls_context(),
             )
         except FetchFailed as failed:
             raise AnchorFailed(f"does not answer: {failed.code}") from None
@@ -130,14 +116,53 @@ class Web:
         return NOWHERE
 
 
+@final
+class Syslog:
+    """One message for each checkpoint, never shortened. Nothing can be asked, hence nothing contradicts."""
+
+    def __init__(self, said: str) -> None:
+        self._receiver = receiver_of(said)
+        if self._receiver.transport == "udp":
+            raise ValueError("over UDP nobody learns what was lost")
+        self.name = origin_of(urlsplit(said))
+
+    def tell(self, where: Where, line: bytes) -> None:
+        said = syslog.Header(
+            severity=syslog.NOTICE,
+            at=timezone.now(),
+            process="-",
+            message_id="checkpoint",
+            data={"epoch": str(where[0]), "number": str(where[1])},
+        )
+        try:
+            syslog.send(self._receiver, [syslog.message(said, line.rstrip(b"\n"))])
+        except syslog.SyslogFailed as failed:
+            raise AnchorFailed(str(failed)) from None
+
+    def highest(self) -> Where:
+        return NOWHERE
+
+
 def place_of(said: str) -> Place:
-    """A place as the settings name it: `dir:/path`, `https://…`, or `private+https://…` and
-    `private+http://…` for one inside your own network. Raises ValueError."""
+    """A place as the settings name it: `dir:/path`, `https://…`, `private+https://…` and `private+http://…`
+    for one inside your own network, `syslog+tls://host:6514`, `syslog+tcp://…`, `storage:alias`. Raises
+    ValueError."""
+    try:
+        return _place_of(said)
+    except ValueError as error:
+        raise ValueError(f"{said!r} is no anchor: {error}") from None
+
+
+def _place_of(said: str) -> Place:
     if said.startswith("dir:/"):
         return Directory(Path(said.removeprefix("dir:")))
+    if said.startswith("storage:"):
+        return Stored(said.removeprefix("storage:"))
     private, url = said.startswith("private+"), said.removeprefix("private+")
     parts = urlsplit(url)
+    if parts.scheme.startswith("syslog+") and not parts.query:
+        return Syslog(said)
     allowed = parts.scheme == "https" or (private and parts.scheme == "http")
     if allowed and parts.hostname and parts.username is None and not parts.fragment:
         return Web(url, allow_private=private)
-    raise ValueError(f"{said!r} is no anchor: write dir:/path or https://…")
+    raise ValueError("write dir:/path, https://…, syslog+tls://host or storage:audit")

@@ -17,7 +17,8 @@ from audit.checkpoints import checkpoint_make, signed_of
 from audit.events import event
 from audit.keys import KeyDirectory
 from audit.models import Anchor, Checkpoint
-from gateway.anchoring.places import AnchorFailed, Contradicted, Place, place_of
+from gateway.anchoring.naming import AnchorFailed, Contradicted
+from gateway.anchoring.places import Place, place_of
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from approvals import queue
 from approvals.walls import DECIDES, VIEWS
 from audit.flagged.listing import bounded, open_count
 from audit.models import Instance
-from audit.walls import audited_by
+from audit.sinks import sinks_late
+from audit.walls import PERMISSION, audited_by
 from gateway.console.fields import waiting
 from gateway.console.overview import Today
 from gateway.identity.keys import living
@@ -61,6 +62,7 @@ def recorder_state(now: datetime) -> Recorder:
 def needs_of(user: User, now: datetime, today: Today | None, recorder: Recorder) -> list[Need]:
     """What this person can see and act on."""
     needs = [] if recorder.ok else [_silent(recorder)]
+    needs += _sinks(user, now)
     needs += _approvals(user, now)
     if today is not None:
         needs += [*_stopped(today), *_flagged(user)]
@@ -84,6 +86,13 @@ def _seen(user: User, rows: QuerySet[M]) -> QuerySet[M]:
 
 def _silent(recorder: Recorder) -> Need:
     return Need("bad", "The recorder is silent.", f"{recorder.text}. Without a record no call is served.")
+
+
+def _sinks(user: User, now: datetime) -> Iterator[Need]:
+    if user.has_perm(PERMISSION) and (late := sinks_late(now)):
+        title = f"{_count(len(late), 'sink has', 'sinks have')} not got everything for some minutes."
+        detail = f"What is recorded meanwhile waits for {', '.join(late)}, and is told later."
+        yield Need("bad", title, detail, _url("audit:integrity"), "See why")
 
 
 def _stopped(today: Today) -> Iterator[Need]:

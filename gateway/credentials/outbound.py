@@ -73,6 +73,7 @@ def fetch(
     form: Mapping[str, str] | None = None,
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
+    verify: ssl.SSLContext | None = None,
 ) -> Fetched:
     """GET one document, or POST a form or a body; `seconds` bound the whole of it. Raises `FetchFailed`."""
     parts = urlsplit(url)
@@ -84,6 +85,7 @@ def fetch(
             allow_loopback=allow_loopback,
             timeout=seconds,
             max_bytes=max_bytes,
+            verify=verify,
             deadline=deadline,
         )
     except ValueError:

@@ -16,9 +16,10 @@ from django.utils import timezone
 from audit import ids, pages
 from audit.checkpoints import checkpoint_make, signing_key
 from audit.events import event
+from audit.integrity import integrity
 from audit.keys import KeyDirectory
 from audit.listing import found_of, milliseconds, waterfall
-from audit.models import Anchor, Call, Entry, Session, Store
+from audit.models import Anchor, Call, Entry, Session, Sink, Store
 from audit.walls import EVERYWHERE
 
 pytestmark = pytest.mark.django_db
@@ -227,6 +228,35 @@ def test_integrity_says_what_is_stated_and_who_was_told(dave: Client) -> None:
     Anchor.objects.filter(pk=anchor.pk).update(error="has another checkpoint 1")
     assert "has another checkpoint 1" in dave.get("/audit/integrity/").content.decode()
     assert "look at this" in dave.get("/audit/integrity/").content.decode()
+
+
+def test_integrity_says_how_far_every_sink_got(dave: Client) -> None:
+    keys = KeyDirectory.make(settings.AUDIT_KEY_DIR)
+    Store.objects.get_or_create(pk=1, defaults={"key_check": keys.check(), "created_at": timezone.now()})
+    Anchor.objects.create(name="directory /anchor", number=1, told_at=timezone.now())
+    for _ in range(3):
+        event("policy.published")
+    checkpoint_make(keys)
+    assert "Sinks" not in text(dave, "/audit/integrity/")
+    now = timezone.now()
+    sink = Sink.objects.create(name="siem <b>", began_at=now)
+    late = Sink.objects.create(name="gone", began_at=now - timedelta(hours=1), active=False)
+    shown = text(dave, "/audit/integrity/")
+    assert "siem &lt;b&gt;" in shown and "nothing yet" in shown and "gone" not in shown
+    assert ">3</td>" in shown and "all told" in shown
+    Sink.objects.filter(pk=sink.pk).update(error="does not listen")
+    shown = text(dave, "/audit/integrity/")
+    assert "does not listen" in shown and "look at this" in shown
+    Sink.objects.filter(pk=late.pk).update(active=True)
+    assert integrity().sinks[0].trouble
+
+
+def test_a_sink_is_counted_behind_so_far_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audit.integrity.MOST", 2)
+    Sink.objects.create(name="siem", began_at=timezone.now())
+    for behind in (1, 2, None):
+        event("policy.published")
+        assert integrity().sinks[0].behind == behind
 
 
 def test_integrity_is_for_auditors(client: Client) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.files.base import ContentFile
+from django.core.files.storage import InMemoryStorage
 from django.core.management import CommandError, call_command
 
 from audit import verifier
@@ -17,8 +19,12 @@ from audit.events import event
 from audit.keys import KeyDirectory
 from audit.models import Anchor, Checkpoint, Entry, Store
 from gateway.anchoring import telling
-from gateway.anchoring.places import Contradicted, Directory, Web, place_of
+from gateway.anchoring.naming import Contradicted
+from gateway.anchoring.places import Directory, Web, place_of
+from gateway.anchoring.storage import Stored
 from tests.gateway.receiver import Receiver
+from tests.gateway.siem import siem
+from tests.services import quiet_port
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -192,6 +198,10 @@ def test_an_anchors_name_does_not_give_its_address_away() -> None:
         "https://",
         "https://me:pw@x.example/",
         "syslog:x",
+        "syslog+udp://log.example:514",
+        "syslog+tls://log.example:6514?max=1024",
+        "syslog+tls://",
+        "storage:nowhere",
     ],
 )
 def test_what_is_no_anchor_is_refused(said: str) -> None:
@@ -200,10 +210,162 @@ def test_what_is_no_anchor_is_refused(said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["dir:/var/lib/anchor", "https://keep.example/in", "private+http://10.0.0.9:8080/in"]
+    "said",
+    [
+        "dir:/var/lib/anchor",
+        "https://keep.example/in",
+        "private+http://10.0.0.9:8080/in",
+        "syslog+tls://log.example",
+        "storage:default",
+    ],
 )
 def test_what_is_an_anchor(said: str) -> None:
     assert place_of(said).name
+
+
+# --- syslog and object storage ----------------------------------------------------------------------
+
+
+def test_an_anchor_by_syslog_gets_each_whole_and_in_order(store: KeyDirectory, tmp_path: Path) -> None:
+    port = quiet_port()
+    place = place_of(f"syslog+tcp://127.0.0.1:{port}")
+    stated(store, 3)
+    assert telling.tell(place) == 0 and Anchor.objects.get().error == "does not listen"
+    Anchor.objects.update(tried_at=None)
+    with siem("tcp", port, tmp_path / "anchor") as there:
+        assert telling.tell(place) == 3
+        got = there.records()
+    signed = [telling.signed_of(row).line() for row in Checkpoint.objects.order_by("number")]
+    assert [each["text"].encode() + b"\n" for each in got] == signed
+    assert [each["data"] for each in got] == [{"epoch": "1", "number": str(n)} for n in (1, 2, 3)]
+
+
+class Evading(InMemoryStorage):
+    """Says that nothing is there, and gives what is written another name."""
+
+    def exists(self, name: str) -> bool:
+        return False
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        return f"{name}.evaded" if super().exists(name) else name
+
+
+class Overwriting(Evading):
+    """As object stores do by default."""
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        if super(Evading, self).exists(name):
+            self.delete(name)
+        return name
+
+
+class Breaking(InMemoryStorage):
+    """Writes half of what it is given, and says so the first time only."""
+
+    broken = 0
+
+    def _save(self, name: str, content: Any) -> str:
+        Breaking.broken += 1
+        if Breaking.broken <= 2:
+            whole = content.read()
+            super()._save(name, ContentFile(whole[: len(whole) // 2]))
+            if Breaking.broken == 1:
+                raise ConnectionError("secret address")
+            return name
+        return super()._save(name, content)
+
+
+class Keeping(Breaking):
+    """Lets nobody delete."""
+
+    def delete(self, name: str) -> None:
+        raise PermissionError(name)
+
+
+@pytest.fixture
+def storage(settings: Any) -> Callable[..., Stored]:
+    def make(backend: str, **options: Any) -> Stored:
+        Breaking.broken = 0
+        settings.STORAGES = {**settings.STORAGES, "audit": {"BACKEND": backend, "OPTIONS": options}}
+        return Stored("audit")
+
+    return make
+
+
+HERE = "tests.gateway.test_anchoring"
+ON_DISK = "django.core.files.storage.FileSystemStorage"
+
+
+def test_an_anchor_in_a_storage_is_what_a_directory_is(
+    store: KeyDirectory, storage: Callable[..., Stored], tmp_path: Path
+) -> None:
+    place = storage(ON_DISK, location=str(tmp_path / "anchor"))
+    stated(store, 3)
+    assert place.highest() == (0, 0)
+    assert telling.tell(place) == 3 and place.highest() == (1, 3)
+    directory = Directory(tmp_path / "anchor")
+    assert directory.highest() == (1, 3) and len(files(directory)) == 3
+    assert said(store, directory) == []
+    Anchor.objects.update(number=0)
+    assert telling.tell(place) == 3 and len(files(directory)) == 3
+
+
+@pytest.mark.parametrize("backend", [ON_DISK, f"{HERE}.Evading", f"{HERE}.Overwriting"])
+def test_no_storage_gets_another_one_of_this_number(
+    store: KeyDirectory, storage: Callable[..., Stored], backend: str, tmp_path: Path
+) -> None:
+    place = storage(backend, location=str(tmp_path / "anchor"))
+    stated(store)
+    assert telling.tell(place) == 1
+    with pytest.raises(Contradicted):
+        place.tell((1, 1), b'{"checkpoint":"another"}\n')
+    line = telling.signed_of(Checkpoint.objects.get()).line()
+    assert place._read("00000000/000001-000000000001.json") == line
+    assert place._storage.listdir("00000000")[1] == ["000001-000000000001.json"]
+    Anchor.objects.update(number=0)
+    assert telling.tell(place) == 1 and not Anchor.objects.get().error
+
+
+def test_a_write_that_broke_off_is_made_good(store: KeyDirectory, storage: Callable[..., Stored]) -> None:
+    place = storage(f"{HERE}.Breaking")
+    stated(store, 2)
+    errors = []
+    for _ in range(2):
+        assert telling.tell(place) == 0
+        errors.append(Anchor.objects.get().error)
+        Anchor.objects.update(tried_at=None)
+    assert errors == ["cannot be written: ConnectionError", "did not keep checkpoint 1 whole"]
+    assert telling.tell(place) == 2 and not Anchor.objects.get().error
+    assert problems_on_record() == 0
+
+
+def test_half_a_checkpoint_that_cannot_be_removed_is_said_so(
+    store: KeyDirectory, storage: Callable[..., Stored]
+) -> None:
+    place = storage(f"{HERE}.Keeping")
+    stated(store)
+    for _ in range(2):
+        assert telling.tell(place) == 0
+        Anchor.objects.update(tried_at=None)
+    assert Anchor.objects.get().error == "cannot be written: PermissionError"
+    assert Anchor.objects.get().number == 0
+
+
+def test_a_storage_that_knows_more_than_the_store_contradicts_it(
+    store: KeyDirectory, storage: Callable[..., Stored]
+) -> None:
+    place = storage(f"{HERE}.Evading")
+    stated(store, 3)
+    telling.tell(place)
+    older(1)
+    Anchor.objects.update(number=1)
+    assert telling.tell(place) == 0
+    assert Anchor.objects.get().error == "has checkpoint 3, the store ends with 1"
+
+
+def test_a_storage_whose_backend_is_not_installed_is_no_anchor(storage: Callable[..., Stored]) -> None:
+    with pytest.raises(ValueError, match="postern\\[storages\\]"):
+        storage("storages.backends.nowhere.Storage")
 
 
 def test_the_sweep_makes_one_and_tells_it(store: KeyDirectory, settings: Any, tmp_path: Path) -> None:

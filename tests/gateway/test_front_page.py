@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from audit import ids
-from audit.models import Call, Instance
+from audit.models import Call, Instance, Sink
 from gateway.console.overview import LIMIT, hours_of, today_of
 from gateway.identity.keys import api_key_create
 from gateway.models import AccessRule, Area, Endpoint, User
@@ -193,3 +193,15 @@ def test_logging_out_takes_a_post(client: Client, alice: User) -> None:
     client.force_login(alice)
     assert client.get("/logout/").status_code == 405
     assert client.post("/logout/").status_code == 302
+
+
+# --- sinks ------------------------------------------------------------------------------------------
+def test_a_sink_that_is_late_is_said_to_whoever_audits(dave: User, alice: User, page: Any) -> None:
+    began = timezone.now() - timedelta(minutes=4)
+    Sink.objects.create(name="soc", began_at=began)
+    shown = page(dave)
+    assert "1 sink has not got everything for some minutes." in shown and "waits for soc" in shown
+    assert "/audit/integrity/" in shown
+    assert "not got everything" not in page(alice)
+    Sink.objects.update(drained_at=timezone.now())
+    assert "not got everything" not in page(dave)

@@ -83,3 +83,28 @@ def test_a_proxy_that_is_not_named_or_cannot_be_there_is_warned_of(
         sound.PLAIN_HTTP, sound.ALLOWED_HOSTS = True, ["localhost"]
     found = run_checks(tags=[TAG], include_deployment_checks=True)
     assert [str(each.id) for each in found if str(each.id).startswith("gateway.W00")] == told
+
+
+@pytest.mark.parametrize(
+    ("sinks", "told"),
+    [
+        (["syslog+tls://siem.example"], []),
+        (["file:/var/log/postern.jsonl"], []),
+        (["syslog+udp://siem.example"], ["gateway.W041"]),
+        (["syslog://siem.example"], ["gateway.E031"]),
+        (["https://siem.example/in"], ["gateway.E031"]),  # without a secret to sign with
+        (["syslog+tls://siem.example", "syslog+tls://siem.example"], ["gateway.E031"]),
+    ],
+)
+def test_sinks_that_cannot_be_told_are_refused(sound: Any, sinks: list[str], told: list[str]) -> None:
+    sound.AUDIT_SINKS = sinks
+    found = run_checks(tags=[TAG], include_deployment_checks=True)
+    assert [str(each.id) for each in found if str(each.id) in ("gateway.E031", "gateway.W041")] == told
+
+
+def test_authorities_that_cannot_be_read_are_refused(sound: Any, tmp_path: Path) -> None:
+    for file in (tmp_path / "nowhere.pem", tmp_path / "empty.pem"):
+        sound.AUDIT_CA_FILE = str(file)
+        (problem,) = refusals()
+        assert problem.startswith("gateway.E030")
+        (tmp_path / "empty.pem").touch()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from gateway.environment import Environment, database
+from gateway.environment import Environment, database, options
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 
@@ -104,3 +104,12 @@ def test_a_database_url_that_is_not_understood_is_refused_without_its_password(u
     with pytest.raises(ImproperlyConfigured) as refused:
         database(url)
     assert "pa#ss" not in str(refused.value)
+
+
+def test_options_are_a_json_object() -> None:
+    assert options("OPTIONS", "") == {}
+    assert options("OPTIONS", '{"bucket_name": "evidence"}') == {"bucket_name": "evidence"}
+    for said in ("[]", "hunter2", '"x"'):
+        with pytest.raises(ImproperlyConfigured, match="OPTIONS must be a JSON object") as refused:
+            options("OPTIONS", said)
+        assert "hunter2" not in str(refused.value)
