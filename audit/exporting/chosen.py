@@ -7,7 +7,7 @@ the database, and what the manifest, the events and the pages say of it is maske
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -63,14 +63,14 @@ def _place(job_id: UUID) -> bytes:
     return b"postern.export.selection.v1" + job_id.bytes
 
 
-def index_renew(selection: Selection, areas: Areas) -> bool:
-    """Bring the index up to now, where this selection is answered by it. False: it does not matter."""
+def index_renew(selection: Selection, areas: Areas, beat: Callable[[], None]) -> None:
+    """Bring the index up to now, where this selection is answered by it. `beat` is called in between."""
     if areas is EVERYWHERE and not (selection.words or selection.facts or selection.granted):
-        return False
+        return
     for _ in range(_ROUNDS):
         if deriving.derive(seconds=10.0) < _FEW:
-            break
-    return True
+            return
+        beat()
 
 
 def page(selection: Selection, areas: Areas, *, before: UUID, limit: int) -> tuple[list[Call], UUID | None]:

@@ -129,8 +129,7 @@ class Work:
         """Write the rows; False when the turn is over before they are all written."""
         progress, selection, areas = self._progress, self._selection(), self._asked.within
         if not progress.cursor:
-            if index_renew(selection, areas):
-                self._keep()
+            index_renew(selection, areas, self._keep)
             writing.add(self._form.head(), "")
         while True:
             self._check()

@@ -22,7 +22,7 @@ from zipfile import ZipFile
 import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.db import connection, connections
 
 from audit import ids, jobs
@@ -37,8 +37,10 @@ from audit.exporting.files import Place, lying
 from audit.keys import KeyDirectory
 from audit.models import Call, CallKey, Checkpoint, Entry, Job
 from audit.recorder import Recorder
-from audit.records import Who
+from audit.records import Recordable, Who
 from audit.search.selection import selection_of
+from gateway.identity.authz import role_grant
+from gateway.models import Area
 from tests.audit.world import ANSWER, CHAT, DONE, MASKED, STRANGER, asks, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -338,6 +340,36 @@ def test_many_checkpoints_and_entries_are_read_page_by_page(
     job = ask(dave, selection={"action": "masked"})
     file = made(job)
     assert len(rows(file)) == Call.objects.filter(action="masked").count() and len(rows(file)) > 10
+    assert verified(job, keys) == []
+
+
+def test_a_search_by_words_is_answered_by_an_index_that_is_brought_up_to_now(
+    recorder: Recorder, keys: KeyDirectory, dave: Any
+) -> None:
+    """The words are not in the store, and the file says what was searched."""
+    one, other = calls(recorder, 2)
+    another = Recordable(b'{"messages":[{"role":"user","content":"nothing of that"}]}')
+    calls(recorder, 1, request=another)
+    job = ask(dave, selection={"words": "write", "model": "demo"})
+    assert "write" not in job.options["sealed"]
+    file = made(job)
+    assert {row["call"] for row in rows(file)} == {str(one), str(other)}
+    assert json.loads(file.read("manifest.json"))["selection_in_words"] == "model: demo; words: write"
+    assert verified(job, keys) == []
+
+
+def test_whoever_audits_one_area_exports_one_area(recorder: Recorder, keys: KeyDirectory) -> None:
+    inside = calls(recorder, 3)
+    calls(recorder, 2, what=replace(CHAT, area="lab"))
+    calls(recorder, 1, who=STRANGER, what=replace(CHAT, area=""))
+    erin = get_user_model().objects.create_user("erin", password="pw")
+    group = Group.objects.create(name="ward auditors")
+    role_grant(group=group, role="auditor", area=Area.objects.create(slug="clinic", name="Clinic"), by=None)
+    erin.groups.add(group)
+    job = ask(erin)
+    assert job.options["areas"] == ["clinic"]
+    file = made(job)
+    assert {row["call"] for row in rows(file)} == set(map(str, inside))
     assert verified(job, keys) == []
 
 
