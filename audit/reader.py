@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.db import transaction
 
-from audit import chain, crypto, ids
+from audit import chain, crypto, ids, tombstones
 from audit.events import event, link
 from audit.keys import KeyDirectory, KeyMissing
-from audit.models import Call, CallKey, Entry, Payload
+from audit.models import Call, CallKey, Entry, Payload, Removal
 from audit.records import Recordable, Who
 from audit.walls import Areas, within
 
@@ -89,6 +89,8 @@ def call_read(call: Call) -> CallRecord:
         )
     }
     cipher, problem = _cipher(call)
+    if call.removal_id is not None:
+        sealed, cipher, problem = {}, None, removed_by(call)
     parts = tuple(_part(entry, sealed.get(entry.id), cipher, problem) for entry in entries)
     return CallRecord(call, parts, _follow(entries) and not any(map(_broken, parts)))
 
@@ -122,6 +124,17 @@ def directory(path: Path) -> KeyDirectory:
     return KeyDirectory(path)
 
 
+def removed_by(call: Call) -> str:
+    """Why this call's payloads are not there any more, in words."""
+    removal = Removal.objects.filter(pk=str(call.removal_id)).first()
+    if removal is None or call.id.bytes not in removal.members() or not tombstones.holds(removal):
+        return "its payload is missing, and no removal says why"
+    when = removal.at.date().isoformat()
+    if removal.kind == "erased":
+        return f"erased on request ({removal.why}) on {when}"
+    return f"removed by retention rule “{removal.why}” on {when}"
+
+
 def _cipher(call: Call) -> tuple[AESGCM | None, str]:
     """The call's own cipher, or why there is none."""
     return _opened(CallKey.objects.filter(id=call.id, started_at=call.started_at).first())
@@ -129,7 +142,7 @@ def _cipher(call: Call) -> tuple[AESGCM | None, str]:
 
 def _opened(row: CallKey | None) -> tuple[AESGCM | None, str]:
     if row is None:
-        return None, "its key was erased"
+        return None, "its key is missing"
     try:
         around = directory(Path(settings.AUDIT_KEY_DIR)).find(row.wrapped_by)
         key = crypto.unseal(
@@ -164,7 +177,7 @@ def _payload(
     entry: Entry, sealed: bytes | None, cipher: AESGCM | None, no_cipher: str
 ) -> tuple[Recordable | None, str]:
     if sealed is None:
-        return None, "its payload was removed"
+        return None, no_cipher or "its payload is missing"
     if sha256(sealed).digest() != bytes(entry.payload_digest):
         return None, "its payload was changed"
     if cipher is None:

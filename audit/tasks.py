@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.conf import settings
 
 from audit import indexing, sweeps
+from audit.keys import KeyDirectory
+from audit.retention import erasure, rekeying, run
 
 
 @shared_task
@@ -25,3 +28,16 @@ def make_partitions() -> None:
 @shared_task
 def index_fingerprints() -> None:
     indexing.index_pending()
+
+
+@shared_task
+def retain() -> None:
+    """What rules let go."""
+    run.sweep(KeyDirectory(settings.AUDIT_KEY_DIR))
+
+
+@shared_task
+def erase() -> None:
+    """What two people want erased, and new keys for its days."""
+    erasure.sweep()
+    rekeying.sweep(KeyDirectory(settings.AUDIT_KEY_DIR))

@@ -14,6 +14,9 @@ _FORBIDDEN = ((ENTRIES, "UPDATE"), (ENTRIES, "DELETE"), (PAYLOADS, "UPDATE"))
 OF_CHECKPOINTS = ((CHECKPOINTS, "UPDATE"), (CHECKPOINTS, "DELETE"))
 """Guarded since the migration that made them."""
 
+OF_RETENTION = (("audit_removal", "UPDATE"), ("audit_removal", "DELETE"), ("audit_legalhold", "DELETE"))
+"""What was removed, and what was held, is not forgotten."""
+
 Forbidden = tuple[tuple[str, str], ...]
 
 

@@ -235,6 +235,8 @@ CELERY_BEAT_SCHEDULE = {
     "notify": {"task": "gateway.tasks.notify", "schedule": 5.0, "options": {"expires": 5.0}},
     "checkpoint": {"task": "gateway.tasks.checkpoint", "schedule": 30.0, "options": {"expires": 30.0}},
     "forget-deliveries": {"task": "gateway.tasks.forget_deliveries", "schedule": 3600.0},
+    "retain": {"task": "audit.tasks.retain", "schedule": 600.0, "options": {"expires": 600.0}},
+    "erase": {"task": "audit.tasks.erase", "schedule": 30.0, "options": {"expires": 30.0}},
     "index-fingerprints": {"task": "audit.tasks.index_fingerprints", "schedule": 30.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(BROKER_DIR / "schedule")

@@ -12,6 +12,7 @@ from audit.models.checkpoint import Anchor, Checkpoint
 from audit.models.entry import CallKey, Entry, Payload
 from audit.models.index import Fingerprint, Unindexed, WordIndex
 from audit.models.job import Job
+from audit.models.retention import EvidenceDay, LegalHold, Level, Removal, RetentionRule
 from audit.models.store import Instance, Store, Stream
 
 __all__ = [
@@ -21,10 +22,15 @@ __all__ = [
     "CallKey",
     "Checkpoint",
     "Entry",
+    "EvidenceDay",
     "Fingerprint",
     "Instance",
     "Job",
+    "LegalHold",
+    "Level",
     "Payload",
+    "Removal",
+    "RetentionRule",
     "Session",
     "Store",
     "Stream",

@@ -18,7 +18,10 @@ class WordIndex(models.Model):
 
     class Meta:
         verbose_name_plural = "word index"
-        indexes = [models.Index(fields=["digest", "started_at"], name="audit_wordindex_digest")]
+        indexes = [
+            models.Index(fields=["digest", "started_at"], name="audit_wordindex_digest"),
+            models.Index(fields=["started_at"], name="audit_wordindex_time"),
+        ]
 
     def __str__(self) -> str:
         return f"word in {self.call_id}"
@@ -35,7 +38,10 @@ class Fingerprint(models.Model):
     call_id = models.UUIDField()
 
     class Meta:
-        indexes = [models.Index(fields=["digest", "started_at"], name="audit_fingerprint_digest")]
+        indexes = [
+            models.Index(fields=["digest", "started_at"], name="audit_fingerprint_digest"),
+            models.Index(fields=["started_at"], name="audit_fingerprint_time"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.data_class} in {self.call_id}"
