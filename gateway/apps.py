@@ -8,7 +8,7 @@ class GatewayConfig(AppConfig):
     verbose_name = "Gateway"
 
     def ready(self) -> None:
-        from gateway import celery, checks, kinds, role_kinds  # noqa: F401  registered by being imported
+        from gateway import celery, checks, evidence_kinds, kinds, role_kinds  # noqa: F401  registered by being imported
         from gateway.identity import kinds as identity_kinds
         from gateway.identity.reach import slug_of
         from policies.journal import place_by
@@ -16,4 +16,5 @@ class GatewayConfig(AppConfig):
         kinds.register_all()
         identity_kinds.register_all()
         role_kinds.register_all()
+        evidence_kinds.register_all()
         place_by(slug_of)

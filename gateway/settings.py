@@ -236,7 +236,7 @@ CELERY_BEAT_SCHEDULE = {
     "checkpoint": {"task": "gateway.tasks.checkpoint", "schedule": 30.0, "options": {"expires": 30.0}},
     "forget-deliveries": {"task": "gateway.tasks.forget_deliveries", "schedule": 3600.0},
     "retain": {"task": "audit.tasks.retain", "schedule": 600.0, "options": {"expires": 600.0}},
-    "erase": {"task": "audit.tasks.erase", "schedule": 30.0, "options": {"expires": 30.0}},
+    "erase": {"task": "audit.tasks.erase", "schedule": 10.0, "options": {"expires": 10.0}},
     "index-fingerprints": {"task": "audit.tasks.index_fingerprints", "schedule": 30.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(BROKER_DIR / "schedule")

@@ -38,6 +38,7 @@ ROOMS = {
     "gateway.callers": "base",
     "gateway.kinds": "base",
     "gateway.role_kinds": "base",
+    "gateway.evidence_kinds": "base",
     "gateway.identity": "base",
     "gateway.credentials": "base",
     "gateway.anchoring": "base",

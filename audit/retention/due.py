@@ -81,6 +81,7 @@ class Line:
 
     what: str  # payloads | rows
     rule: str
+    area: str
     endpoint: str
     level: str
     first: date
@@ -108,13 +109,13 @@ def dry_run(rules: Sequence[RetentionRule] | None = None, today: date | None = N
     if not rules:
         return DryRun(lines=(), more=False)
     holds = holds_in_force()
-    sums: dict[tuple[str, str, str, str], Line] = {}
+    sums: dict[tuple[str, ...], Line] = {}
     found = unsettled(digest_of(rules, holds), latest_due(rules, today), today)
     for looked, day in enumerate(found):
         if looked == BOUND:
             return DryRun(lines=_sorted(sums), more=True)
         for what, group in _due(day, rules, holds, today):
-            key = (what, group.term.rule, group.scope.endpoint, group.scope.level)
+            key = (what, group.term.rule, group.scope.area, group.scope.endpoint, group.scope.level)
             sums[key] = _plus(sums.get(key), what, group)
     return DryRun(lines=_sorted(sums), more=False)
 
@@ -165,6 +166,7 @@ def _plus(line: Line | None, what: str, group: Group) -> Line:
     return Line(
         what=what,
         rule=group.term.rule,
+        area=group.scope.area,
         endpoint=group.scope.endpoint,
         level=group.scope.level,
         first=min(line.first, group.day) if line else group.day,
@@ -174,5 +176,5 @@ def _plus(line: Line | None, what: str, group: Group) -> Line:
     )
 
 
-def _sorted(sums: dict[tuple[str, str, str, str], Line]) -> tuple[Line, ...]:
+def _sorted(sums: dict[tuple[str, ...], Line]) -> tuple[Line, ...]:
     return tuple(sums[key] for key in sorted(sums))

@@ -17,7 +17,7 @@ from typing import Any, Final, final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.db.utils import Error as DatabaseError
 
 from audit import ids, indexing, jobs
@@ -52,6 +52,7 @@ class Selection:
     subject: str = ""
     since: datetime | None = None
     until: datetime | None = None
+    areas: tuple[str, ...] = ()  # only calls in these; empty: wherever they lie
 
     def __post_init__(self) -> None:
         if bool(self.calls) == bool(self.subject):
@@ -65,6 +66,7 @@ class Selection:
         return {
             "calls": [str(call) for call in self.calls],
             "subject": self.subject,
+            "areas": list(self.areas),
             "since": self.since and self.since.isoformat(),
             "until": self.until and self.until.isoformat(),
         }
@@ -76,6 +78,7 @@ class Selection:
             return cls(
                 calls=tuple(UUID(call) for call in said.get("calls") or ()),
                 subject=str(said.get("subject") or ""),
+                areas=tuple(str(area) for area in said.get("areas") or ()),
                 since=datetime.fromisoformat(said["since"]) if said.get("since") else None,
                 until=datetime.fromisoformat(said["until"]) if said.get("until") else None,
             )
@@ -100,11 +103,11 @@ class Outlook:
 
 def chosen(selection: Selection) -> QuerySet[Call]:
     """By id and time: the ids' own times prune."""
+    rows = Call.objects.filter(area__in=selection.areas) if selection.areas else Call.objects.all()
     if selection.calls:
         when = [ids.time_of(call) for call in selection.calls]
-        span = Q(started_at__gte=min(when), started_at__lte=max(when))
-        return Call.objects.filter(span, id__in=selection.calls)
-    rows = Call.objects.filter(subject=selection.subject, started_at__lte=selection.until)
+        return rows.filter(id__in=selection.calls, started_at__gte=min(when), started_at__lte=max(when))
+    rows = rows.filter(subject=selection.subject, started_at__lte=selection.until)
     return rows.filter(started_at__gte=selection.since) if selection.since else rows
 
 

@@ -39,6 +39,8 @@ FROM_HERE: Final = frozenset(
         "policy.rollback",
         "access_rule.delete",
         "issuer.delete",
+        "retention.delete",
+        "hold.lift",
     }
 )
 """What is proposed on a page of ours. Everything else starts in the form that edits it."""
@@ -143,7 +145,7 @@ def proposal_new(request: HttpRequest, kind: str, target_id: UUID) -> HttpRespon
                 by=_person(request),
                 reason=request.POST.get("reason", ""),
             )
-            messages.success(request, f"Proposed. {_who_confirms(made)}")
+            messages.success(request, f"Proposed. {who_confirms(made)}")
             return redirect("proposal", made.pk)
     except proposals.Gone as refusal:
         raise Http404 from refusal
@@ -208,12 +210,12 @@ def _shown(request: HttpRequest, proposal: Proposal) -> HttpResponse:
         "is_mine": proposal.proposed_by_id == person.pk,
         "hindrance": proposals.hindrance(proposal, person) if is_open else "",
         "moved": is_open and proposals.has_moved(proposal),
-        "who": _who_confirms(proposal) if is_open else "",
+        "who": who_confirms(proposal) if is_open else "",
     }
     return render(request, "console/proposal.html", context)
 
 
-def _who_confirms(proposal: Proposal) -> str:
+def who_confirms(proposal: Proposal) -> str:
     names = [each.get_username() for each in proposals.confirmers(proposal)]
     if not names:
         return "Nobody else may confirm it yet: give a second person a role that can."
@@ -230,7 +232,7 @@ def _line(proposal: Proposal, person: User, decidable: set[UUID]) -> Line:
         may_decide=proposal.pk in decidable,
         ran_out=proposals.has_run_out(proposal),
         runs_out=proposals.runs_out(proposal),
-        who=_who_confirms(proposal) if waits else "",
+        who=who_confirms(proposal) if waits else "",
         first=proposal.shown[:FIRST],
         more=max(0, len(proposal.shown) - FIRST),
     )

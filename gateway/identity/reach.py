@@ -46,6 +46,9 @@ and a row whose ways all end in nothing, belong to the whole deployment."""
 SLUGS: Final[Mapping[str, str]] = {
     "audit.call": "area",
     "audit.session": "area",
+    "audit.retentionrule": "area",
+    "audit.legalhold": "area",
+    "audit.removal": "area",
     "approvals.approval": "area",
 }
 """Records keep an area's short name, which never changes."""

@@ -288,6 +288,15 @@ PAGES: Final[Mapping[str, Needs]] = {
     "audit:calls": page("audit.view_call"),
     "audit:integrity": page("audit.view_call"),
     "audit:call": page("audit.view_call", row="audit.call"),
+    "retention": page("audit.view_retentionrule"),
+    "retention_new": page("audit.add_retentionrule", post="audit.add_retentionrule"),
+    "retention_rule": page(
+        "audit.change_retentionrule", post="audit.change_retentionrule", row="audit.retentionrule"
+    ),
+    "holds": page("audit.view_legalhold"),
+    "hold_new": page("audit.add_legalhold", post="audit.add_legalhold"),
+    "erasures": page("audit.view_removal"),
+    "erasure_new": page("audit.erase_removal", post="audit.erase_removal"),
 }
 """The console and the auditors' pages. That a second person decides is the services' business: a proposal's
 page tells everybody who sees it why they may not."""

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from approvals.models import Approval
 from audit import ids
-from audit.models import Call, Job, Session, Store
+from audit.models import Call, Job, LegalHold, RetentionRule, Session, Store
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import credential_set
 from gateway.identity.authz import ROLES, role_grant
@@ -154,7 +154,11 @@ class World:
         )
         call = _call(session, slug)
         endpoint = self.at("gateway.endpoint", place)
-        self._keep(place, session, call)
+        rule = RetentionRule.objects.create(name=f"{slug or STRAY} keeps", area=slug, payload_days=30)
+        hold = LegalHold.objects.create(
+            area=slug, subject=f"local:{slug or STRAY}", reason=f"case of {slug or STRAY}", placed_by="ada"
+        )
+        self._keep(place, session, call, rule, hold)
         if not slug:
             return
         approval = Approval.objects.create(
