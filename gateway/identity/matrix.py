@@ -64,7 +64,17 @@ SECTIONS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
         ),
     ),
     ("Whom held requests are told to", ("gateway.webhook", "gateway.delivery")),
-    ("Evidence", ("approvals.approval", "audit.call", "audit.session")),
+    (
+        "Evidence",
+        (
+            "approvals.approval",
+            "audit.call",
+            "audit.session",
+            "audit.retentionrule",
+            "audit.legalhold",
+            "audit.removal",
+        ),
+    ),
 )
 REST: Final = "Everything else"
 
