@@ -25,6 +25,7 @@ class Entry:
     sequence: int
     digest: str
     problem: str
+    removed: bool
 
 
 def evidence(record: CallRecord) -> dict[str, Any]:
@@ -62,6 +63,7 @@ def _entry(part: Part) -> Entry:
         sequence=part.sequence,
         digest=part.digest.hex(),
         problem=part.problem,
+        removed=part.removed,
     )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -36,6 +36,7 @@ class Part:
     meta: Mapping[str, Any]
     payload: Recordable | None
     problem: str = ""  # why the payload does not open, or what does not match
+    removed: bool = False  # by a rule or on request, which the record accounts for
 
 
 @final
@@ -92,6 +93,8 @@ def call_read(call: Call) -> CallRecord:
     if call.removal_id is not None:
         sealed, cipher, problem = {}, None, removed_by(call)
     parts = tuple(_part(entry, sealed.get(entry.id), cipher, problem) for entry in entries)
+    if call.removal_id is not None and problem != UNACCOUNTED:
+        parts = tuple(replace(part, removed=part.problem == problem) for part in parts)
     return CallRecord(call, parts, _follow(entries) and not any(map(_broken, parts)))
 
 
@@ -128,7 +131,7 @@ def removed_by(call: Call) -> str:
     """Why this call's payloads are not there any more, in words."""
     removal = Removal.objects.filter(pk=str(call.removal_id)).first()
     if removal is None or call.id.bytes not in removal.members() or not tombstones.holds(removal):
-        return "its payload is missing, and no removal says why"
+        return UNACCOUNTED
     when = removal.at.date().isoformat()
     if removal.kind == "erased":
         return f"erased on request ({removal.why}) on {when}"
@@ -199,6 +202,7 @@ def _meta(entry: Entry) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+UNACCOUNTED: Final = "its payload is missing, and no removal says why"
 _TAMPERED = ("was changed", "its payload was changed")
 
 

@@ -169,7 +169,7 @@ def _look_erasure(target_id: UUID | None, payload: Payload, lock: bool) -> Sight
 
 def _span(span: tuple[Any, Any]) -> tuple[Row, ...]:
     named = zip(("From", "Until"), span, strict=True)
-    return tuple((name, moment.isoformat(timespec="minutes"), NOTHING) for name, moment in named if moment)
+    return tuple((name, f"{moment:%Y-%m-%d %H:%M} UTC", NOTHING) for name, moment in named if moment)
 
 
 def _named(calls: tuple[UUID, ...]) -> str:

@@ -82,8 +82,8 @@ def facts(hold: LegalHold) -> dict[str, str]:
         "caller": hold.subject,
         "session": hold.session_id,
         "call": hold.call_id,
-        "since": hold.since and hold.since.isoformat(timespec="minutes"),
-        "until": hold.until and hold.until.isoformat(timespec="minutes"),
+        "since": hold.since and f"{hold.since:%Y-%m-%d %H:%M} UTC",
+        "until": hold.until and f"{hold.until:%Y-%m-%d %H:%M} UTC",
     }
     return {name: str(value) for name, value in said.items() if value}
 

@@ -111,7 +111,9 @@ class HoldForm(Reaching):
 
 
 class ErasureForm(forms.Form):
-    subject = _text("Caller", "All calls of one caller, such as local:alice, up to now, or up to the moment beside.")
+    subject = _text(
+        "Caller", "All calls of one caller, such as local:alice, up to now, or up to the moment beside."
+    )
     since = _moment("From (UTC)")
     until = _moment("Until (UTC)")
     calls = forms.CharField(

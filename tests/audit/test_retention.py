@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 from django.db import Error, connection, transaction
 
-from audit import ids, partitions
+from audit import ids, partitions, reader
 from audit.keynames import start_of
 from audit.keys import PAYLOAD, KeyDirectory
 from audit.models import (
@@ -127,6 +127,13 @@ def test_the_record_says_which_rule_removed_it_and_when(recorder: Recorder, keys
     rule(30)
     retain(keys)
     assert f"removed by retention rule “30 days” on {today().isoformat()}" in problems(old)
+    record = reader.call_read(Call.objects.get(id=old.id))
+    assert {part.kind: part.removed for part in record.parts} == {
+        "admission": True,
+        "segment": True,
+        "close": False,
+    }
+    assert record.chain_ok
     removal = Removal.objects.get()
     meta = json.loads(bytes(Entry.objects.get(id=removal.entry_id).meta))
     assert meta["event"] == "evidence.expired" and meta["detail"]["calls"] == 1
