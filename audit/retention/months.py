@@ -31,10 +31,15 @@ def span(day: date) -> tuple[date, date]:
 
 
 def wholly_due(day: date, rules: Sequence[RetentionRule], holds: Sequence[LegalHold], today: date) -> bool:
-    """Whether all payloads of the month that this day lies in are due, and none is held or open."""
+    """Whether all payloads of the month that this day lies in are due, and none is held or open.
+
+    A month without partitions of its own lies in the default ones, and goes row by row.
+    """
     first, following = span(day)
     last = following - timedelta(days=1)
     if not PARTITIONED or not days.over(last):
+        return False
+    if not all(_there(partitions.name(table, start_of(first))) for table in _TABLES):
         return False
     kept = Call.objects.filter(days.during(first, following), removal_id=None)
     if (holds and kept.filter(held(holds)).exists()) or kept.filter(closed_at=None).exists():

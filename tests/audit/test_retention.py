@@ -501,3 +501,11 @@ def test_a_month_that_is_wholly_due_goes_with_its_partitions(recorder: Recorder,
                 name = partitions.name(table, start_of(first))
                 cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {name}")
                 cursor.execute(f"DROP TABLE {name}")
+
+
+def test_a_month_without_partitions_goes_row_by_row(recorder: Recorder, keys: KeyDirectory) -> None:
+    calls = calls_on(recorder, 130, 131)
+    rule(10)
+    assert retain(keys) == 2 and not any(map(readable, calls)) and verified() == ""
+    for model in (Payload, Fingerprint, CallKey):
+        assert not model._default_manager.filter(started_at__lt=start_of(ago(100))).exists()
