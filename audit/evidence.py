@@ -41,6 +41,7 @@ class Entry:
     sequence: int
     digest: str
     problem: str
+    removed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +210,7 @@ def _entry(part: Part) -> Entry:
         sequence=part.sequence,
         digest=part.digest.hex(),
         problem=part.problem,
+        removed=part.removed,
     )
 
 

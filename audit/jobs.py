@@ -73,6 +73,11 @@ def release(job: Job) -> None:
     _mine(job).update(leased_until=None)
 
 
+def later(job: Job, pause: timedelta) -> None:
+    """Let the next worker go on with it after a pause."""
+    _mine(job).update(leased_until=None, due_at=ids.now() + pause)
+
+
 def finish(job: Job, *, state: str, result: Mapping[str, Any]) -> bool:
     """End a job of the caller's. False: it ended otherwise, or is another worker's."""
     ended = {"state": state, "finished_at": ids.now(), "leased_until": None, "result": dict(result)}

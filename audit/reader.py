@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.db import transaction
 
-from audit import chain, crypto, ids
+from audit import chain, crypto, ids, tombstones
 from audit.events import event, link
 from audit.keys import KeyDirectory, KeyMissing
-from audit.models import Call, CallKey, Entry, Payload
+from audit.models import Call, CallKey, Entry, Payload, Removal
 from audit.records import Recordable, Who
 from audit.walls import Areas, within
 
@@ -41,6 +41,7 @@ class Part:
     meta: Mapping[str, Any]
     payload: Recordable | None
     problem: str = ""  # why the payload does not open, or what does not match
+    removed: bool = False  # by a rule or on request, which the record accounts for
 
 
 @final
@@ -121,7 +122,12 @@ def calls_read(calls: Sequence[Call], *, payloads: bool = True) -> list[CallReco
     def record(call: Call) -> CallRecord:
         mine = entries[call.id]
         cipher, problem = _opened(keys.get(call.id))
-        parts = tuple(_part(each, sealed.get(each.id), cipher, problem, payloads=payloads) for each in mine)
+        there: Mapping[int, bytes] = sealed
+        if call.removal_id is not None:
+            there, cipher, problem = {}, None, removed_by(call)
+        parts = tuple(_part(each, there.get(each.id), cipher, problem, payloads=payloads) for each in mine)
+        if call.removal_id is not None and problem != UNACCOUNTED:
+            parts = tuple(replace(part, removed=part.problem == problem) for part in parts)
         whole = _follow(mine, before) and not any(map(_broken, parts))
         return CallRecord(call, parts, whole, tuple(map(link, mine)))
 
@@ -190,6 +196,17 @@ def directory(path: Path) -> KeyDirectory:
     return KeyDirectory(path)
 
 
+def removed_by(call: Call) -> str:
+    """Why this call's payloads are not there any more, in words."""
+    removal = Removal.objects.filter(pk=str(call.removal_id)).first()
+    if removal is None or call.id.bytes not in removal.members() or not tombstones.holds(removal):
+        return UNACCOUNTED
+    when = removal.at.date().isoformat()
+    if removal.kind == "erased":
+        return f"erased on request ({removal.why}) on {when}"
+    return f"removed by retention rule “{removal.why}” on {when}"
+
+
 def cipher_of(call: Call) -> tuple[AESGCM | None, str]:
     """The call's own cipher, or why there is none."""
     return _opened(CallKey.objects.filter(id=call.id, started_at=call.started_at).first())
@@ -197,7 +214,7 @@ def cipher_of(call: Call) -> tuple[AESGCM | None, str]:
 
 def _opened(row: CallKey | None) -> tuple[AESGCM | None, str]:
     if row is None:
-        return None, "its key was erased"
+        return None, "its key is missing"
     try:
         around = directory(Path(settings.AUDIT_KEY_DIR)).find(row.wrapped_by)
         key = crypto.unseal(
@@ -235,7 +252,7 @@ def _payload(
     entry: Entry, sealed: bytes | None, cipher: AESGCM | None, no_cipher: str
 ) -> tuple[Recordable | None, str]:
     if sealed is None:
-        return None, "its payload was removed"
+        return None, no_cipher or "its payload is missing"
     if sha256(sealed).digest() != bytes(entry.payload_digest):
         return None, "its payload was changed"
     if cipher is None:
@@ -257,6 +274,7 @@ def _meta(entry: Entry) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+UNACCOUNTED: Final = "its payload is missing, and no removal says why"
 _TAMPERED = ("was changed", "its payload was changed")
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.conf import settings
 
 from audit import deriving, indexing, sweeps
 from audit.exporting import keeping, working
+from audit.keys import KeyDirectory
+from audit.retention import erasure, rekeying, run
 
 
 @shared_task
@@ -41,3 +44,16 @@ def export_calls() -> None:
 @shared_task
 def forget_exports() -> None:
     keeping.exports_forget()
+
+
+@shared_task
+def retain() -> None:
+    """What rules let go."""
+    run.sweep(KeyDirectory(settings.AUDIT_KEY_DIR))
+
+
+@shared_task
+def erase() -> None:
+    """What two people want erased, and new keys for its days."""
+    erasure.sweep()
+    rekeying.sweep(KeyDirectory(settings.AUDIT_KEY_DIR))

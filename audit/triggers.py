@@ -22,6 +22,9 @@ FLAG_ACTS = "audit_flagact"
 OF_FLAG_ACTS = ((FLAG_ACTS, "UPDATE"), (FLAG_ACTS, "DELETE"))
 """What people did about flagged calls, guarded likewise."""
 
+OF_RETENTION = (("audit_removal", "UPDATE"), ("audit_removal", "DELETE"), ("audit_legalhold", "DELETE"))
+"""What was removed, and what was held, is not forgotten."""
+
 Forbidden = tuple[tuple[str, str], ...]
 
 

@@ -9,7 +9,14 @@ class GatewayConfig(AppConfig):
 
     def ready(self) -> None:
         from audit.words import scrub_by
-        from gateway import celery, checks, kinds, reveal_kinds, role_kinds  # noqa: F401  registered by being imported
+        from gateway import (  # noqa: F401  registered by being imported
+            celery,
+            checks,
+            evidence_kinds,
+            kinds,
+            reveal_kinds,
+            role_kinds,
+        )
         from gateway.identity import kinds as identity_kinds
         from gateway.identity.reach import slug_of
         from policies.journal import place_by
@@ -19,5 +26,6 @@ class GatewayConfig(AppConfig):
         identity_kinds.register_all()
         role_kinds.register_all()
         reveal_kinds.register_all()
+        evidence_kinds.register_all()
         place_by(slug_of)
         scrub_by(scrub)

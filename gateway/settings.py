@@ -261,6 +261,8 @@ CELERY_BEAT_SCHEDULE = {
     "forget-deliveries": {"task": "gateway.tasks.forget_deliveries", "schedule": 3600.0},
     "export-calls": {"task": "audit.tasks.export_calls", "schedule": 5.0, "options": {"expires": 5.0}},
     "forget-exports": {"task": "audit.tasks.forget_exports", "schedule": 600.0},
+    "retain": {"task": "audit.tasks.retain", "schedule": 600.0, "options": {"expires": 600.0}},
+    "erase": {"task": "audit.tasks.erase", "schedule": 10.0, "options": {"expires": 10.0}},
     "index-fingerprints": {"task": "audit.tasks.index_fingerprints", "schedule": 30.0},
     "derive": {"task": "audit.tasks.derive_from_record", "schedule": 5.0, "options": {"expires": 5.0}},
 }

@@ -39,6 +39,7 @@ ROOMS = {
     "gateway.kinds": "base",
     "gateway.reveal_kinds": "base",
     "gateway.role_kinds": "base",
+    "gateway.evidence_kinds": "base",
     "gateway.identity": "base",
     "gateway.credentials": "base",
     "gateway.anchoring": "base",

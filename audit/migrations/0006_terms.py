@@ -26,14 +26,16 @@ def lay_out(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 
 def _on_postgresql(table: str) -> list[str]:
     statements = partitions.partition_table(table, KEY)
-    statements.append(f"CREATE INDEX {table}_when ON {table} USING brin (started_at)")
     for first, following in partitions.months(datetime.now(UTC), MONTHS_AHEAD):
         statements += partitions.attach_month(table, first, following)
     return statements
 
 
 def _on_sqlite(table: str) -> list[str]:
-    return [f"DROP TABLE {table}", f"CREATE TABLE {table} ({COLUMNS}, PRIMARY KEY ({KEY})) WITHOUT ROWID"]
+    return [
+        f"DROP TABLE {table}",
+        f"CREATE TABLE {table} ({COLUMNS}, PRIMARY KEY ({KEY})) WITHOUT ROWID",
+    ]
 
 
 def index_model(name: str) -> migrations.CreateModel:
@@ -48,7 +50,10 @@ def index_model(name: str) -> migrations.CreateModel:
             ("started_at", models.DateTimeField()),
             ("call_id", models.UUIDField()),
         ],
-        options={"default_permissions": ()},
+        options={
+            "default_permissions": (),
+            "indexes": [models.Index(fields=["started_at", "call_id"], name=f"audit_{name.lower()}_call")],
+        },
     )
 
 

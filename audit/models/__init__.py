@@ -14,6 +14,7 @@ from audit.models.flag import Flag, FlagAct, FlagLabel
 from audit.models.index import Derived, Fact, Fingerprint, Unindexed, Word
 from audit.models.job import Job
 from audit.models.original import Original, Reveal
+from audit.models.retention import EvidenceDay, LegalHold, Level, Removal, RetentionRule
 from audit.models.sink import Sink, SinkCursor
 from audit.models.store import Instance, Store, Stream
 from audit.models.usage import CallerUsage, GroupUsage, Price
@@ -27,6 +28,7 @@ __all__ = [
     "Checkpoint",
     "Derived",
     "Entry",
+    "EvidenceDay",
     "Fact",
     "Fingerprint",
     "Flag",
@@ -35,9 +37,13 @@ __all__ = [
     "GroupUsage",
     "Instance",
     "Job",
+    "LegalHold",
+    "Level",
     "Original",
     "Payload",
     "Price",
+    "Removal",
+    "RetentionRule",
     "Reveal",
     "Session",
     "Sink",

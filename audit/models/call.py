@@ -91,6 +91,7 @@ class Call(models.Model):
     response_counts = models.JSONField(null=True)
     timings = models.JSONField(null=True)
     extra = models.JSONField(null=True)
+    removal_id = models.UUIDField(null=True)  # the Removal that its payloads went with
 
     class Meta:
         constraints = [

@@ -21,6 +21,7 @@ class Word(models.Model):
 
     class Meta:
         default_permissions = ()
+        indexes = [models.Index(fields=["started_at", "call_id"], name="audit_word_call")]
 
     def __str__(self) -> str:
         return f"word in {self.call_id}"
@@ -39,6 +40,7 @@ class Fact(models.Model):
 
     class Meta:
         default_permissions = ()
+        indexes = [models.Index(fields=["started_at", "call_id"], name="audit_fact_call")]
 
     def __str__(self) -> str:
         return f"fact of {self.call_id}"
@@ -71,7 +73,10 @@ class Fingerprint(models.Model):
 
     class Meta:
         permissions = [("trace_fingerprint", "Can ask where a value passed")]
-        indexes = [models.Index(fields=["digest", "started_at"], name="audit_fingerprint_digest")]
+        indexes = [
+            models.Index(fields=["digest", "started_at"], name="audit_fingerprint_digest"),
+            models.Index(fields=["started_at"], name="audit_fingerprint_time"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.data_class} in {self.call_id}"

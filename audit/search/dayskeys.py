@@ -27,9 +27,9 @@ def key_of_day(when: datetime) -> bytes | None:
     was destroyed: it stays so."""
     keys = directory(Path(settings.AUDIT_KEY_DIR))
     if ids.now() - when < NEW:
-        return _derived(keys.day(PAYLOAD, when).key)
+        return derived(keys.day(PAYLOAD, when).key)
     found = keys.days(PAYLOAD, when.date())
-    return _derived(found[-1].key) if found else None
+    return derived(found[-1].key) if found else None
 
 
 def keys_by_day() -> Mapping[date, Sequence[bytes]]:
@@ -39,11 +39,12 @@ def keys_by_day() -> Mapping[date, Sequence[bytes]]:
     for name, period in keys.periods(PAYLOAD).items():
         if not period.of_month:
             try:
-                found.setdefault(period.first, []).append(_derived(keys.find(name)))
+                found.setdefault(period.first, []).append(derived(keys.find(name)))
             except KeyMissing:  # destroyed since the directory was listed
                 continue
     return found
 
 
-def _derived(key: bytes) -> bytes:
+def derived(key: bytes) -> bytes:
+    """The key of the words of a day, from that which wraps the keys of its calls."""
     return hmac_digest(key, _LABEL, sha256)

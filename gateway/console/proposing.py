@@ -39,6 +39,8 @@ FROM_HERE: Final = frozenset(
         "policy.rollback",
         "access_rule.delete",
         "issuer.delete",
+        "retention.delete",
+        "hold.lift",
     }
 )
 """What is proposed on a page of ours. Everything else starts in the form that edits it."""

@@ -42,6 +42,14 @@ INTERNAL = frozenset({"mailsoff", "revision", "running", "sketch", "told", "usag
 """Rows that the data path keeps for itself: nobody is given them."""
 
 
+KEEPING = (
+    ("audit", ("view", "add", "change", "delete", "confirm"), ("retentionrule",)),
+    ("audit", ("view", "add", "change"), ("legalhold",)),
+    ("audit", ("view", "erase"), ("removal",)),
+)
+"""How long evidence is kept. Whatever lets it go takes two of those who have this."""
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """`grants` are (app, verbs, models); no models means every model of the app."""
@@ -60,6 +68,7 @@ ROLES: Mapping[str, Role] = {
             ("auth", EDIT, ("group",)),
             ("approvals", VIEW, ("approval",)),
             ("audit", EDIT, ("price",)),
+            *KEEPING,
         ),
     ),
     "policy_editor": Role(
@@ -88,6 +97,7 @@ ROLES: Mapping[str, Role] = {
             ("audit", ("trace",), ("fingerprint",)),
             ("audit", ("handle",), ("flag",)),
             ("audit", ("confirm",), ("reveal",)),  # what another auditor asks for
+            *KEEPING,
             ("approvals", VIEW, ("approval",)),
             ("policies", VIEW, ()),
             (

@@ -74,6 +74,9 @@ SECTIONS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
             "audit.flag",
             "audit.fingerprint",
             "audit.reveal",
+            "audit.retentionrule",
+            "audit.legalhold",
+            "audit.removal",
         ),
     ),
 )

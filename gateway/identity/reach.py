@@ -48,6 +48,9 @@ SLUGS: Final[Mapping[str, str]] = {
     "audit.flag": "area",
     "audit.session": "area",
     "audit.reveal": "area",
+    "audit.retentionrule": "area",
+    "audit.legalhold": "area",
+    "audit.removal": "area",
     "approvals.approval": "area",
 }
 """Records keep an area's short name, which never changes."""

@@ -99,6 +99,8 @@ def _nav(user: Any, path: str) -> list[dict[str, Any]]:
     items = [("Home", "home", True), ("Keys", "keys", True), ("Usage", "usage", True)]
     items.append(("Review", "review:queue", user.has_perm("approvals.view_approval")))
     items.append(("Audit", "audit:sessions", user.has_perm("audit.view_call")))
+    keeps = user.has_perm("audit.view_retentionrule") and not user.has_perm("audit.view_call")
+    items.append(("Retention", "retention", keeps))  # else it is a tab of the audit
     watches = any(map(user.has_perm, ("gateway.cut_call", "audit.view_call", "gateway.view_lock")))
     items.append(("Live", "live", watches))
     may_play = user.has_perms(("policies.view_policyversion", "policies.view_schemaversion"))

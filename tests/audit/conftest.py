@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
-from django.conf import settings
 
 from audit.keys import KeyDirectory
 from audit.recorder import Recorder
 
 
 @pytest.fixture
-def keys() -> KeyDirectory:
+def keys(tmp_path: Path, settings: Any) -> KeyDirectory:
+    """A directory of the test's own: some destroy what is in it."""
+    settings.AUDIT_KEY_DIR = tmp_path / "audit-keys"
     return KeyDirectory.make(settings.AUDIT_KEY_DIR)
 
 

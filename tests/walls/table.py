@@ -320,6 +320,15 @@ PAGES: Final[Mapping[str, Needs]] = {
     "audit:export_delete": acts(NEVER, row="audit.job"),
     "original": page(NEVER, row="audit.call"),  # but for whom two people have let look
     "original_ask": acts("audit.view_call", row="audit.call", body=_why),
+    "retention": page("audit.view_retentionrule"),
+    "retention_new": page("audit.add_retentionrule", post="audit.add_retentionrule"),
+    "retention_rule": page(
+        "audit.change_retentionrule", post="audit.change_retentionrule", row="audit.retentionrule"
+    ),
+    "holds": page("audit.view_legalhold"),
+    "hold_new": page("audit.add_legalhold", post="audit.add_legalhold"),
+    "erasures": page("audit.view_removal"),
+    "erasure_new": page("audit.erase_removal", post="audit.erase_removal"),
 }
 """The console and the auditors' pages. That a second person decides is the services' business: a proposal's
 page tells everybody who sees it why they may not."""

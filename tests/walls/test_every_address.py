@@ -44,6 +44,18 @@ METHODS = ("get", "post", "patch", "delete")
 PROGRAMS = ("api/", "scim-")
 """What a program is asked for: everything else wants a session, and its key is none."""
 
+RECORDS = (
+    "approvals.approval",
+    "audit.call",
+    "audit.flag",
+    "audit.legalhold",
+    "audit.removal",
+    "audit.retentionrule",
+    "audit.reveal",
+    "audit.session",
+)
+"""These keep their area's short name."""
+
 PERSONS = [f"{role} {where}" for role in ROLES for where in (MINE, "everywhere")] + ["nobody"]
 
 
@@ -284,7 +296,7 @@ def in_areas(perm: str) -> bool:
     if model is None:
         return True  # publish, confirm, history: acts of their own
     label = model._meta.label_lower
-    return label in WAYS or label in ("audit.call", "audit.flag", "audit.session", "approvals.approval")
+    return label in WAYS or label in RECORDS
 
 
 def test_a_row_of_no_area_is_there_to_be_asked_about(world: World) -> None:

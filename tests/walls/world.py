@@ -21,7 +21,7 @@ from audit import ids
 from audit.deriving import New
 from audit.events import append
 from audit.flagged.collecting import flags_derive
-from audit.models import Call, Flag, Job, Price, Session, Store
+from audit.models import Call, Flag, Job, LegalHold, Price, RetentionRule, Session, Store
 from audit.usage.collecting import usage_derive
 from gateway.credentials.secret import Secret
 from gateway.credentials.services import credential_set
@@ -161,7 +161,11 @@ class World:
         append("original", {"v": 1, "of": "request"}, call_id=call.id, started_at=started)
         endpoint = self.at("gateway.endpoint", place)
         flag = _flag(call)
-        self._keep(place, session, call, flag)
+        rule = RetentionRule.objects.create(name=f"{slug or STRAY} keeps", area=slug, payload_days=30)
+        hold = LegalHold.objects.create(
+            area=slug, subject=f"local:{slug or STRAY}", reason=f"case of {slug or STRAY}", placed_by="ada"
+        )
+        self._keep(place, session, call, flag, rule, hold)
         if not slug:
             return
         approval = Approval.objects.create(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,7 +12,8 @@ from django.core.management.base import BaseCommand, CommandError
 from audit import chain, verifier
 from audit.chain import Link
 from audit.events import link
-from audit.models import Entry, Original, Payload, Stream
+from audit.models import Entry, Stream
+from audit.tombstones import payload_problems
 
 _AT_ONCE = 2000
 
@@ -68,7 +68,7 @@ class Reading:
 
     def _taken(self, links: list[Link]) -> list[Link]:
         self.count += len(links)
-        self._payloads += _payload_problems(links)
+        self._payloads += payload_problems(links)
         if self._out is not None:
             self._out.writelines(verifier.line(link) + "\n" for link in links)
         return links
@@ -78,14 +78,3 @@ class Reading:
         if self.count < self._stream.sequence:
             yield f"stream {self._stream.id}: its end is missing"
         yield from self._payloads
-
-
-def _payload_problems(links: list[Link]) -> Iterator[str]:
-    """Payloads that are not what was digested. One that retention removed is none."""
-    digests = {link.id: link.payload_digest for link in links}
-    for payload in Payload.objects.filter(id__in=list(digests)).iterator():
-        if sha256(bytes(payload.sealed)).digest() != digests[payload.id]:
-            yield f"payload {payload.id} was changed"
-    for original in Original.objects.filter(id__in=list(digests)).iterator():
-        if sha256(bytes(original.sealed)).digest() != digests[original.id]:
-            yield f"original {original.id} was changed"
