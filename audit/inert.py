@@ -40,8 +40,7 @@ class Mark:
 
     @property
     def title(self) -> str:
-        found = f", found by {self.detector}" if self.detector else ""
-        return f"{self.data_class}, {self.level}, {self.how}{found}"
+        return f"{self.data_class}, {self.level}, {self.how}"
 
     @property
     def how(self) -> str:

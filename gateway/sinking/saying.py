@@ -30,7 +30,7 @@ _EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 
 DROPPED: Final = (
     "timings", "extra", "score", "rules", "reasons", "detail", "note", "spared", "groups", "actor", "counts",
-    "request_hmac", "sent_digest", "session", "policy_version_id", "schema_version_id", "access_rule_id",
+    "sent_digest", "session", "policy_version_id", "schema_version_id", "access_rule_id",
     "endpoint_id", "owner_id", "key_id", "issued_subject", "issuer", "path", "about", "person_id", "subject",
     "model", "policy", "schema", "who", "endpoint", "area", "code",
 )  # fmt: skip
