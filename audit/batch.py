@@ -208,10 +208,7 @@ class Builder:
         if key is not None:
             self.batch.keys.append(which + key)
         self.batch.calls.append(which + row)
-        if admission.fingerprints:
-            day, _ = self._writer.days.of(call.milliseconds)
-            told = _told(day.key, admission.fingerprints)
-            self._fingerprints.append((call.row_id, day.generation, told))
+        self._met(call, admission.fingerprints)
         if admission.decision.action == "held":
             call.cipher = None
         if end is None:
@@ -249,8 +246,16 @@ class Builder:
         self._ended(call, self._ending(call, close))
         self.closed.add(item.call.int)
 
+    def _met(self, call: OpenCall, fingerprints: tuple[tuple[str, bytes], ...]) -> None:
+        """Values that were found in a call, on their way to their index."""
+        if fingerprints:
+            day, _ = self._writer.days.of(call.milliseconds)
+            self._fingerprints.append((call.row_id, day.generation, _told(day.key, fingerprints)))
+
     def _ending(self, call: OpenCall, close: Close) -> rows.Form:
-        return self._writer.forms.close(close, parts=call.parts, at=self._at)
+        form = self._writer.forms.close(close, parts=call.parts, at=self._at)
+        self._met(call, close.fingerprints)
+        return form
 
     def _ended(self, call: OpenCall, end: rows.Form) -> None:
         meta, row = end

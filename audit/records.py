@@ -178,3 +178,4 @@ class Close:
     response_counts: Mapping[str, int] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)  # milliseconds by phase
     extra: Mapping[str, Any] = field(default_factory=dict)
+    fingerprints: tuple[tuple[str, bytes], ...] = ()  # of what was found in the response, as in Admission

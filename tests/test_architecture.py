@@ -102,6 +102,7 @@ PURE = (
     "gateway.proxy.wire",
     *EXCHANGE,
     "audit.blinding",
+    "gateway.proxy.marks",
     "gateway.proxy.originals",
     "audit.crypto",
     "audit.hybrid",

@@ -20,8 +20,9 @@ import orjson
 from audit.records import Recordable
 from gateway.proxy.approving import needs_approval
 from gateway.proxy.errors import ProxyError
-from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable, marks_of
+from gateway.proxy.exchange import DigestKeys, Exchange, Head, Piece, Unreadable
 from gateway.proxy.ledger import ACTIONS, GATES, LEVELS, action_of, enforce
+from gateway.proxy.marks import marks_of
 from gateway.proxy.operations import CHAT_PATH, MESSAGES_PATH, OPERATIONS, PLAIN
 from gateway.proxy.wire.base import Wire
 from policies import drafts

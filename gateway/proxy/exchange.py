@@ -16,12 +16,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-import orjson
-
 from audit.records import NOT_KEPT, Recordable, SealedOriginal
 from gateway.proxy.coverage import Coverage
 from gateway.proxy.digests import DigestKeys as DigestKeys  # what an exchange is made with
 from gateway.proxy.digests import keyed
+from gateway.proxy.marks import marks_of
 from gateway.proxy.wire.base import (
     ChunkShape,
     Json,
@@ -49,7 +48,6 @@ from policies.engine.types import (
     Gate,
     Level,
     MaskedBytes,
-    Style,
     Verdict,
 )
 from policies.engine.verdict import NOTHING_KNOWN, decide, flagging
@@ -57,17 +55,18 @@ from policies.engine.verdict import NOTHING_KNOWN, decide, flagging
 HINT_CHARACTERS: Final = 512
 """How much of each opening message tells one conversation from another; its length counts besides."""
 
-
 INLINE_BYTES: Final = 32 * 1024
 """Larger payloads are inspected in a thread, so that other calls go on beside them."""
+
+MAX_MET: Final = 1_000
+"""Different values of one response that can be traced."""
 
 MAX_REASONS: Final = 32
 """Reasons for what became of a response that are told: a stream may have one for each of its pieces."""
 
 
 _REQUEST, _RESPONSE = Direction.REQUEST, Direction.RESPONSE  # a member is slow to look up
-_ALLOW, _HOLD, _PASSED = Gate.ALLOW, Gate.HOLD, Style.NONE
-_LEVELS: Final = tuple(level.name.lower() for level in Level)
+_ALLOW, _HOLD = Gate.ALLOW, Gate.HOLD
 _UNREAD: Final = RequestShape()
 _UNDECIDED: Final = Verdict(Gate.BLOCK)
 
@@ -153,6 +152,7 @@ class Exchange:
         self.request_hmac = b""
         self.session_hint = b""
         self.fingerprints: tuple[tuple[str, bytes], ...] = ()
+        self.met: dict[tuple[str, bytes], None] = {}  # the same of the response
         self.outcome = Outcome()
         self.looked, self.looked_back = Coverage(), Coverage()  # at the request, at the response
         self.counts: dict[str, int] = {}  # findings of the response by class
@@ -185,10 +185,7 @@ class Exchange:
         self.recorded = self._recordable(masked, tree, shape.embedded, opaque, _REQUEST)
         self.model = "" if any(part.path == ("model",) for part in opaque) else _model(masked, shape)
         self.session_hint = self._hint(head, shape)
-        key = self.keys.fingerprint
-        self.fingerprints = tuple(
-            [(name, keyed(key, value.encode())[:16]) for name, value in masked.fingerprints]
-        )
+        self.fingerprints = self._digests(masked.fingerprints)
         if policy.asks_for_distinct:
             circumstances = self._counted(circumstances)
         if policy.asks_for_fields or self.lists_fields:
@@ -294,6 +291,15 @@ class Exchange:
             self._remember(verdict)
         return verdict
 
+    def meet(self, values: Sequence[tuple[str, str]]) -> None:
+        """Values that a piece of the response holds: each is noted once, as far as there is room."""
+        if values and len(self.met) < MAX_MET:
+            self.met |= dict.fromkeys(self._digests(values))
+
+    def _digests(self, values: Sequence[tuple[str, str]]) -> tuple[tuple[str, bytes], ...]:
+        key = self.keys.fingerprint
+        return tuple([(name, keyed(key, value.encode())[:16]) for name, value in values])
+
     def _remember(self, verdict: Verdict) -> None:
         """Why the response is treated as it is, and what observing leaves undone, over all its pieces."""
         texts = tuple([reason.text for reason in verdict.reasons])
@@ -316,6 +322,7 @@ class Exchange:
     ) -> Piece:
         masked = mask_document(Masker(self.policy, _RESPONSE), tree, embedded)
         self.looked_back.take(masked)
+        self.meet(masked.fingerprints)
         if opaque:
             self.looked_back.leave_out(self.policy.schema, tree, opaque)
         verdict = self.judge(masked.findings, opaque)
@@ -371,28 +378,6 @@ def mask_document(
 def own_words(data: bytes) -> Recordable:
     """An error that this gateway wrote itself: it holds nothing of any payload."""
     return Recordable(data)
-
-
-def marks_of(findings: Sequence[Finding]) -> bytes:
-    """Findings as the record keeps them: classes, places and offsets, no values."""
-    if not findings:
-        return b"[]"
-    return orjson.dumps(
-        [
-            {
-                "class": finding.data_class,
-                "level": _LEVELS[finding.level],
-                "detector": finding.detector,
-                "path": finding.path,
-                "start": finding.start,
-                "length": finding.length,
-                "style": finding.style,
-                "passed": finding.style is _PASSED,
-                "rule": finding.rule_id,
-            }
-            for finding in findings
-        ]
-    )
 
 
 def _model(masked: MaskedDocument, shape: RequestShape) -> str:

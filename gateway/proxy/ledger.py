@@ -178,6 +178,7 @@ class Ledger:
             response_counts=dict(call.counts) if call else {},
             timings={name: spent // 1000 / 1000 for name, spent in self.timings.items()},
             extra=_extra(call) if call else NOTHING_MORE,
+            fingerprints=tuple(call.met) if call else (),
         )
 
     def _verdict(self) -> Verdict | None:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from audit.records import NOT_KEPT, Recordable
-from gateway.proxy.exchange import Exchange, Piece, Unreadable, marks_of, mask_document
+from gateway.proxy.exchange import Exchange, Piece, Unreadable, mask_document
+from gateway.proxy.marks import marks_of
 from gateway.proxy.wire import sse
 from gateway.proxy.wire.base import ChunkShape, Json, OpaquePart, Path, ShapeError, Slot, dotted
 from gateway.proxy.wire.opaque import without
@@ -198,6 +199,7 @@ class StreamExchange:
     def _masked(self, tree: Json, embedded: Sequence[Path] = ()) -> MaskedDocument:
         masked = mask_document(self._masker, tree, embedded)
         self._looked.take(masked)
+        self._exchange.meet(masked.fingerprints)
         return masked
 
     def _once(self, masked: MaskedDocument) -> Sequence[Finding]:
@@ -228,6 +230,7 @@ class StreamExchange:
         masked = channel.decode(text)
         self._looked.size += len(text) if text.isascii() else len(text.encode())
         self._findings += masked.findings
+        self._exchange.meet(masked.fingerprints)
         return masked.sent, masked.recorded
 
     def _held_at(self, channel: Path) -> _Held:
@@ -249,6 +252,7 @@ class StreamExchange:
         for channel in [key for key in self._channels if index is None or key[0] == index]:
             masked = self._channels.pop(channel).flush()
             self._findings += masked.findings
+            self._exchange.meet(masked.fingerprints)
             if masked.sent or masked.recorded:
                 yield self._tail(channel, masked.sent, masked.recorded)
         for channel in [key for key in self._held if index is None or key[0] == index]:

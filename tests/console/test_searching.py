@@ -37,14 +37,17 @@ def record(transactional_db: None) -> Iterator[Callable[[str, str], UUID]]:
     recorder = Recorder(keys=keys)
     recorder.start()
 
-    def called(area: str, value: str = CARD) -> UUID:
-        found = keyed(keys.lasting("fingerprints"), normalised(value).encode())[:16]
-        asked = asks(what=replace(CHAT, area=area), fingerprints=(("CARD", found),))
+    def found(value: str) -> tuple[tuple[str, bytes], ...]:
+        key = keys.lasting("fingerprints")
+        return (("CARD", keyed(key, normalised(value).encode())[:16]),) if value else ()
+
+    def called(area: str, value: str = CARD, answered: str = "") -> UUID:
+        asked = asks(what=replace(CHAT, area=area), fingerprints=found(value))
 
         async def work() -> None:
             await recorder.admit(asked)
             await recorder.segment(asked.call_id, ANSWER, final=True)
-            recorder.close(asked.call_id, DONE)
+            recorder.close(asked.call_id, replace(DONE, fingerprints=found(answered)))
             await asyncio.sleep(0.05)
 
         asyncio.run(work())
@@ -157,6 +160,12 @@ def test_a_value_is_traced_however_it_is_written(record: Callable[[str, str], UU
         assert str(call) in dave.post("/audit/trace/", {"value": written}).content.decode(), written
     page = dave.post("/audit/trace/", {"value": "5500 0000 0000 0004"}).content.decode()
     assert "Found in no call" in page
+
+
+def test_a_value_in_an_answer_is_traced_as_well(record: Callable[..., UUID]) -> None:
+    call = record("clinic", "", answered=CARD)
+    page = signed_in("dave").post("/audit/trace/", {"value": CARD}).content.decode()
+    assert str(call) in page
 
 
 def test_a_trace_is_on_record_without_its_value(record: Callable[[str, str], UUID]) -> None:

@@ -19,7 +19,20 @@ from policies.engine.masker import Masker
 from policies.engine.policy import Policy
 from policies.engine.schema import Schema
 from policies.engine.types import DataClass, Direction, Gate, KeyDetector, Level, PolicySpec, SchemaSpec
-from tests.proxy.world import API_KEY, CARD, EMAIL, KEYS, SSN, blocking, exchange, passing, policy, rule
+from tests.proxy.world import (
+    API_KEY,
+    CARD,
+    EMAIL,
+    HEAD,
+    KEYS,
+    SSN,
+    blocking,
+    chat,
+    exchange,
+    passing,
+    policy,
+    rule,
+)
 
 FRAGMENTS = [CARD, EMAIL, SSN, API_KEY, "10.0.0.1", "héllo", "日本語", "😀", " ", "\n", "and "]
 FRAGMENTS += ["4111 ", "bob@", "123-"]
@@ -264,3 +277,28 @@ def test_a_field_rule_over_streamed_text_refuses_the_stream() -> None:
     call = Exchange(Policy(spec, schema), ChatCompletions(), KEYS)
     with pytest.raises(Unreadable, match="rule about fields"):
         run(call, [wire_bytes(chunk({"reasoning_content": "hush"}))])
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_values_of_an_answer_can_be_traced_like_those_of_a_request(size: int) -> None:
+    """In text, in tool arguments and beside them; each once, and the same digest as of a request."""
+    asking = exchange()
+    asking.request(HEAD, chat(f"{CARD} and {EMAIL}"))
+    call = exchange()
+    call.request(HEAD, chat("hello"))
+    data = wire_bytes(
+        chunk({"content": f"your card {CARD[:9]}"}),
+        chunk({"content": f"{CARD[9:]}, I repeat: {CARD}. "}),
+        tool(0, json.dumps({"to": EMAIL})),
+        chunk({}, finish="stop"),
+    )
+    run(call, [data[at : at + size] for at in range(0, len(data), size)])
+    assert sorted(call.met) == sorted(asking.fingerprints)
+
+
+def test_values_of_a_whole_answer_can_be_traced() -> None:
+    asking, call = exchange(), exchange()
+    asking.request(HEAD, chat(CARD))
+    call.request(HEAD, chat("hello"))
+    call.response(json.dumps({"choices": [{"index": 0, "message": {"content": CARD}}]}).encode())
+    assert tuple(call.met) == asking.fingerprints
