@@ -113,10 +113,12 @@ def admissions_read(calls: Sequence[Call]) -> dict[UUID, Part]:
         row.id: bytes(row.sealed) for row in Payload.objects.filter(id__in=[e.id for e in entries], **span)
     }
     keys = {row.id: row for row in CallKey.objects.filter(id__in=numbers, **span)}
+    removed = {call.id for call in calls if call.removal_id is not None}
     found: dict[UUID, Part] = {}
     for entry in entries:
         if entry.call_id is not None:
-            cipher, problem = _opened(keys.get(entry.call_id))
+            gone = entry.call_id in removed
+            cipher, problem = (None, "it was removed") if gone else _opened(keys.get(entry.call_id))
             found[entry.call_id] = _part(entry, sealed.get(entry.id), cipher, problem)
     return found
 
