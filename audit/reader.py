@@ -182,10 +182,13 @@ def records_read(calls: Sequence[Call], kinds: Collection[str]) -> dict[UUID, li
         row.id: bytes(row.sealed) for row in Payload.objects.filter(id__in=[e.id for e in entries], **span)
     }
     opened = {row.id: _opened(row) for row in CallKey.objects.filter(id__in=numbers, **span)}
+    removed = {call.id for call in calls if call.removal_id is not None}
     found: dict[UUID, list[Part]] = {}
     for entry in entries:
         if entry.call_id is not None:
             cipher, problem = opened.get(entry.call_id) or _opened(None)
+            if entry.call_id in removed:
+                cipher, problem = None, "it was removed"
             found.setdefault(entry.call_id, []).append(_part(entry, sealed.get(entry.id), cipher, problem))
     return found
 

@@ -245,7 +245,7 @@ def test_no_key_no_record(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -
     def gone(self: KeyDirectory, *args: object) -> None:
         raise key_files.KeysUnavailable("the directory is gone")
 
-    monkeypatch.setattr(KeyDirectory, "month", gone)
+    monkeypatch.setattr(KeyDirectory, "day", gone)
     with pytest.raises(StoreUnavailable):
         run(recorder.admit(asks()))
     monkeypatch.undo()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -399,6 +400,27 @@ def test_two_that_remove_the_same_remove_it_once(recorder: Recorder, keys: KeyDi
     with patch.object(run, "remove", both):
         assert retain(keys) == 1
     assert Removal.objects.count() == 1 and verified() == ""
+
+
+def test_two_workers_that_remove_at_the_same_moment_share_the_work(
+    recorder: Recorder, keys: KeyDirectory
+) -> None:
+    """Real threads with connections of their own, past the lease that keeps them apart."""
+    calls = calls_on(recorder, *[40] * 6)
+    rule(30)
+    said = run.Said.now()
+    cause = removing.Cause(kind="expired", why="30 days", job_id=ids.new(), digest=said.digest)
+
+    def work(each: Call) -> int:
+        try:
+            return removing.remove([each.id], day=ago(40), area=each.area, cause=cause)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        removed = list(pool.map(work, [*calls, *reversed(calls)]))
+    assert sum(removed) == 6 == Removal.objects.count()
+    assert verified() == "" and list(broken()) == []
 
 
 def test_while_one_works_another_finds_nothing_to_do(recorder: Recorder, keys: KeyDirectory) -> None:

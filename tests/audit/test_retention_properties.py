@@ -44,6 +44,10 @@ class Life:
         self.calls: list[Call] = []
 
     def record(self, days: list[int], who: Any) -> None:
+        """As if it were then. A recorder keeps a day's key in memory, and writes none that is over."""
+        writer = self._recorder._worker._writer
+        assert writer is not None
+        writer.days._by_day.clear()
         self.calls += calls_on(self._recorder, *days, who=who)
 
     def rule(self, days: int, rows: int | None) -> None:

@@ -157,7 +157,15 @@ def test_what_cannot_be_judged_is_counted_with_its_reason(recorder: Recorder) ->
     CallKey.objects.order_by("id").first().delete()  # type: ignore[union-attr]
     view = previewed(trials.draft_of(pair[0]))
     assert (view.sums.seen, view.sums.judged, view.sums.refused, view.unjudged) == (3, 1, 1, 1)
-    assert view.skipped == (("its key was erased", 1),)
+    assert view.skipped == (("its key is missing", 1),)
+
+
+def test_what_retention_removed_is_counted_as_removed(recorder: Recorder) -> None:
+    pair = trials.published()
+    recorded(recorder, pair, chat(f"mail {EMAIL}"), chat("hi"))
+    which = Call.objects.order_by("id").values_list("id", flat=True)[:1]
+    Call.objects.filter(id__in=list(which)).update(removal_id=ids.new())
+    assert previewed(trials.draft_of(pair[0])).skipped == (("it was removed", 1),)
 
 
 def test_a_verdict_that_the_record_cannot_explain_is_no_change(recorder: Recorder) -> None:

@@ -35,7 +35,7 @@ def run(editor: BaseDatabaseSchemaEditor, statements: list[str]) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0008_exports")]
+    dependencies = [("audit", "0007_exports")]
 
     operations = [
         migrations.CreateModel(

@@ -25,7 +25,7 @@ def unguard(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0007_originals"),
+        ("audit", "0008_originals"),
     ]
 
     operations = [

@@ -26,7 +26,7 @@ def unguard(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("audit", "0006_terms"),
+        ("audit", "0005_terms"),
     ]
 
     operations = [

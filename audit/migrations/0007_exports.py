@@ -4,7 +4,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0004_flags_usage")]
+    dependencies = [("audit", "0006_flags_usage")]
 
     operations = [
         migrations.AlterModelOptions(

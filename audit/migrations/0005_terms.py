@@ -58,7 +58,7 @@ def index_model(name: str) -> migrations.CreateModel:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0005_day_keys")]
+    dependencies = [("audit", "0004_day_keys")]
 
     operations = [
         migrations.DeleteModel(name="WordIndex"),
