@@ -14,8 +14,10 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from audit import ids
 from audit.listing import Action, CallRow, Found, call_rows, found_of
 from audit.models import Call, Session
+from audit.search.finding import lowest, newest_first
 from audit.walls import Areas, within
 
 PAGE: Final = 50
@@ -119,13 +121,12 @@ def _made_in(session: Session, areas: Areas) -> QuerySet[Call]:
 
 def calls_page(before: UUID | None, action: str, now: datetime, areas: Areas) -> Page[CallRow]:
     """All calls, also those of callers whom nobody knows; `action` narrows the last day to one outcome."""
-    calls = within(Call.objects.order_by("-id"), areas)
+    calls = newest_first(within(Call.objects.all(), areas), areas)
     if action:
         since = now - RECENT
-        floor = UUID(int=int(since.timestamp() * 1000) << 80)
-        calls = calls.filter(action=action, started_at__gte=since, id__gte=floor)
+        calls = calls.filter(action=action, started_at__gte=since, id__gte=lowest(since))
     if before is not None:
-        calls = calls.filter(id__lt=before)
+        calls = calls.filter(started_at__lte=ids.time_of(before), id__lt=before)
     found, older = _cut(list(calls[: PAGE + 1]), PAGE)
     return Page(call_rows(found), older)
 
@@ -135,8 +136,8 @@ def neighbours(call: Call, areas: Areas) -> tuple[UUID | None, UUID | None]:
     if call.session_id is None:
         return None, None
     same = within(Call.objects.filter(session_id=call.session_id), areas)
-    before = same.filter(started_at__lte=call.started_at, id__lt=call.id).order_by("-id")
-    after = same.filter(started_at__gte=call.started_at, id__gt=call.id).order_by("id")
+    before = same.filter(started_at__lte=call.started_at, id__lt=call.id).order_by("-started_at", "-id")
+    after = same.filter(started_at__gte=call.started_at, id__gt=call.id).order_by("started_at", "id")
     return before.values_list("id", flat=True).first(), after.values_list("id", flat=True).first()
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from audit import pages
+from audit import ids, pages
 from audit.acts import acts
 from audit.askers import asker
 from audit.conversation import CALLS, exchanges
@@ -183,8 +183,11 @@ def _id(request: HttpRequest, name: str) -> UUID | None:
     """The keyset's place from the address; nonsense is a bad request, not a server error."""
     text = request.GET.get(name)
     try:
-        return UUID(text) if text else None
-    except ValueError:
+        found = UUID(text) if text else None
+        if found is not None:
+            ids.time_of(found)
+        return found
+    except (ValueError, OverflowError):
         raise BadRequest(f"{name} is no id") from None
 
 

@@ -78,4 +78,12 @@ class Migration(migrations.Migration):
             options={"default_permissions": (), "verbose_name_plural": "derived"},
         ),
         migrations.RunPython(lay_out, migrations.RunPython.noop),
+        migrations.AddIndex(
+            model_name="call",
+            index=models.Index(fields=["area", "started_at", "id"], name="audit_call_area"),
+        ),
+        migrations.AddIndex(
+            model_name="session",
+            index=models.Index(fields=["area", "id"], name="audit_session_area"),
+        ),
     ]

@@ -31,6 +31,7 @@ class Session(models.Model):
             models.Index(fields=["thread", "started_at"], name="audit_session_thread"),
             models.Index(fields=["started_at"], condition=Q(closed_at=None), name="audit_session_open"),
             models.Index(fields=["person_id", "started_at"], name="audit_session_person"),
+            models.Index(fields=["area", "id"], name="audit_session_area"),
         ]
 
     def __str__(self) -> str:
@@ -104,6 +105,7 @@ class Call(models.Model):
         permissions = [("export_call", "Can export calls")]
         indexes = [
             models.Index(fields=["session_id", "started_at"], name="audit_call_session"),
+            models.Index(fields=["area", "started_at", "id"], name="audit_call_area"),
             models.Index(fields=["instance_id"], condition=Q(closed_at=None), name="audit_call_open"),
         ]
 

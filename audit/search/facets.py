@@ -5,28 +5,23 @@ Over `MOST` matches and no more: the database groups exactly these rows, by thei
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, final
-from uuid import UUID
+from typing import Final, final
 
 from django.db import connection
 
 from audit import ids
-from audit.models import Call
-from audit.search.finding import places_of
+from audit.search.finding import narrowed, places_of
+from audit.search.grouping import Groups, Row, grouped, grouped_newest, width_of
 from audit.search.selection import Selection
 from audit.walls import Areas
 
 MOST: Final = 10_000
-BARS: Final = 40
 SHOWN: Final = 12
 """Values of one facet."""
 
-_TABLE: Final = Call._meta.db_table
-_COLUMNS: Final = ("action", "model", "endpoint", "area", "name", "highest", "policy", "api", "status")
 KINDS: Final = {"name": "caller", "highest": "level"}
 """Columns whose criterion has another name."""
 
@@ -91,27 +86,30 @@ _STOPPED: Final = frozenset({"blocked", "denied", "refused"})
 
 def summary(selection: Selection, areas: Areas) -> Summary:
     """The sums of the newest matches."""
+    if connection.vendor == "postgresql" and not narrowed(selection, areas):
+        return _summary(grouped_newest(selection, MOST), MOST)
     places = places_of(selection, areas, limit=MOST)
     if not places.calls:
         return Summary(calls=0, whole=places.older is None)
-    newest, oldest = ids.time_of(places.calls[0]), ids.time_of(places.calls[-1])
-    start, end = ids.milliseconds_of(places.calls[-1]), ids.milliseconds_of(places.calls[0]) + 1
-    width = max(1, -(-(end - start) // BARS))
-    rows = _grouped(places.calls, start, width)
-    counts, bars, tokens = _read(rows)
+    return _summary(grouped(places.calls), len(places.calls) + (places.older is None))
+
+
+def _summary(groups: Groups, most: int) -> Summary:
+    """`most`: with fewer calls than that these are all."""
+    counts, bars, tokens = _read(groups.rows)
+    calls = sum(count for by in bars.values() for count in by.values())
     return Summary(
-        calls=len(places.calls),
-        whole=places.older is None,
-        since=oldest,
-        until=newest,
+        calls=calls,
+        whole=calls < most,
+        since=ids.moment(groups.first) if calls else None,
+        until=ids.moment(groups.last) if calls else None,
         facets=tuple(_facets(counts)),
-        bars=tuple(_bars(bars, oldest, width)),
+        bars=tuple(_bars(bars, groups.first, width_of(groups.first, groups.last))),
         input_tokens=tokens[0],
         output_tokens=tokens[1],
     )
 
 
-Row = tuple[str, str, int, int | None, int | None]
 Counts = dict[str, dict[str, int]]
 
 
@@ -137,8 +135,7 @@ def _facets(counts: Mapping[str, Mapping[str, int]]) -> Iterator[Facet]:
             yield Facet(kind, tuple(Value(name, n, max(6, 1000 * n // most)) for name, n in ordered))
 
 
-def _bars(bars: Mapping[int, Mapping[str, int]], oldest: datetime, width: int) -> Iterator[Bar]:
-    start = ids.microseconds(oldest) // 1000
+def _bars(bars: Mapping[int, Mapping[str, int]], start: int, width: int) -> Iterator[Bar]:
     for at in range(max(bars, default=-1) + 1):
         by = bars.get(at, {})
         yield Bar(
@@ -152,46 +149,3 @@ def _bars(bars: Mapping[int, Mapping[str, int]], oldest: datetime, width: int) -
 
 def _of(by: Mapping[str, int], actions: frozenset[str]) -> int:
     return sum(count for action, count in by.items() if action in actions)
-
-
-def _grouped(places: Sequence[UUID], start: int, width: int) -> list[Row]:
-    """One pass over these rows by their keys, grouped by each column in turn."""
-    postgresql = connection.vendor == "postgresql"
-    sql = (_POSTGRESQL if postgresql else _SQLITE) + _GROUPS
-    bars = [(ids.milliseconds_of(place) - start) // width for place in places]
-    if postgresql:
-        when = [ids.time_of(place) for place in places]
-        values: list[Any] = [list(places), when, bars, min(when), max(when)]
-    else:
-        values = [json.dumps([[place.hex, bar] for place, bar in zip(places, bars, strict=True)])]
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        rows: list[Row] = cursor.fetchall()
-        return rows
-
-
-_TAKEN: Final = ", ".join(f"c.{name}" for name in (*_COLUMNS, "code", "input_tokens", "output_tokens"))
-_POSTGRESQL: Final = (
-    f"WITH m AS MATERIALIZED (SELECT k.bar, {_TAKEN}, "  # noqa: S608 (constants)
-    "c.counts || coalesce(c.response_counts, '{}') AS found "
-    f"FROM unnest(%s::uuid[], %s::timestamptz[], %s::bigint[]) AS k(id, at, bar) JOIN {_TABLE} c "
-    "ON c.id = k.id AND c.started_at = k.at WHERE c.started_at >= %s AND c.started_at <= %s), "
-    "f AS (SELECT e.key AS name FROM m, jsonb_object_keys(m.found) AS e(key)) "
-)
-_SQLITE: Final = (
-    f"WITH m AS MATERIALIZED (SELECT json_extract(k.value, '$[1]') AS bar, {_TAKEN}, "  # noqa: S608 (constants)
-    "json_patch(c.counts, coalesce(c.response_counts, '{}')) AS found "
-    f"FROM json_each(%s) AS k CROSS JOIN {_TABLE} c ON c.id = json_extract(k.value, '$[0]')), "
-    "f AS (SELECT e.key AS name FROM m, json_each(m.found) AS e) "
-)
-_GROUPS: Final = " UNION ALL ".join(
-    [
-        "SELECT 'bar' AS kind, CAST(bar AS varchar) || ' ' || action AS value, count(*) AS calls, "
-        "sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens FROM m GROUP BY bar, action",
-        *(
-            f"SELECT '{name}', CAST({name} AS varchar), count(*), NULL, NULL FROM m GROUP BY {name}"  # noqa: S608 (constants)
-            for name in (*_COLUMNS, "code")
-        ),
-        "SELECT 'class', name, count(*), NULL, NULL FROM f GROUP BY name",
-    ]
-)

@@ -79,7 +79,7 @@ def places_of(
     """The ids of one page. The areas hold for every one of them."""
     if selection.call is not None:
         return Places(_alone(selection, selection.call, areas))
-    if not _asks(selection, areas):
+    if not narrowed(selection, areas):
         return _in_time(selection, before, limit)
     return _walk(selection, areas, before, limit, patience)
 
@@ -94,8 +94,10 @@ def calls_of(places: Sequence[UUID], areas: Areas) -> list[Call]:
     return [calls[place] for place in places if place in calls]
 
 
-def _asks(selection: Selection, areas: Areas) -> bool:
-    return bool(selection.words or selection.facts or selection.granted) or areas is not EVERYWHERE
+def narrowed(selection: Selection, areas: Areas) -> bool:
+    """Whether more is asked than a time: then the index is walked."""
+    asked = selection.words or selection.facts or selection.granted or selection.call
+    return bool(asked) or areas is not EVERYWHERE
 
 
 def _alone(selection: Selection, call: UUID, areas: Areas) -> list[UUID]:
@@ -109,9 +111,9 @@ def _alone(selection: Selection, call: UUID, areas: Areas) -> list[UUID]:
     rest = replace(selection, call=None, since=None, until=None)
     spans = _spans(rest, areas, when, when + MOMENT)
     inside = (selection.since or when) <= when < (selection.until or when + DAY)
-    if not inside or not _asks(rest, EVERYWHERE):
+    if not inside or not narrowed(rest, EVERYWHERE):
         return [call] if inside else []
-    return [place for _, place in statement.matches(list(spans), None, COMMON) if place == call]
+    return [place for place in statement.matches(list(spans), None, COMMON) if place == call]
 
 
 def _in_time(selection: Selection, before: UUID | None, limit: int) -> Places:
@@ -127,11 +129,11 @@ def _in_time(selection: Selection, before: UUID | None, limit: int) -> Places:
     return Places(places[:limit], places[limit - 1] if len(places) > limit else None)
 
 
-def newest_first(calls: QuerySet[Call]) -> QuerySet[Call]:
-    """By the key of the table, which on PostgreSQL begins with the time."""
-    return (
-        calls.order_by("-started_at", "-id") if connection.vendor == "postgresql" else calls.order_by("-id")
-    )
+def newest_first(calls: QuerySet[Call], areas: Areas = EVERYWHERE) -> QuerySet[Call]:
+    """By the key of the table, which on PostgreSQL begins with the time; of areas by the index of areas."""
+    if areas is not EVERYWHERE or connection.vendor == "postgresql":
+        return calls.order_by("-started_at", "-id")
+    return calls.order_by("-id")
 
 
 def lowest(when: datetime) -> UUID:
@@ -149,7 +151,7 @@ def _walk(selection: Selection, areas: Areas, before: UUID | None, limit: int, p
     while spans := [span for _, span in zip(range(group), days, strict=False)]:
         started = time.monotonic()
         spans = list(_driven(spans))
-        places += [place for _, place in statement.matches(spans, before, limit + 1 - len(places))]
+        places += statement.matches(spans, before, limit + 1 - len(places))
         if len(places) > limit:
             return Places(places[:limit], places[limit - 1])
         spent = time.monotonic()

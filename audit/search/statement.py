@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final, final
 from uuid import UUID
 
@@ -24,7 +25,6 @@ MOST: Final = 200
 """Selects of one statement: SQLite takes 500."""
 
 MOST_PROBED: Final = 8
-Place = tuple[datetime, UUID]
 _FEW: Final = "SELECT 1 FROM {table} WHERE digest = %s AND started_at >= %s AND started_at < %s LIMIT {most}"
 
 
@@ -47,7 +47,7 @@ class Span:
     parts: tuple[Part, ...]
 
 
-def matches(spans: Sequence[Span], before: UUID | None, limit: int) -> list[Place]:
+def matches(spans: Sequence[Span], before: UUID | None, limit: int) -> list[UUID]:
     """Up to `limit` newest of each span, newest first over all of them."""
     asked = [
         _one(span, digest, before, limit)
@@ -55,14 +55,14 @@ def matches(spans: Sequence[Span], before: UUID | None, limit: int) -> list[Plac
         if all(part.digests for part in span.parts)
         for digest in span.parts[0].digests
     ]
-    found: set[Place] = set()
+    found: set[UUID] = set()
     with connection.cursor() as cursor:
         for start in range(0, len(asked), MOST):
             some = asked[start : start + MOST]
             values = [value for _, each in some for value in each]
             cursor.execute(" UNION ALL ".join(sql for sql, _ in some), values)
             found.update(_place(call) for (call,) in cursor.fetchall())
-    return sorted(found, reverse=True)[:limit]
+    return sorted(found, key=attrgetter("int"), reverse=True)[:limit]  # the order of their times
 
 
 def _one(span: Span, driving: int, before: UUID | None, limit: int) -> tuple[str, list[Any]]:
@@ -103,9 +103,8 @@ def frequency(spans: Iterable[tuple[Span, Part]], most: int) -> int:
         return len(cursor.fetchall())
 
 
-def _place(call: Any) -> Place:
-    found = call if isinstance(call, UUID) else UUID(call)
-    return ids.time_of(found), found
+def _place(call: Any) -> UUID:
+    return call if isinstance(call, UUID) else UUID(call)
 
 
 def _time(value: datetime) -> Any:

@@ -20,7 +20,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
-from audit import deriving
+from audit import deriving, ids
 from audit.events import event
 from audit.judgement import GATES, LEVELS
 from audit.listing import call_rows
@@ -146,8 +146,10 @@ def _before(request: HttpRequest) -> UUID | None:
     if not text or request.POST.get("also"):
         return None
     try:
-        return UUID(text)
-    except ValueError:
+        found = UUID(text)
+        ids.time_of(found)
+        return found
+    except (ValueError, OverflowError):
         raise BadRequest("before is no id") from None
 
 

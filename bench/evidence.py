@@ -1,0 +1,195 @@
+"""How long the auditors' pages take over very many recorded calls, as they are made for a browser.
+
+    python -m tests.services python -m bench.evidence [--calls 1500000]
+
+On PostgreSQL. Each page is asked for in turn, round after round; of the database's work the plans are read as
+well: no table of calls, words or facts may be read from one end to the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+from bench.queue import PASSWORD, store
+from bench.traffic import AREAS, seed
+
+SEARCHES: Final[dict[str, dict[str, str]]] = {
+    "nothing asked": {},
+    "a word in every second call": {"words": "invoice"},
+    "a word in twenty calls": {"words": "zyzzyva"},
+    "a word in none": {"words": "nowhere"},
+    "two words": {"words": "invoice router"},
+    "two words that never meet": {"words": "pension router"},
+    "a word and a model": {"words": "pension", "model": "small"},
+    "a caller": {"caller": "caller-77"},
+    "a class, an action and an endpoint": {"class": "CARD", "action": "masked", "endpoint": "chat-3"},
+    "a model and a time": {"model": "large", "until": "2000-01-01"},
+}
+LARGE: Final = ("audit_call", "audit_entry", "audit_word", "audit_fact", "audit_payload", "audit_callkey")
+Ask = Callable[[], Any]
+
+
+def people() -> None:
+    """dave audits everywhere, tina the smallest area."""
+    from django.contrib.auth.models import Group
+    from django.utils import timezone
+
+    from audit.models import Store
+    from gateway.identity.authz import role_grant
+    from gateway.models import Area, User
+
+    Store.objects.get_or_create(pk=1, defaults={"key_check": b"", "created_at": timezone.now()})
+    areas = {slug: Area.objects.create(slug=slug, name=slug) for slug in AREAS}
+    for name, area in (("dave", None), ("tina", areas["tiny"])):
+        group = Group.objects.create(name=f"auditors {name}")
+        role_grant(group=group, role="auditor", by=None, area=area)
+        User.objects.create_user(name, password=PASSWORD).groups.add(group)
+
+
+def pages() -> dict[str, Ask]:
+    """What is asked, by its title; each returns the answer."""
+    from audit.search.facets import summary
+    from audit.search.finding import found
+    from audit.search.selection import selection_of
+
+    def asked(title: str) -> Any:
+        said = SEARCHES[title]
+        return selection_of({**said, "until": _middle()} if "until" in said else said)
+
+    tiny, word = frozenset({"tiny"}), "a word in every second call"
+    made: dict[str, Ask] = {f"search: {title}": partial(found, asked(title), None) for title in SEARCHES}
+    made["search: nothing asked, in a small area"] = partial(found, asked("nothing asked"), tiny)
+    made["search: a word, in a small area"] = partial(found, asked(word), tiny)
+    for title in ("nothing asked", word, "a caller"):
+        made[f"facets: {title}"] = partial(summary, asked(title), None)
+    return made | _pages_of_the_browser()
+
+
+def _pages_of_the_browser() -> dict[str, Ask]:
+    from django.test import Client
+
+    from audit.models import Call
+
+    call = Call.objects.filter(started_at__lt=_middle()).order_by("-started_at", "-id")[0]
+    lists = {"calls": "/audit/calls/", "sessions": "/audit/", "acts": "/audit/acts/"}
+    made: dict[str, Ask] = {}
+    for name in ("dave", "tina"):
+        browser = Client()
+        browser.post("/login/", {"username": name, "password": PASSWORD})
+        for title, address in lists.items():
+            made[f"page: {title}, for {name}"] = partial(_get, browser, address)
+        if name == "dave":
+            made["page: one call"] = partial(_get, browser, f"/audit/calls/{call.id}/")
+            made["page: one session"] = partial(_get, browser, f"/audit/sessions/{call.session_id}/")
+            made["page: blocked calls"] = partial(_get, browser, "/audit/calls/?action=blocked")
+    return made
+
+
+def _middle() -> str:
+    """A time that half of the calls lie before."""
+    from datetime import timedelta
+
+    from audit import ids
+
+    return (ids.now() - timedelta(days=30)).isoformat()
+
+
+def _get(browser: Any, address: str) -> Any:
+    answer = browser.get(address)
+    if answer.status_code != 200:
+        sys.exit(f"{answer.request['PATH_INFO']}: {answer.status_code}")
+    return answer
+
+
+def measured(asks: dict[str, Ask], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds by title, in order; one round asks for everything once."""
+    took: dict[str, list[float]] = {title: [] for title in asks}
+    for _ in range(rounds):
+        for title, ask in asks.items():
+            began = time.perf_counter()
+            ask()
+            took[title].append(1000 * (time.perf_counter() - began))
+    return {title: sorted(each) for title, each in took.items()}
+
+
+def whole_reads(ask: Ask) -> list[str]:
+    """Large tables that the database reads from one end to the other for this, by its plans."""
+    from django.db import connection
+
+    with _told() as statements:
+        ask()
+    found = []
+    with connection.cursor() as cursor:
+        for sql, values in statements:
+            cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", values)
+            plan = cursor.fetchone()[0][0]["Plan"]
+            found += [f"{node['Relation Name']}: {sql[:200]}" for node in _nodes(plan) if _reads_all(node)]
+    return found
+
+
+@contextmanager
+def _told() -> Iterator[list[tuple[str, Any]]]:
+    from django.db import connection
+
+    told: list[tuple[str, Any]] = []
+
+    def note(execute: Any, sql: str, values: Any, many: bool, context: Any) -> Any:
+        if sql.lstrip("(").startswith(("SELECT", "WITH")) and any(table in sql for table in LARGE):
+            told.append((sql, values))
+        return execute(sql, values, many, context)
+
+    with connection.execute_wrapper(note):
+        yield told
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from _nodes(child)
+
+
+def _reads_all(node: dict[str, Any]) -> bool:
+    """An empty month costs nothing: a partition of no rows is read as a whole, and may be."""
+    name = str(node.get("Relation Name", ""))
+    large = name.startswith(LARGE) and node["Plan Rows"] > 1_000
+    return large and node["Node Type"] == "Seq Scan"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.evidence", description=__doc__)
+    parser.add_argument("--calls", type=int, default=1_500_000)
+    parser.add_argument("--rounds", type=int, default=40)
+    options = parser.parse_args()
+    with store():
+        from django.conf import settings
+        from django.db import connection
+
+        from audit.keys import KeyDirectory
+
+        if connection.vendor != "postgresql":
+            sys.exit("run this on PostgreSQL: python -m tests.services python -m bench.evidence")
+        settings.ALLOWED_HOSTS = ["testserver"]
+        KeyDirectory.make(settings.AUDIT_KEY_DIR)
+        people()
+        began = time.perf_counter()
+        seed(options.calls)
+        print(f"{options.calls} calls, made in {time.perf_counter() - began:.0f} s")
+        asks = pages()
+        bad = [problem for ask in asks.values() for problem in whole_reads(ask)]
+        for title, took in measured(asks, options.rounds).items():
+            p95 = took[int(len(took) * 0.95)]
+            print(f"  {title:<46} p50 {statistics.median(took):6.1f} ms   p95 {p95:6.1f} ms")
+        for problem in bad:
+            print(f"  read as a whole: {problem}")
+        sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
