@@ -10,7 +10,6 @@ from datetime import date, datetime
 from hashlib import sha256
 from hmac import digest as hmac_digest
 from pathlib import Path
-from typing import Final
 
 from django.conf import settings
 
@@ -21,8 +20,8 @@ _LABEL = b"postern.words.v1"
 
 
 def key_of_day(when: datetime) -> bytes | None:
-    """By which a call of that day is indexed: the key that wraps the call's own, so whoever recorded a text has
-    made it. None where it was destroyed: it stays so."""
+    """By which a call of that day is indexed: the key that wraps the call's own, made by whoever recorded it.
+    None where it was destroyed: it stays so."""
     found = directory(Path(settings.AUDIT_KEY_DIR)).days(PAYLOAD, when.date())
     return derived(found[-1].key) if found else None
 
