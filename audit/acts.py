@@ -110,7 +110,7 @@ def _act(entry: Entry) -> Act:
     """An entry that somebody changed may hold anything."""
     try:
         meta = json.loads(bytes(entry.meta))
-    except ValueError:
+    except (ValueError, RecursionError):
         meta = {}
     meta = meta if isinstance(meta, dict) else {}
     by, detail = meta.get("by"), meta.get("detail")

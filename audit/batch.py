@@ -6,6 +6,7 @@ the rows are durable and drops the Builder when they are not.
 
 from __future__ import annotations
 
+import time
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -92,7 +93,8 @@ class Head:
 
 @final
 class Days:
-    """Wraps call keys and blinds digests: the keys of the last days, read once."""
+    """Wraps call keys and blinds digests: the keys of the last days, read once. That of a day that is over is
+    read anew each time: it may have been replaced, and what was blinded by the one before is never found."""
 
     def __init__(self, keys: KeyDirectory) -> None:
         self._keys = keys
@@ -101,7 +103,7 @@ class Days:
     def of(self, milliseconds: int) -> tuple[crypto.DayKey, AESGCM]:
         day = milliseconds // _DAY
         found = self._by_day.get(day)
-        if found is None:
+        if found is None or day < time.time_ns() // 1_000_000 // _DAY:
             key = self._keys.day(PAYLOAD, ids.moment(milliseconds))
             found = self._by_day[day] = key, AESGCM(key.key)
             if len(self._by_day) > 2:  # a day's last calls, and the next one's first

@@ -15,6 +15,7 @@ from audit.blinding import BLOCK, blind
 from audit.keynames import day_of, start_of
 from audit.keys import PAYLOAD, KeyDirectory
 from audit.models import Fingerprint, Unindexed
+from audit.retention.standing import standing
 
 _AT_ONCE = 200  # commits
 _DIGESTS: Final = 400
@@ -30,10 +31,13 @@ def index_pending() -> int:
 
 
 def _move(waiting: list[Unindexed]) -> int:
-    """One transaction: whoever deletes a row is the one who indexes it."""
+    """One transaction: whoever deletes a row is the one who indexes it. Of a call that was removed while its
+    rows waited nothing is indexed any more."""
     with transaction.atomic():
         taken = [row for row in waiting if Unindexed.objects.filter(id=row.id).delete()[0]]
         found = [fingerprint for row in taken for fingerprint in _fingerprints(bytes(row.fingerprints))]
+        there = standing(fingerprint.call_id for fingerprint in found)
+        found = [fingerprint for fingerprint in found if there.get(fingerprint.call_id)]
         found.sort(key=lambda fingerprint: bytes(fingerprint.digest))  # neighbours share their index pages
         Fingerprint.objects.bulk_create(found, batch_size=1000)
     return len(waiting)

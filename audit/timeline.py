@@ -178,7 +178,7 @@ def _who(by: Any) -> str:
 def _read(meta: bytes) -> Mapping[str, Any]:
     try:
         found = json.loads(meta)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -94,5 +94,5 @@ def holds(removal: Removal) -> bool:
             and said["root"] == root.hex() == bytes(removal.root).hex()
             and said["calls"] == removal.count == len(removal.members())
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False

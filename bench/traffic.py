@@ -37,7 +37,8 @@ _ROWS: Final = """
 INSERT INTO audit_call (id, started_at, instance_id, stream_id, session_id, person_id, subject, name, kind,
     key_prefix, groups, network, area, endpoint, api, method, path, model, streaming, policy, schema, action,
     gate, code, reasons, rules, counts, highest, request_hmac, sent_digest, request_size, closed_at,
-    status, complete, finish_reason, input_tokens, output_tokens, response_size, response_counts, timings, extra)
+    status, complete, finish_reason, input_tokens, output_tokens, response_size,
+    response_counts, timings, extra)
 SELECT id, at, %(zero)s, %(zero)s, md5((n / 10)::text)::uuid, md5(caller::text)::uuid,
     'local:caller-' || caller, 'caller-' || caller, 'person', 'pst_' || caller, '["staff"]', '10.0.0.1', area,
     'chat-' || endpoint, 'openai.chat', 'POST', '/v1/chat/completions', (%(models)s::text[])[model + 1],

@@ -14,6 +14,7 @@ from audit import ids
 from audit.judgement import LEVELS
 from audit.listing import found_of
 from audit.models import Call, Flag, FlagLabel
+from audit.retention.standing import standing
 
 if TYPE_CHECKING:
     from audit.deriving import New
@@ -29,8 +30,10 @@ def flags_derive(new: New) -> Callable[[], None]:
     labels = [label for flag in flags for label in _labels(flag)]
 
     def write() -> None:
-        Flag.objects.bulk_create(flags, ignore_conflicts=True)
-        FlagLabel.objects.bulk_create(labels, ignore_conflicts=True)
+        there = standing(flag.pk for flag in flags)
+        Flag.objects.bulk_create([flag for flag in flags if flag.pk in there], ignore_conflicts=True)
+        mine = [label for label in labels if label.flag_id in there]
+        FlagLabel.objects.bulk_create(mine, ignore_conflicts=True)
 
     return write
 

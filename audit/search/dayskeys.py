@@ -6,29 +6,23 @@ So an index is found by whoever may read the day's payloads, and by nobody once 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from hashlib import sha256
 from hmac import digest as hmac_digest
 from pathlib import Path
-from typing import Final
 
 from django.conf import settings
 
-from audit import ids
 from audit.keys import PAYLOAD, KeyMissing
 from audit.reader import directory
 
 _LABEL = b"postern.words.v1"
-NEW: Final = timedelta(days=2)
 
 
 def key_of_day(when: datetime) -> bytes | None:
-    """By which a call of that day is indexed. Made if need be for a day that is not long over; None where it
-    was destroyed: it stays so."""
-    keys = directory(Path(settings.AUDIT_KEY_DIR))
-    if ids.now() - when < NEW:
-        return derived(keys.day(PAYLOAD, when).key)
-    found = keys.days(PAYLOAD, when.date())
+    """By which a call of that day is indexed: the key that wraps the call's own, made by whoever recorded it.
+    None where it was destroyed: it stays so."""
+    found = directory(Path(settings.AUDIT_KEY_DIR)).days(PAYLOAD, when.date())
     return derived(found[-1].key) if found else None
 
 

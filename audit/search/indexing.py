@@ -13,6 +13,7 @@ from audit import ids
 from audit.models import Entry, Fact, Word
 from audit.reader import Part, records_read
 from audit.records import NOT_KEPT
+from audit.retention.standing import standing
 from audit.search import terms
 from audit.search.dayskeys import key_of_day
 from audit.search.terms import Term
@@ -46,8 +47,13 @@ def terms_derive(new: New) -> Callable[[], None]:
             facts += fact_rows(entry.call_id, set(_acts(entry)))
 
     def write() -> None:
-        Word.objects.bulk_create(words, batch_size=ROWS, ignore_conflicts=True)
-        Fact.objects.bulk_create(facts, batch_size=ROWS, ignore_conflicts=True)
+        there = standing(row.call_id for row in (*words, *facts))
+        Word.objects.bulk_create(
+            [row for row in words if there.get(row.call_id)], batch_size=ROWS, ignore_conflicts=True
+        )
+        Fact.objects.bulk_create(
+            [row for row in facts if row.call_id in there], batch_size=ROWS, ignore_conflicts=True
+        )
 
     return write
 
@@ -132,6 +138,6 @@ _DECIDED: Final = frozenset({"approval.voted", "approval.approved", "approval.de
 def _meta(entry: Entry) -> dict[str, Any]:
     try:
         found = json.loads(bytes(entry.meta))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -10,6 +10,7 @@ from django.conf import settings
 from audit import ids
 from audit.models import Call, Word
 from audit.reader import records_read
+from audit.retention.standing import standing
 from audit.search import terms
 from audit.search.dayskeys import derived
 from audit.search.indexing import READ, ROWS, texts_of
@@ -31,10 +32,12 @@ def words_move(calls: Sequence[UUID], old: Sequence[bytes], new: bytes) -> Calla
     found = [row for call in closed for row in _rows(call.id, words[call.id], derived(new))]
 
     def write() -> None:
+        there = standing(call.id for call in closed)
         for call in closed:
             gone = {terms.word_digest(derived(key), word) for key in old for word in words[call.id]}
             Word.objects.filter(started_at=call.started_at, call_id=call.id, digest__in=gone).delete()
-        Word.objects.bulk_create(found, batch_size=ROWS, ignore_conflicts=True)
+        kept = [row for row in found if there.get(row.call_id)]
+        Word.objects.bulk_create(kept, batch_size=ROWS, ignore_conflicts=True)
 
     return write
 

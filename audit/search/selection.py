@@ -18,6 +18,9 @@ MOST_WORDS: Final = 10
 LONGEST_GRANT: Final = timedelta(days=31)
 """Days of grants in one search: each is a term of its own."""
 
+_FIRST_YEAR, _LAST_YEAR = 1971, 9000
+"""An id holds no time before 1970, and from its last years no further day can be counted."""
+
 FACTS: Final = tuple(kind for kind in terms.KINDS if kind != "granted")
 
 
@@ -67,7 +70,7 @@ def selection_of(asked: Mapping[str, Any]) -> Selection:
     """From what a form or a program says; what it does not know is refused. Raises SelectionError."""
     if unknown := set(asked) - {"words", "granted_since", "granted_until", "since", "until", "call", *FACTS}:
         raise SelectionError(f"There is no criterion {sorted(unknown)[0]!r}.")
-    said = {name: str(value).strip() for name, value in asked.items() if value not in (None, "")}
+    said = {name: _storable(str(value)).strip() for name, value in asked.items() if value not in (None, "")}
     since, until = _moment(said, "since"), _moment(said, "until")
     if since and until and since >= until:
         raise SelectionError("The time ends before it begins.")
@@ -79,6 +82,11 @@ def selection_of(asked: Mapping[str, Any]) -> Selection:
         until=until,
         call=_call(said.get("call", "")),
     )
+
+
+def _storable(text: str) -> str:
+    """Without what no database and no file takes: NUL, and halves of characters."""
+    return text.replace("\0", " ").encode("utf-8", "replace").decode()
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -127,6 +135,8 @@ def _moment(said: Mapping[str, str], name: str) -> datetime | None:
         found = datetime.fromisoformat(said[name])
     except ValueError:
         raise SelectionError(f"{name}: write a time as 2026-11-26 or 2026-11-26 14:30.") from None
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise SelectionError(f"{name}: there are calls from {_FIRST_YEAR} to {_LAST_YEAR} at most.")
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
 
 

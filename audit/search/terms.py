@@ -48,11 +48,14 @@ _UNSPACED: Final = re.compile(
     "|[^\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+"
 )
 _FIRST_UNSPACED: Final = 0x0E00
+_APART: Final = 256
+"""Characters that are taken apart at once."""
 
 
 def words_of(text: str) -> Iterator[str]:
     """The words of a text as the index knows them, in order, with repetitions."""
-    for word in _WORD.findall(folded(text)):
+    for match in _WORD.finditer(folded(text)):
+        word = match[0]
         if word.isascii():
             if len(word) >= SHORTEST:
                 yield word[:LONGEST]
@@ -64,7 +67,14 @@ def folded(text: str) -> str:
     """Without case, accents and width."""
     if text.isascii():
         return text.lower()
-    apart = unicodedata.normalize("NFKD", text.casefold())
+    cased = text.casefold()
+    return "".join(_bare(cased[at : at + _APART]) for at in range(0, len(cased), _APART))
+
+
+def _bare(text: str) -> str:
+    """Bringing the marks behind one letter into their order takes the square of their number. Each character
+    comes apart by itself, and the marks are dropped, so a short piece at a time gives the same."""
+    apart = unicodedata.normalize("NFKD", text)
     return "".join(character for character in apart if not unicodedata.combining(character))
 
 
@@ -139,7 +149,8 @@ _PLAIN: Final = (
     ("status", "status"),
     ("code", "code"),
 )
-_EXACT: Final = frozenset({"person", "approval", "key"})
+_EXACT: Final = frozenset({"person", "approval", "key", "area"})
+"""Areas are walls: the short names of two may differ in case alone."""
 
 
 def word_digest(key: bytes, word: str) -> int:

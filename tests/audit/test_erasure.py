@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
@@ -11,16 +12,32 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.db.models import Model
 
-from audit import crypto, ids
+from audit import crypto, ids, indexing
+from audit.deriving import New
+from audit.flagged.collecting import flags_derive
 from audit.keynames import start_of
 from audit.keys import PAYLOAD, KeyDirectory
-from audit.models import Call, CallKey, Entry, EvidenceDay, Fingerprint, Job, Payload, Removal, Word
+from audit.models import (
+    Call,
+    CallKey,
+    Entry,
+    EvidenceDay,
+    Fact,
+    Fingerprint,
+    Flag,
+    Job,
+    Payload,
+    Removal,
+    Word,
+)
 from audit.reader import records_read
 from audit.recorder import Recorder
+from audit.records import Recordable
 from audit.retention import days, emptying, erasure, rekeying, removing
 from audit.retention.erasure import ErasureRefused, Selection, outlook
 from audit.search.dayskeys import keys_by_day
-from audit.search.indexing import READ, word_rows
+from audit.search.indexing import READ, terms_derive, word_rows
+from audit.search.rekeying import words_move
 from audit.search.terms import word_digest
 
 from .kept import (
@@ -361,3 +378,89 @@ def test_a_long_day_is_moved_in_many_turns(recorder: Recorder, keys: KeyDirector
             assert all(readable(call) and findable(call, keys) for call in stay)
             assert turns < 20
     assert turns > 3 and keys.generations(PAYLOAD, ago(9)) == [2]
+
+
+# --- what is read before and written after ------------------------------------------------------------
+def test_words_that_were_read_before_an_erasure_are_not_written_after_it(
+    recorder: Recorder, keys: KeyDirectory
+) -> None:
+    gone, stays = calls_on(recorder, 9, 9)
+    new = New(closed=[gone, stays], events=[])
+    writes = [derivation(new) for derivation in (terms_derive, flags_derive)]
+    request(gone)
+    erasure.sweep()
+    for write in writes:
+        write()
+    assert not Word.objects.filter(call_id=gone.id).exists()
+    assert has_word(stays, keys)
+    assert Fact.objects.filter(call_id=gone.id).exists()  # the row is still listed, and so still found
+
+
+def test_of_a_row_that_is_gone_nothing_is_written(recorder: Recorder, keys: KeyDirectory) -> None:
+    (gone,) = calls_on(recorder, 9)
+    gone.gate = "flag"
+    new = New(closed=[gone], events=[])
+    writes = [derivation(new) for derivation in (terms_derive, flags_derive)]
+    rule(1, 2)
+    retain(keys)
+    assert not Call.objects.filter(id=gone.id).exists()
+    for write in writes:
+        write()
+    assert not Word.objects.exists() and not Fact.objects.filter(call_id=gone.id).exists()
+    assert not Flag.objects.exists()
+
+
+def test_words_that_a_new_key_reads_before_an_erasure_are_not_written_after_it(
+    recorder: Recorder, keys: KeyDirectory
+) -> None:
+    gone, stays = calls_on(recorder, 9, 9)
+    old = keys.days(PAYLOAD, ago(9))
+    new = keys.generation(PAYLOAD, ago(9), 2)
+    write = words_move([gone.id, stays.id], [key.key for key in old], new.key)
+    request(gone)
+    erasure.sweep()
+    write()
+    assert not Word.objects.filter(call_id=gone.id).exists()
+    assert has_word(stays, keys)
+
+
+def test_values_that_waited_for_their_index_do_not_come_back(recorder: Recorder, keys: KeyDirectory) -> None:
+    with patch("audit.indexing.index_pending", lambda: 0):
+        gone, stays = calls_on(recorder, 9, 9)
+        request(gone)
+        assert erasure.sweep() == 1
+    assert indexing.index_pending() > 0
+    assert not Fingerprint.objects.filter(call_id=gone.id).exists()
+    assert findable(stays, keys)
+
+
+def test_what_is_derived_late_makes_no_destroyed_key_anew(recorder: Recorder, keys: KeyDirectory) -> None:
+    (call,) = calls_on(recorder, 0)
+    keys.destroy(f"payload-{ago(0)}")
+    terms_derive(New(closed=[call], events=[]))()
+    assert keys.generations(PAYLOAD, ago(0)) == []
+    assert not Word.objects.exists()
+
+
+def test_a_call_that_ends_after_its_day_got_a_new_key_is_found_by_what_its_answer_held(
+    recorder: Recorder, keys: KeyDirectory
+) -> None:
+    late = asks(call_id=then(ago(9)), request=Recordable(b"write"))
+
+    async def admit() -> None:
+        await recorder.admit(late)
+
+    async def close() -> None:
+        await recorder.segment(late.call_id, ANSWER, final=True)
+        recorder.close(late.call_id, replace(DONE, fingerprints=(("EMAIL", VALUE),)))
+        await recorder.refuse(asks(call_id=then(ago(0)), request=None), DONE)
+
+    run_async(admit())
+    erase(*calls_on(recorder, 9), keys=keys)
+    assert keys.generations(PAYLOAD, ago(9)) == [2]
+    run_async(close())
+    indexing.index_pending()
+    call = Call.objects.get(id=late.call_id)
+    assert findable(call, keys) and readable(call)
+    terms_derive(New(closed=[call], events=[]))()
+    assert has_word(call, keys)
