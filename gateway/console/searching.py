@@ -22,6 +22,7 @@ from django.views.decorators.http import require_http_methods
 
 from audit import deriving
 from audit.events import event
+from audit.exporting.chosen import public
 from audit.judgement import GATES, LEVELS
 from audit.listing import call_rows
 from audit.pages import ACTIONS
@@ -106,7 +107,7 @@ def search_note(
     *, by: User, areas: Areas, selection: Selection, words: Recordable | None, before: UUID | None = None
 ) -> None:
     """That somebody searched is durable when this returns."""
-    facts = {name: value for name, value in selection.said().items() if name != "words"}
+    facts = {name: value for name, value in public(selection).items() if name != "words"}
     detail = {**facts, "areas": "all" if areas is None else sorted(areas), "before": before or ""}
     area = next(iter(areas)) if areas is not None and len(areas) == 1 else ""
     with transaction.atomic(durable=True):
