@@ -64,6 +64,7 @@ class CallRow:
     """One line of a list of calls."""
 
     id: UUID
+    session_id: UUID | None
     started_at: datetime
     name: str
     network: str
@@ -86,6 +87,7 @@ def call_rows(calls: Iterable[Call]) -> list[CallRow]:
 def call_row(call: Call) -> CallRow:
     return CallRow(
         id=call.id,
+        session_id=call.session_id,
         started_at=call.started_at,
         name=call.name,
         network=call.network,
