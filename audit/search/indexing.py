@@ -47,7 +47,7 @@ def terms_derive(new: New) -> Callable[[], None]:
             facts += fact_rows(entry.call_id, set(_acts(entry)))
 
     def write() -> None:
-        there = standing(row.call_id for row in (*words, *facts))
+        there = standing([*(row.call_id for row in words), *(row.call_id for row in facts)])
         Word.objects.bulk_create(
             [row for row in words if there.get(row.call_id)], batch_size=ROWS, ignore_conflicts=True
         )

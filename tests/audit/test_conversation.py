@@ -202,14 +202,14 @@ def test_many_calls_are_read_in_as_many_queries_as_few(
     assert records[3] == reader.call_read(calls[3])
 
 
-def test_what_was_erased_is_said_and_breaks_no_comparison(recorder: Recorder, dave: Client) -> None:
+def test_what_is_missing_is_said_and_breaks_no_comparison(recorder: Recorder, dave: Client) -> None:
     session = talk(recorder, (chat("a"), answered("b")), (chat("a", "b", "c"), answered("d")))
     first = Call.objects.order_by("id")[0]
     CallKey.objects.filter(id=first.id).delete()
     found = exchanges(reader.calls_read(list(Call.objects.order_by("id"))))
-    assert "erased" in found[0].request_missing and found[0].fresh.payload is None
+    assert "key is missing" in found[0].request_missing and found[0].fresh.payload is None
     assert texts(found[1].fresh) == ["a", "b", "c"]
-    assert "erased" in dave.get(f"/audit/sessions/{session.pk}/conversation/").content.decode()
+    assert "key is missing" in dave.get(f"/audit/sessions/{session.pk}/conversation/").content.decode()
 
 
 def test_whoever_may_not_audit_opens_nothing(recorder: Recorder, client: Client) -> None:

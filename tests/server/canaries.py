@@ -38,7 +38,7 @@ SENT: Final[Mapping[str, str]] = {
     "EMAIL": "record.canary@example.com",
     "IBAN": "DE63 5001 0517 5407 3249 77",
 }
-"""By data class, what people write. All restricted ones of the demo's schema, and two that are confidential."""
+"""By data class, what people write: all restricted ones of the demo's schema, two confidential ones."""
 
 TOLD: Final[Mapping[str, str]] = {
     "CARD": "4532 0151 1283 0366",
