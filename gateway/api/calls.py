@@ -130,9 +130,10 @@ class CallOne(OwnOrAudited):
             try:
                 areas = audited_by(asker(request))
                 record = call_open(call_id=pk, by=who_of(request), areas=areas)
-                return Response(record_as_json(record))
             except _NO_TIME:
                 pass  # it may be their own still
+            else:
+                return Response(record_as_json(record))
         return Response(own_as_json(_own(request, pk)))
 
 
