@@ -78,11 +78,16 @@ class Page(Generic[Row]):
     older: UUID | None
 
 
-def sessions_page(before: UUID | None, areas: Areas) -> Page[SessionRow]:
+def sessions_page(
+    before: UUID | None, areas: Areas, *, person: UUID | None = None, at_most: int = PAGE
+) -> Page[SessionRow]:
+    """Those of one person (or program) only, where one is given."""
     sessions = within(Session.objects.order_by("-id"), areas)
+    if person is not None:
+        sessions = sessions.filter(person_id=person)
     if before is not None:
         sessions = sessions.filter(id__lt=before)
-    found, older = _cut(list(sessions[: PAGE + 1]), PAGE)
+    found, older = _cut(list(sessions[: at_most + 1]), at_most)
     sums, whole = _sums([session.id for session in found], areas)
     return Page([_session_row(session, sums[session.id], whole=whole) for session in found], older)
 

@@ -18,7 +18,7 @@ def payloads_of(record: CallRecord) -> dict[str, Any]:
     """The two members; each has `text` and `findings`, or `missing` in words."""
     request, response = record.request, record.response
     return {
-        "request": _shown([request]) if request else {"missing": request_missing(record)},
+        "request": text_of([request]) if request else {"missing": request_missing(record)},
         "response": _response(record, response) if response else {"missing": response_missing(record)},
     }
 
@@ -26,10 +26,11 @@ def payloads_of(record: CallRecord) -> dict[str, Any]:
 def _response(record: CallRecord, segments: Sequence[Recordable]) -> dict[str, Any]:
     """What opens of it; of a part that does not open it is said that it is missing."""
     problems = [part.problem for part in record.parts if part.kind == "segment" and part.problem]
-    return _shown(segments) | ({"missing": f"A part of it: {problems[0]}."} if problems else {})
+    return text_of(segments) | ({"missing": f"A part of it: {problems[0]}."} if problems else {})
 
 
-def _shown(parts: Sequence[Recordable]) -> dict[str, Any]:
+def text_of(parts: Sequence[Recordable]) -> dict[str, Any]:
+    """What was recorded, put together, and the findings in it."""
     findings = [_finding(mark) for part in parts for mark in replay.read_marks(part.marks)]
     if any(part.data == NOT_KEPT for part in parts):
         return {"missing": NOT_KEPT_HERE, "findings": findings}

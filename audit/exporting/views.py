@@ -166,13 +166,13 @@ def export_file(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
         return redirect("audit:exports")
     try:
         export_download(job=job, by=asker(request))
-        return _answer(request, job, file)
+        return file_answer(request, job, file)
     except BaseException:
         file.close()
         raise
 
 
-def _answer(request: HttpRequest, job: Job, file: IO[bytes]) -> HttpResponseBase:
+def file_answer(request: HttpRequest, job: Job, file: IO[bytes]) -> HttpResponseBase:
     """Piece by piece in each shape: under ASGI Django would read the whole of a plain iterator at once."""
     name = f"postern-export-{job.created_at:%Y-%m-%d}-{str(job.pk)[-8:]}.zip"
     response: StreamingHttpResponse

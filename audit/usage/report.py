@@ -106,6 +106,17 @@ class Report:
 
 def report(usage: Usage, by: str, month: date, prices: Prices) -> Report:
     """`by` is one of `BY`; `usage` are the rows that the reader may see."""
+    ordered, capped = totals_of(usage, by, month, prices)
+    longest = max((total.tokens for total in ordered), default=0) or 1
+    return Report(
+        lines=[_line(total, longest) for total in ordered[:SHOWN]],
+        hidden=max(0, len(ordered) - SHOWN),
+        capped=capped,
+    )
+
+
+def totals_of(usage: Usage, by: str, month: date, prices: Prices) -> tuple[list[Total], bool]:
+    """What each line adds up to, most expensive first, and whether there is more than was added up."""
     names = _NAMES[by]
     rows = list(_summed(usage, month, names)[: MOST + 1])
     totals: defaultdict[Any, Total] = defaultdict(Total)
@@ -116,12 +127,7 @@ def report(usage: Usage, by: str, month: date, prices: Prices) -> Report:
     ordered = sorted(
         totals.values(), key=lambda total: (-total.worth, -total.tokens, -total.calls, total.name)
     )
-    longest = max((total.tokens for total in ordered), default=0) or 1
-    return Report(
-        lines=[_line(total, longest) for total in ordered[:SHOWN]],
-        hidden=max(0, len(ordered) - SHOWN),
-        capped=len(rows) > MOST,
-    )
+    return ordered, len(rows) > MOST
 
 
 def total_of(calls: QuerySet[CallerUsage], month: date, prices: Prices) -> Line:

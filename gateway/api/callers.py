@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import Any, ClassVar, Final, cast
 
@@ -21,6 +21,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
+from audit.records import Who
 from gateway.identity.held import Lent, lent_by
 from gateway.identity.keys import digest, has_shape
 from gateway.identity.last_used import key_used
@@ -29,7 +30,7 @@ from gateway.identity.reach import Reach
 from gateway.models import ApiKey, ServiceAccount, User
 from gateway.proxy.access import within
 from policies.history import acting
-from policies.journal import note
+from policies.journal import note, who
 
 UNKNOWN: Final = "This key is not known, or it has ended."
 
@@ -120,28 +121,45 @@ def asker(request: Request) -> User | Program:
 
 def person_of(request: Request) -> User:
     """Who answers for the request: the person, or the owner of the service account."""
-    who: Any = request.user
-    return who.account.owner if isinstance(who, Program) else cast(User, who)
+    user: Any = request.user
+    return user.account.owner if isinstance(user, Program) else cast(User, user)
+
+
+def who_of(request: Request) -> Who:
+    """Whoever asks, as the record names them: a program by its own name, with its key."""
+    user, network = asker(request), request.META.get("REMOTE_ADDR") or ""
+    if not isinstance(user, Program):
+        return replace(who(user), network=network)
+    return Who(
+        person_id=user.account.pk,
+        subject=f"service:{user.account.name}",
+        name=user.account.name,
+        kind="service",
+        owner_id=user.account.owner_id,
+        key_id=user.key.pk,
+        key_prefix=user.key.prefix,
+        network=network,
+    )
 
 
 @contextmanager
 def changing(request: Request) -> Iterator[User]:
     """Around each change. One that a program asks for is an event first, so that its key is on record."""
-    who: Any = request.user
+    user: Any = request.user
     person = person_of(request)
-    if not isinstance(who, Program):
+    if not isinstance(user, Program):
         with acting(person, "Through the API"):
             yield person
         return
     match = request._request.resolver_match
     facts = {
-        "service_account": who.account.name,
-        "key": who.key.prefix,
+        "service_account": user.account.name,
+        "key": user.key.prefix,
         "request": f"{request.method} {match.route if match else ''}",
         "about": {name: str(value) for name, value in match.kwargs.items()} if match else {},
     }
-    note(action="api.called", by=person, target=who.account, facts=facts)
-    with acting(person, f"Through the API by {who.account.name}, key {who.key.prefix}…"):
+    note(action="api.called", by=person, target=user.account, facts=facts)
+    with acting(person, f"Through the API by {user.account.name}, key {user.key.prefix}…"):
         yield person
 
 

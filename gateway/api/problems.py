@@ -63,6 +63,7 @@ _BY_STATUS = {
     404: "not-found",
     405: "method-not-allowed",
     406: "not-acceptable",
+    409: "conflict",
     413: "too-large",
     415: "unsupported-media-type",
     429: "too-many-requests",
@@ -83,6 +84,10 @@ class Problem:
         if self.errors:
             body["errors"] = list(self.errors)
         return body
+
+
+class Conflict(exceptions.APIException):
+    status_code = 409
 
 
 class TooLarge(exceptions.APIException):

@@ -26,7 +26,7 @@ from audit.exporting.chosen import public
 from audit.judgement import GATES, LEVELS
 from audit.listing import call_rows
 from audit.pages import ACTIONS
-from audit.records import Recordable
+from audit.records import Recordable, Who
 from audit.search.facets import MOST, Bar, Summary, summary
 from audit.search.finding import found
 from audit.search.selection import Selection, SelectionError, selection_of
@@ -84,7 +84,8 @@ def _answer(
     before = _before(request)
     areas = audited_by(request.user)
     deriving.derive(seconds=CATCH_UP)
-    search_note(by=cast(User, request.user), areas=areas, selection=selection, words=words, before=before)
+    reader = who(cast(User, request.user))
+    search_note(by=reader, areas=areas, selection=selection, words=words, before=before)
     page = found(selection, areas, before=before)
     sums = summary(selection, areas) if before is None else None
     context = {
@@ -104,14 +105,14 @@ def _answer(
 
 
 def search_note(
-    *, by: User, areas: Areas, selection: Selection, words: Recordable | None, before: UUID | None = None
+    *, by: Who, areas: Areas, selection: Selection, words: Recordable | None, before: UUID | None = None
 ) -> None:
     """That somebody searched is durable when this returns."""
     facts = {name: value for name, value in public(selection).items() if name != "words"}
     detail = {**facts, "areas": "all" if areas is None else sorted(areas), "before": before or ""}
     area = next(iter(areas)) if areas is not None and len(areas) == 1 else ""
     with transaction.atomic(durable=True):
-        event("calls.searched", by=who(by), area=area, about="calls", detail=detail, note=words)
+        event("calls.searched", by=by, area=area, about="calls", detail=detail, note=words)
 
 
 def checked_words(text: str) -> Recordable | None:

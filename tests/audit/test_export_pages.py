@@ -140,13 +140,13 @@ def test_fetching_is_on_record_before_a_byte_leaves(monkeypatch: pytest.MonkeyPa
     client = browser(auditor("dave"))
     job = finished(client)
     seen: list[str] = []
-    answer_with = views._answer
+    answer_with = views.file_answer
 
     def looked(*given: Any) -> Any:
         seen.extend(event_names())
         return answer_with(*given)
 
-    monkeypatch.setattr(views, "_answer", looked)
+    monkeypatch.setattr(views, "file_answer", looked)
     answer = client.get(f"/audit/exports/{job.pk}/file/")
     assert b"".join(answer.streaming_content) == Place(job.pk).finished.read_bytes()
     assert seen[-1] == "export.downloaded"

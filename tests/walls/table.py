@@ -139,6 +139,10 @@ def _stops(world: World, place: str) -> dict[str, Any]:
     return {"target": f"endpoint:{world.at('gateway.endpoint', MINE).slug}", "reason": "an incident"}
 
 
+def _exports(world: World, place: str) -> dict[str, Any]:
+    return {"format": "csv", "reason": "an incident"}
+
+
 def _new_key(world: World, place: str) -> dict[str, Any]:
     account = world.at("gateway.serviceaccount", place)
     return {"name": "k", "holder": f"service:{account.name}", "expires_at": world.soon}
@@ -433,6 +437,21 @@ API: Final[Mapping[str, Needs]] = {
     "api/v1/access-review/endpoints/<uuid:pk>/reviewed": api(post=REVIEWS, row="gateway.endpoint"),
     "api/v1/access-review/people/<uuid:pk>": api(REVIEWS, row="gateway.user"),
     "api/v1/access-review/service-accounts/<uuid:pk>": api(REVIEWS, row="gateway.serviceaccount"),
+    "api/v1/calls": api(OPEN),
+    "api/v1/calls/search": api(
+        post="audit.view_call", body=lambda world, place: {"selection": {"model": "kanari-model"}}
+    ),
+    "api/v1/calls/<uuid:pk>": api("audit.view_call", row="audit.call"),
+    "api/v1/sessions": api(OPEN),
+    "api/v1/sessions/<uuid:pk>": api("audit.view_call", row="audit.session"),
+    "api/v1/events": api("audit.view_call"),
+    # --- other people's exports are not there
+    "api/v1/exports": api(EXPORTS, post=EXPORTS, body=_exports, people=True),
+    "api/v1/exports/<uuid:pk>": api(NEVER, delete=NEVER, row="audit.job"),
+    "api/v1/exports/<uuid:pk>/file": api(NEVER, row="audit.job"),
+    "api/v1/integrity": api("audit.view_call"),
+    "api/v1/checkpoints": api("audit.view_call"),
+    "api/v1/usage": api(OPEN),
     "api/v1/policy/plan": api(post=SEE_ALL, about="gateway.area", body=_document),
     "api/v1/policy/apply": api(post=SEE_ALL, about="gateway.area", body=_document),
     "api/v1/policy/export": api(
