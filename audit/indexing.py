@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Final
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from django.db import transaction
 from audit import ids
 from audit.blinding import BLOCK, blind
 from audit.keynames import day_of, start_of
-from audit.keys import PAYLOAD, KeyDirectory
+from audit.keys import PAYLOAD, KeyDirectory, KeyMissing
 from audit.models import Fingerprint, Unindexed
 from audit.retention.standing import standing
 
@@ -64,11 +64,14 @@ def candidates(keys: KeyDirectory, digest: bytes, first: date, last: date) -> di
     not among these.
     """
     found: dict[bytes, tuple[date, int]] = {}
-    for ahead in range((last - first).days + 1):
-        day = first + timedelta(days=ahead)
-        for key in keys.days(PAYLOAD, day):
-            (block,) = blind(key.key, [digest[:BLOCK]])
-            found[block] = day, key.generation
+    for name, period in keys.periods(PAYLOAD).items():
+        if period.of_month or not first <= period.first <= last:
+            continue
+        try:
+            (block,) = blind(keys.find(name), [digest[:BLOCK]])
+        except KeyMissing:  # destroyed since the directory was listed
+            continue
+        found[block] = period.first, period.generation
     return found
 
 

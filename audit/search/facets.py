@@ -91,7 +91,7 @@ def summary(selection: Selection, areas: Areas) -> Summary:
     places = places_of(selection, areas, limit=MOST)
     if not places.calls:
         return Summary(calls=0, whole=places.older is None)
-    return _summary(grouped(places.calls), len(places.calls) + (places.older is None))
+    return _summary(grouped(places.calls, areas), len(places.calls) + (places.older is None))
 
 
 def _summary(groups: Groups, most: int) -> Summary:

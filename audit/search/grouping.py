@@ -16,6 +16,7 @@ from django.db import connection
 from audit import ids
 from audit.models import Call
 from audit.search.selection import Selection
+from audit.walls import Areas
 
 BARS: Final = 40
 Row = tuple[str, str, int, int | None, int | None]
@@ -41,15 +42,18 @@ def width_of(first: int, last: int) -> int:
     return max(1, -(-(last + 1 - first) // BARS))
 
 
-def grouped(places: Sequence[UUID]) -> Groups:
-    """Of these calls, newest first."""
+def grouped(places: Sequence[UUID], areas: Areas) -> Groups:
+    """Of these calls, newest first. The wall stands here once more, whatever the index says."""
     first, last = ids.milliseconds_of(places[-1]), ids.milliseconds_of(places[0])
     if connection.vendor == "postgresql":
-        return _on_postgresql(_BY_ID, [list(places), ids.moment(first), ids.moment(last)])
+        values: list[Any] = [list(places), ids.moment(first), ids.moment(last)]
+        if areas is None:  # everywhere
+            return _on_postgresql(_BY_ID, values)
+        return _on_postgresql(f"{_BY_ID} AND c.area = ANY(%s)", [*values, sorted(areas)])
     bars = [(ids.milliseconds_of(place) - first) // width_of(first, last) for place in places]
     rows = json.dumps([[place.hex, bar] for place, bar in zip(places, bars, strict=True)])
     with connection.cursor() as cursor:
-        cursor.execute(_SQLITE, [rows])
+        cursor.execute(_SQLITE, [rows, areas is None, json.dumps(sorted(areas or ()))])
         return Groups(cursor.fetchall(), first, last)
 
 
@@ -115,7 +119,8 @@ _COUNTED: Final = "SELECT '{name}', CAST({name} AS varchar), count(*), NULL, NUL
 _SQLITE: Final = (
     f"WITH m AS MATERIALIZED (SELECT json_extract(k.value, '$[1]') AS bar, {_TAKEN}, "  # noqa: S608 (constants)
     "json_patch(c.counts, coalesce(c.response_counts, '{}')) AS found "
-    f"FROM json_each(%s) AS k CROSS JOIN {_TABLE} c ON c.id = json_extract(k.value, '$[0]')), "
+    f"FROM json_each(%s) AS k CROSS JOIN {_TABLE} c ON c.id = json_extract(k.value, '$[0]') "
+    "WHERE %s OR c.area IN (SELECT value FROM json_each(%s))), "
     "f AS (SELECT e.key AS name FROM m, json_each(m.found) AS e) "
     + " UNION ALL ".join(
         [
