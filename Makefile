@@ -5,7 +5,7 @@
 #   make test         the suite on SQLite, then its database part on PostgreSQL and Redis
 #   make check        lint, types, migrations, deployment checks
 #   make bench        throughput and latency against a bare pass-through     JSON=file
-#   make hammer       processes killed under load, reviewers at once        ROUNDS= SEED= RACES=
+#   make hammer       processes killed under load, then a very large record  ROUNDS= SEED= RACES= CALLS=
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
@@ -60,3 +60,4 @@ hammer: $(VENV)/.test
 	$(BIN)/python -m tests.services $(BIN)/python -m tests.server.hammer --rounds $(or $(ROUNDS),200) $(if $(SEED),--seed $(SEED))
 	RACES=$(or $(RACES),10000) $(BIN)/python -m pytest -q -p no:xdist --timeout 7200 tests/approvals/test_races.py
 	RACES=$(or $(RACES),10000) $(BIN)/python -m tests.services $(BIN)/python -m pytest -q -p no:xdist --timeout 7200 tests/approvals/test_races.py
+	$(BIN)/python -m tests.services $(BIN)/python -m bench.evidence --calls $(or $(CALLS),1500000)

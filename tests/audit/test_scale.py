@@ -1,0 +1,40 @@
+"""With very many calls no page of the auditors reads a large table from one end to the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from audit.keys import KeyDirectory
+from bench import evidence
+from bench.traffic import seed
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.database,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif("connection.vendor != 'postgresql'", reason="plans are PostgreSQL's"),
+]
+
+CALLS = 200_000
+
+
+@pytest.fixture
+def asks(transactional_db: None) -> dict[str, Any]:
+    KeyDirectory.make(settings.AUDIT_KEY_DIR)
+    evidence.people()
+    seed(CALLS)
+    return evidence.pages()
+
+
+def test_every_page_and_search_goes_by_an_index(asks: dict[str, Any]) -> None:
+    assert connection.vendor == "postgresql"
+    found = {title: problems for title, ask in asks.items() if (problems := evidence.whole_reads(ask))}
+    assert found == {}
+    assert len(asks["search: a word in twenty calls"]().calls) == 20
+    assert asks["search: two words that never meet"]().calls == []
+    assert len(asks["search: a word, in a small area"]().calls) == 50
+    assert asks["facets: nothing asked"]().calls == 10_000
