@@ -26,7 +26,7 @@ from audit import ids
 from audit.acts import acts
 from audit.events import event
 from audit.indexing import fingerprints_of, index_pending
-from audit.keys import KeyDirectory
+from audit.keys import KeyDirectory, KeysUnavailable
 from audit.listing import CallRow, call_rows
 from audit.models import Call, Fingerprint
 from audit.search.finding import calls_of, earliest
@@ -86,7 +86,11 @@ def trace(request: HttpRequest) -> HttpResponse:
     areas = audited_by(person)
     values = values_in(text)
     index_pending()
-    found = traced(values, areas)
+    try:
+        found = traced(values, areas)
+    except KeysUnavailable:
+        problem = "Nothing can be traced: the keys of the record are not where AUDIT_KEY_DIR says."
+        return render(request, "audit/trace.html", {"problem": problem, "per_hour": PER_HOUR}, status=503)
     trace_note(by=person, areas=areas, values=len(values), found=found)
     return render(request, "audit/trace.html", {"traced": found, "shown": SHOWN, "per_hour": PER_HOUR})
 

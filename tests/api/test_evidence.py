@@ -17,7 +17,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.utils import timezone
 
-from audit import deriving
+from audit import deriving, triggers
 from audit.acts import acts
 from audit.checkpoint import parse_line
 from audit.checkpoints import checkpoint_make, signing_key
@@ -244,6 +244,10 @@ def test_an_entry_that_was_changed_is_named(record: Any, alice: User) -> None:
             for (name,) in cursor.fetchall():
                 cursor.execute(f'DROP TRIGGER "{name}"')
         cursor.execute("UPDATE audit_entry SET kind = 'event' WHERE id = %s", [entry.id])
+        if connection.vendor == "postgresql":
+            cursor.execute("ALTER TABLE audit_entry ENABLE TRIGGER USER")
+        for statement in triggers.sqlite_create() if connection.vendor == "sqlite" else ():
+            cursor.execute(statement)
     body = signed_in(auditor()).get(f"{CALLS}/{call}").json()
     assert body["chain_ok"] is False and any("was changed" in each for each in body["problems"])
 

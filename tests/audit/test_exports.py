@@ -25,7 +25,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.db import connection, connections
 
-from audit import ids, jobs
+from audit import ids, jobs, triggers
 from audit.checkpoints import checkpoint_make, signed_of, signing_key
 from audit.events import event
 from audit.exporting import asking, keeping, proving, working
@@ -161,8 +161,8 @@ def test_payloads_are_in_it_when_they_were_asked_for(
     assert found[0]["request"]["text"] == '{"messages":[{"role":"user","content":"write to ***"}]}'
     assert found[0]["request"]["findings"][0]["class"] == "EMAIL"
     assert found[0]["response"]["text"] == ANSWER.data.decode()
-    assert "its key was erased" in found[1]["request"]["missing"] and "text" not in found[1]["request"]
-    assert "its key was erased" in found[1]["response"]["missing"]
+    assert "its key is missing" in found[1]["request"]["missing"] and "text" not in found[1]["request"]
+    assert "its key is missing" in found[1]["response"]["missing"]
     assert "text" in found[2]["request"]
     assert verified(job, keys) == []
 
@@ -534,6 +534,9 @@ def guards_again() -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET session_replication_role = origin")
+            return
+        for statement in triggers.sqlite_create():
+            cursor.execute(statement)
 
 
 # --- how it goes ------------------------------------------------------------------------------------------

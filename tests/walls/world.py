@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import uuid4
 
+from django.conf import settings
 from django.contrib.auth.models import Group
 from django.utils import timezone
 
@@ -21,6 +22,7 @@ from audit import ids
 from audit.deriving import New
 from audit.events import append
 from audit.flagged.collecting import flags_derive
+from audit.keys import KeyDirectory
 from audit.models import Call, Flag, Job, LegalHold, Price, RetentionRule, Session, Store
 from audit.usage.collecting import usage_derive
 from gateway.credentials.secret import Secret
@@ -65,6 +67,7 @@ class World:
     """`rows[label][place]`: one row of each model in each place where it can lie."""
 
     def __init__(self) -> None:
+        KeyDirectory.make(settings.AUDIT_KEY_DIR)
         self.rows: defaultdict[str, dict[str, Any]] = defaultdict(dict)
         Store.objects.get_or_create(pk=1, defaults={"created_at": timezone.now()})
         self.ada = house.admin()
