@@ -288,6 +288,8 @@ def in_areas(perm: str) -> bool:
     """Whether rows of this permission's model lie in areas at all."""
     if perm in ("gateway.add_area", "gateway.delete_area"):
         return False
+    if perm == "audit.trace_fingerprint":
+        return True  # fingerprints lie in no area, but lead to calls that do
     app, _, codename = perm.partition(".")
     models = {
         f"{codename.partition('_')[0]}_{m._meta.model_name}": m for m in apps.get_app_config(app).get_models()
