@@ -274,7 +274,8 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
 
 
 def _say(text: str) -> None:
-    print(text)  # noqa: T201  a command
+    """An export's own words may be anybody's: what is not printable is written as its code."""
+    print("".join(c if c.isprintable() else c.encode("ascii", "backslashreplace").decode() for c in text))  # noqa: T201  a command
 
 
 if __name__ == "__main__":

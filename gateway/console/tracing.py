@@ -45,6 +45,9 @@ TRACES: Final = "audit.trace_fingerprint"
 PER_HOUR: Final = 30
 """Traces of one person: more would be guessing."""
 
+MOST_VALUES: Final = 10
+"""Values of one trace, the pasted text as a whole being one: a list of guesses is no leaked value."""
+
 LONGEST: Final = 10_000
 SHORTEST: Final = 4
 SHOWN: Final = 200
@@ -85,6 +88,9 @@ def trace(request: HttpRequest) -> HttpResponse:
         return render(request, "audit/trace.html", {"problem": problem, "per_hour": PER_HOUR}, status=429)
     areas = audited_by(person)
     values = values_in(text)
+    if len(values) > MOST_VALUES:
+        problem = f"This text holds {len(values)} values; paste {MOST_VALUES} at most."
+        return render(request, "audit/trace.html", {"problem": problem, "per_hour": PER_HOUR}, status=400)
     index_pending()
     try:
         found = traced(values, areas)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -290,3 +291,12 @@ def test_the_verifier_and_what_it_needs_import_no_framework() -> None:
         "sys.exit(any(name in sys.modules for name in ('django', 'asyncio', 'aiohttp', 'httpx')))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_verifier_prints_no_hostile_word_as_it_is(capsys: Any, tmp_path: Path) -> None:
+    export = tmp_path / "export.jsonl"
+    export.write_text(json.dumps({"stream": "\x1b[2J\u202egnp\ud800"}) + "\n", encoding="ascii")
+    assert verifier.main([str(export)]) == 2
+    assert "\x1b" not in capsys.readouterr().out
+    export.write_text('{"stream":"00000000-0000-0000-0000-000000000001","sequence":Infinity}\n')
+    assert verifier.main([str(export)]) == 2

@@ -192,6 +192,13 @@ def test_nobody_guesses_values_by_tracing_on(
     assert erin.post("/audit/trace/", {"value": CARD}).status_code == 200
 
 
+def test_a_list_of_guesses_is_no_value() -> None:
+    guesses = "\n".join(f"person{n}@example.com" for n in range(40))
+    page = signed_in("dave").post("/audit/trace/", {"value": guesses})
+    assert page.status_code == 400
+    assert "41 values" in page.content.decode()
+
+
 @pytest.mark.parametrize("value", ["", "abc", "x" * 10_001])
 def test_what_is_no_value_is_not_traced(value: str) -> None:
     assert signed_in("dave").post("/audit/trace/", {"value": value}).status_code == 400
