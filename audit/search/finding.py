@@ -7,9 +7,9 @@ looked, and can be asked to go on from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, final
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from audit import ids
+from audit.keynames import day_of, start_of
 from audit.models import Call
 from audit.search import statement, terms
 from audit.search.dayskeys import keys_by_day
@@ -42,7 +43,6 @@ COMMON: Final = 300
 DAY: Final = timedelta(days=1)
 MOMENT: Final = timedelta(milliseconds=1)
 SOON: Final = timedelta(minutes=1)
-Keys = Mapping[date, Sequence[bytes]]
 
 
 @final
@@ -200,7 +200,7 @@ def _spans(selection: Selection, areas: Areas, since: datetime, until: datetime)
     keys = keys_by_day() if selection.words else {}
     end = until
     while end > since:
-        first = max(since, datetime.combine((end - MOMENT).date(), datetime.min.time(), UTC))
+        first = max(since, start_of(day_of(end - MOMENT)))
         words = tuple(Part(WORDS, _digests(word, keys.get(first.date(), ()))) for word in selection.words)
         yield Span(first, end, (*words, *facts))
         end = first

@@ -25,7 +25,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.db import connection, connections
 
-from audit import ids, jobs, triggers
+from audit import ids, jobs
 from audit.checkpoints import checkpoint_make, signed_of, signing_key
 from audit.events import event
 from audit.exporting import asking, keeping, proving, working
@@ -41,6 +41,7 @@ from audit.records import Recordable, Who
 from audit.search.selection import selection_of
 from gateway.identity.authz import role_grant
 from gateway.models import Area
+from tests.audit.test_checkpoints import dropped_guards, guards_again
 from tests.audit.world import ANSWER, CHAT, DONE, MASKED, STRANGER, asks, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -518,25 +519,6 @@ def test_what_somebody_wrote_into_the_store_is_said(
     assert any(problem.endswith(" was changed") for problem in problems)
     assert f"call {second}: 1 parts of its response are missing" in problems
     assert any("does not lead to what was signed" in problem for problem in problems)
-
-
-def dropped_guards() -> None:
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SET session_replication_role = replica")
-            return
-        cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_entry'")
-        for (name,) in cursor.fetchall():
-            cursor.execute(f'DROP TRIGGER "{name}"')
-
-
-def guards_again() -> None:
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SET session_replication_role = origin")
-            return
-        for statement in triggers.sqlite_create():
-            cursor.execute(statement)
 
 
 # --- how it goes ------------------------------------------------------------------------------------------
