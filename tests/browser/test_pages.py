@@ -133,7 +133,7 @@ def test_the_call_page_shows_hostile_text_and_lets_none_of_it_act(
     expect(request.locator(".glyph[title='ZERO WIDTH SPACE']")).to_have_count(1)
     expect(request.locator("mark.found")).to_have_count(2)
     assert "owned" not in page.title()
-    assert "4111" not in page.content()
+    assert "4111 1111" not in page.content()
     assert "ana@example.com" not in page.content()
     assert complaints == []
 
