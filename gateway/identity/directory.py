@@ -127,7 +127,7 @@ def person_save(*, directory: DirectoryToken, kept: DirectoryUser, facts: Facts)
     """
     with acting(None, because(directory)):
         kept = _held(directory, kept)
-        user = User.objects.select_for_update().get(pk=kept.user_id)
+        user = User.objects.select_for_update(no_key=True).get(pk=kept.user_id)
         before = _state(user, kept)
         _write(user, facts)
         external_id, was = _external_id(facts.external_id), kept.external_id
@@ -153,7 +153,7 @@ def person_remove(*, directory: DirectoryToken, kept: DirectoryUser) -> None:
     """
     with acting(None, because(directory)):
         kept = _held(directory, kept)
-        user = User.objects.select_for_update().get(pk=kept.user_id)
+        user = User.objects.select_for_update(no_key=True).get(pk=kept.user_id)
         if user.is_active:
             user.is_active = False
             user.save()
@@ -190,7 +190,7 @@ def _vouched(directory: DirectoryToken, external_id: str) -> User | None:
             "Whoever signs in with this external id was switched off here. An administrator can hand"
             " that person over to this directory."
         )
-    return User.objects.select_for_update().get(pk=user.pk)
+    return User.objects.select_for_update(no_key=True).get(pk=user.pk)
 
 
 def _last_reason(user: User) -> str:

@@ -237,7 +237,7 @@ def group_hand_over(*, group: Group, directory: DirectoryToken, by: User | None)
     Raises `Taken`, and `Unfit` where `check_group` does.
     """
     with transaction.atomic():
-        Group.objects.select_for_update().get(pk=group.pk)
+        Group.objects.select_for_update(no_key=True).get(pk=group.pk)
         directory = DirectoryToken.objects.select_for_update().get(pk=directory.pk)  # whose token it is now
         check_group(group, directory, by)
         if DirectoryGroup.objects.filter(group=group).exists():

@@ -74,7 +74,7 @@ def membership_change(
 
 def _held(member: User | ServiceAccount) -> dict[int, Group]:
     """The member's groups, which nobody who asks here changes before the transaction ends."""
-    type(member)._default_manager.select_for_update().get(pk=member.pk)
+    type(member)._default_manager.select_for_update(no_key=True).get(pk=member.pk)
     return {group.pk: group for group in member.groups.all()}
 
 
@@ -114,7 +114,7 @@ def group_members_change(
     `KeptByDirectory`.
     """
     with transaction.atomic():
-        Group.objects.select_for_update().get(pk=group.pk)
+        Group.objects.select_for_update(no_key=True).get(pk=group.pk)
         rows = User.groups.through._default_manager.filter(group_id=group.pk)
         held = set(rows.values_list("user_id", flat=True))
         joined = _named(pk for pk in dict.fromkeys(join) if pk not in held)
@@ -220,9 +220,9 @@ def permissions_set(
 def _hold(holder: Group | User) -> None:
     """Lock it until the transaction ends."""
     if isinstance(holder, Group):
-        Group.objects.select_for_update().get(pk=holder.pk)
+        Group.objects.select_for_update(no_key=True).get(pk=holder.pk)
     else:
-        User.objects.select_for_update().get(pk=holder.pk)
+        User.objects.select_for_update(no_key=True).get(pk=holder.pk)
 
 
 def _codes(permissions: Iterable[Permission]) -> list[str]:
