@@ -61,6 +61,8 @@ class Selection:
             raise ErasureRefused("Say until when the caller's calls are erased.")
         if len(self.calls) > MOST:
             raise ErasureRefused(f"Name at most {MOST} calls at once.")
+        if not all(map(ids.has_time, self.calls)):
+            raise ErasureRefused("One of these is no id of a call.")
 
     def as_json(self) -> dict[str, Any]:
         return {

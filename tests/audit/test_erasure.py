@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.db.models import Model
 
-from audit import crypto, ids, indexing
+from audit import crypto, ids, indexing, sweeps
 from audit.deriving import New
 from audit.flagged.collecting import flags_derive
 from audit.keynames import start_of
@@ -150,6 +150,8 @@ def test_what_retention_removed_already_is_left_alone(recorder: Recorder, keys: 
         {"subject": "local:alice"},
         {"calls": ["nonsense"]},
         {"calls": 7},
+        {"calls": ["7c9e6679-7425-40de-944b-e07fc1f90ae7"]},  # holds no time
+        {"calls": ["ffffffff-ffff-7fff-bfff-ffffffffffff"]},  # of a year that no calendar has
         {"calls": [str(ids.new())], "subject": "local:alice"},
     ],
 )
@@ -464,3 +466,37 @@ def test_a_call_that_ends_after_its_day_got_a_new_key_is_found_by_what_its_answe
     assert findable(call, keys) and readable(call)
     terms_derive(New(closed=[call], events=[]))()
     assert has_word(call, keys)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_ends_a_second_time_after_it_was_erased_makes_no_key_and_is_not_found(
+    recorder: Recorder, keys: KeyDirectory, alone: bool
+) -> None:
+    """Its process was thought dead, so its call was closed for it; then the day was emptied, or moved."""
+    others = calls_on(recorder, 10 if alone else 9)
+    late = asks(call_id=then(ago(9)))
+
+    async def admit() -> None:
+        await recorder.admit(late)
+
+    async def go_on() -> None:
+        await recorder.segment(late.call_id, ANSWER, final=True)
+        recorder.close(late.call_id, replace(DONE, fingerprints=(("EMAIL", VALUE),)))
+        await recorder.refuse(asks(call_id=then(ago(0)), request=None), DONE)
+
+    run_async(admit())
+    call = Call.objects.get(id=late.call_id)
+    assert sweeps._close([call]) == 1
+    before = Backup.made()
+    erase(call, keys=keys)
+    emptying.keys_go(ago(9), keys)
+    left = [] if alone else [2]
+    assert keys.generations(PAYLOAD, ago(9)) == left
+    run_async(go_on())
+    indexing.index_pending()
+    assert keys.generations(PAYLOAD, ago(9)) == left
+    assert not readable(call) and not findable(call, keys)
+    assert all(readable(other) and findable(other, keys) for other in others)
+    assert verified() == "" and list(broken()) == []
+    before.restore()
+    assert not readable(call) and not findable(call, keys)

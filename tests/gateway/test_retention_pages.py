@@ -265,6 +265,19 @@ def test_the_store_itself_refuses_a_confirmation_by_the_proposer(alice: User) ->
         )
 
 
+@pytest.mark.parametrize(
+    "calls",
+    ["nonsense", "7c9e6679-7425-40de-944b-e07fc1f90ae7", "ffffffff-ffff-7fff-bfff-ffffffffffff"],
+)
+def test_ids_that_no_call_can_have_are_said_to_be_none(alice: User, calls: str) -> None:
+    call = call_in(world.area())
+    for said in ({}, {"propose": "1", "reason": "request 12"}):
+        answer = browser(alice).post(reverse("erasure_new"), {"calls": f"{call.pk} {calls}", **said})
+        assert answer.status_code == 400
+        assert "One of these is no id of a call." in answer.content.decode()
+    assert not Proposal.objects.exists()
+
+
 def test_a_stranger_sees_and_does_nothing() -> None:
     carol = browser(world.person("carol"))
     for name in ("retention", "retention_new", "holds", "hold_new", "erasures", "erasure_new"):
