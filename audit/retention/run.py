@@ -167,7 +167,9 @@ class _Run:
         said = self._said
         left, removed = groups(day, said.rules, said.holds), groups(day, said.rules, said.holds, removed=True)
         later = due.next_due(left, removed, said.today)
-        waits = any(g.calls > g.held and is_due(g.term.payloads_due(day), said.today) for g in left)
+        waits = any(
+            g.calls + g.waiting > g.held and is_due(g.term.payloads_due(day), said.today) for g in left
+        )
         if waits:
             later = said.today + timedelta(days=1)
         values = {"settled": said.digest, "next_due": later}
