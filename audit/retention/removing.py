@@ -19,7 +19,21 @@ from django.db.models import Model, QuerySet
 from audit import ids
 from audit.events import event
 from audit.merkle import root_of
-from audit.models import Call, CallKey, Entry, Fact, Fingerprint, Original, Payload, Removal, Session, Word
+from audit.models import (
+    Call,
+    CallKey,
+    Entry,
+    Fact,
+    Fingerprint,
+    Flag,
+    FlagAct,
+    FlagLabel,
+    Original,
+    Payload,
+    Removal,
+    Session,
+    Word,
+)
 from audit.records import Who
 from audit.retention import days
 from audit.retention.holds import held, holds_in_force, lock
@@ -71,11 +85,13 @@ def remove(calls: Sequence[UUID], *, day: date, area: str, cause: Cause) -> int:
         if not found:
             return 0
         removal = _tombstone(found, day, area, cause)
+        if cause.kind != "rows":
+            days.calls_on(day).filter(id__in=found).update(removal_id=removal.pk)
+        _flags_go(found)
         if cause.kind == "rows":
             _rows_go(found, day)
         else:
             _content_goes(found, day, keys_only=cause.keys_only)
-            days.calls_on(day).filter(id__in=found).update(removal_id=removal.pk)
     return len(found)
 
 
@@ -98,6 +114,16 @@ def _content_goes(calls: Sequence[UUID], day: date, *, keys_only: bool) -> None:
     _delete(Payload.objects.filter(days.on(day), id__in=entries))
     for model in CONTENT:
         _delete(_of(model, calls))
+
+
+def _flags_go(calls: Sequence[UUID]) -> None:
+    """Out of the inbox, with what people wrote. Their rows are locked first: a note that is being written
+    is refused, or there to be deleted. The database lets it go once its call is marked as removed."""
+    flags = Flag.objects.filter(pk__in=calls)
+    if mine := list(flags.select_for_update().order_by("pk").values_list("pk", flat=True)):
+        for model in (FlagAct, FlagLabel):
+            _delete(model._default_manager.filter(flag_id__in=mine))
+        _delete(flags)
 
 
 def _rows_go(calls: Sequence[UUID], day: date) -> None:

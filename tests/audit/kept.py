@@ -35,7 +35,7 @@ from audit.retention import erasure, holds, rekeying, run
 from audit.retention.days import today
 from audit.retention.erasure import Selection
 
-from .world import ANSWER, DONE, asks
+from .world import ALICE, ANSWER, BOB, DONE, asks
 from .world import run as run_async
 
 DAVE: Final = Who(subject="local:dave", name="dave", kind="person")
@@ -86,6 +86,9 @@ def rule(payload_days: int | None, row_days: int | None = None, **scope: str) ->
 
 
 def hold(**said: Any) -> LegalHold:
+    """By `subject`: of the caller of the world who has that name."""
+    if name := said.pop("subject", ""):
+        said["caller_id"] = {ALICE.subject: ALICE, BOB.subject: BOB}[name].person_id
     return holds.hold_place(hold=LegalHold(**said), by=DAVE, why=Recordable(b"case 7"))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -56,8 +57,10 @@ from .kept import (
     then,
     verified,
 )
-from .world import ANSWER, BOB, DONE, asks, broken
+from .world import ALICE, ANSWER, BOB, DONE, asks, broken
 from .world import run as run_async
+
+ALICE_ID = UUID(str(ALICE.person_id))
 
 
 def g(day: int, generation: int = 1) -> str:
@@ -103,7 +106,7 @@ def test_what_was_erased_leaves_a_tombstone_that_names_both_people(
 def test_all_calls_of_one_caller_up_to_a_moment(recorder: Recorder, keys: KeyDirectory) -> None:
     mine = calls_on(recorder, 9, 5, 2)
     (other,) = calls_on(recorder, 9, who=BOB)
-    request(subject="local:alice", since=start_of(ago(6)), until=start_of(ago(3)))
+    request(callers=(ALICE_ID,), since=start_of(ago(6)), until=start_of(ago(3)))
     erasure.sweep()
     assert [readable(call) for call in mine] == [True, False, True] and readable(other)
 
@@ -147,12 +150,16 @@ def test_what_retention_removed_already_is_left_alone(recorder: Recorder, keys: 
     "said",
     [
         {},
-        {"subject": "local:alice"},
+        {"callers": [str(ids.new())]},
+        {
+            "subject": "local:alice",
+            "until": "2026-01-01T00:00:00+00:00",
+        },  # nobody is selected by a typed name
         {"calls": ["nonsense"]},
         {"calls": 7},
         {"calls": ["7c9e6679-7425-40de-944b-e07fc1f90ae7"]},  # holds no time
         {"calls": ["ffffffff-ffff-7fff-bfff-ffffffffffff"]},  # of a year that no calendar has
-        {"calls": [str(ids.new())], "subject": "local:alice"},
+        {"calls": [str(ids.new())], "callers": [str(ids.new())]},
     ],
 )
 def test_a_request_that_names_nothing_is_refused(said: dict[str, Any]) -> None:
@@ -169,7 +176,7 @@ def test_calls_that_are_not_there_are_refused() -> None:
 def test_too_many_calls_are_to_be_narrowed_down(recorder: Recorder) -> None:
     calls_on(recorder, 9, 9, 9)
     with patch.object(erasure, "MOST", 2), pytest.raises(ErasureRefused, match="more than 2"):
-        outlook(Selection(subject="local:alice", until=ids.now()))
+        outlook(Selection(callers=(ALICE_ID,), until=ids.now()))
 
 
 # --- for good ---------------------------------------------------------------------------------------
