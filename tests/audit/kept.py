@@ -21,8 +21,13 @@ from audit.models import (
     Call,
     CallKey,
     EvidenceDay,
+    Fact,
     Fingerprint,
+    Flag,
+    FlagAct,
+    FlagLabel,
     LegalHold,
+    Original,
     Payload,
     RetentionRule,
     Session,
@@ -48,7 +53,12 @@ MOVED: Final[tuple[type[Model], ...]] = (
     Unindexed,
     EvidenceDay,
     Session,
+    Original,
+    Fact,
     Call,
+    Flag,
+    FlagLabel,
+    FlagAct,  # after the calls: while one is there, nobody may delete what people did about it
 )
 """What retention deletes or changes. Entries, events and removals only grow."""
 
@@ -63,13 +73,13 @@ def then(day: date) -> UUID:
     return ids.uuid7(ids.microseconds(noon) // 1000, int.from_bytes(os.urandom(10), "big"))
 
 
-def calls_on(recorder: Recorder, *days: int, **changes: Any) -> list[Call]:
+def calls_on(recorder: Recorder, *days: int, view: Recordable | None = None, **changes: Any) -> list[Call]:
     """A whole call on each of these days, so many days ago, with a found value in it."""
     made = [asks(call_id=then(ago(day)), fingerprints=(("EMAIL", VALUE),), **changes) for day in days]
 
     async def ask() -> None:
         for admission in made:
-            await recorder.admit(admission)
+            await recorder.admit(admission, view=view)
             await recorder.segment(admission.call_id, ANSWER, final=True)
             recorder.close(admission.call_id, DONE)
         # whoever closes is not waited for: one more that is
