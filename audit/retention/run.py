@@ -110,6 +110,8 @@ class _Run:
                 if time.monotonic() >= self._ends:
                     jobs.release(self._job)
                     return self._gone
+        for day in emptying.left_behind(self._keys):
+            self._sums["keys"] += emptying.keys_go(day, self._keys)
         months.drop_emptied()
         jobs.finish(self._job, state="done", result=self._sums)
         tidy()

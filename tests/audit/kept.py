@@ -156,8 +156,9 @@ class Backup:
 
     def restore(self) -> None:
         with transaction.atomic(), connection.cursor():
-            for model, rows in self.rows.items():
+            for model in self.rows:
                 model._default_manager.all()._raw_delete("default")
+            for model, rows in self.rows.items():
                 model._default_manager.bulk_create(_as_new(rows))
 
 

@@ -388,6 +388,23 @@ def test_a_worker_that_dies_anywhere_is_made_up_for(
     assert Job.objects.get(kind="retention").state == "done"
 
 
+def test_the_key_of_a_day_goes_also_where_a_worker_died_after_its_last_row(
+    recorder: Recorder, keys: KeyDirectory
+) -> None:
+    """Nothing leads to that day any more but its key."""
+    calls = calls_on(recorder, 40, 41)
+    backup = Backup.made()
+    rule(30, 30)
+    with patch.object(emptying, "keys_go", side_effect=SystemExit), pytest.raises(SystemExit):
+        retain(keys)
+    Job.objects.update(leased_until=None)
+    retain(keys)
+    assert keys.generations(PAYLOAD, ago(40)) == keys.generations(PAYLOAD, ago(41)) == []
+    assert not Call.objects.filter(id__in=[call.id for call in calls]).exists()
+    backup.restore()
+    assert not any(readable(call) for call in calls)
+
+
 def test_two_that_remove_the_same_remove_it_once(recorder: Recorder, keys: KeyDirectory) -> None:
     """A worker whose lease ran out goes on beside the one that took over."""
     calls_on(recorder, 40)
