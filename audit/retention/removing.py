@@ -7,6 +7,7 @@ missing later is known to have been removed, and by what.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -107,6 +108,7 @@ def leftovers_go(day: date) -> None:
 
 
 def _content_goes(calls: Sequence[UUID], day: date, *, keys_only: bool) -> None:
+    _threads_go(calls, day)
     _delete(CallKey.objects.filter(days.on(day), id__in=calls))
     if keys_only:
         return
@@ -114,6 +116,16 @@ def _content_goes(calls: Sequence[UUID], day: date, *, keys_only: bool) -> None:
     _delete(Payload.objects.filter(days.on(day), id__in=entries))
     for model in CONTENT:
         _delete(_of(model, calls))
+
+
+def _threads_go(calls: Sequence[UUID], day: date) -> None:
+    """What ties a conversation's calls together is a keyed digest of how it began: it goes with the last of
+    its texts. A call that comes after that begins another session."""
+    rows = days.calls_on(day).filter(id__in=calls).exclude(session_id=None)
+    sessions = set(rows.values_list("session_id", flat=True))
+    there = Call.objects.filter(session_id__in=sessions, removal_id=None)
+    for session in filter(None, sessions - set(there.values_list("session_id", flat=True))):
+        Session.objects.filter(pk=session).update(thread=secrets.token_bytes(32), key=secrets.token_bytes(32))
 
 
 def _flags_go(calls: Sequence[UUID]) -> None:

@@ -92,7 +92,7 @@ class HoldForm(Reaching):
 
     area = forms.ChoiceField(label="Area", required=False)
     endpoint = _text("Endpoint", "Its short name, as on the call.")
-    subject = _text("Caller", "As on the call, such as local:alice.")
+    subject = _text("Caller", "As on the call, such as local:alice, or their id. The id is kept.")
     session_id = forms.UUIDField(label="Session", required=False)
     call_id = forms.UUIDField(label="Call", required=False)
     since = _moment("From (UTC)")
@@ -144,7 +144,8 @@ class HoldForm(Reaching):
 
 class ErasureForm(forms.Form):
     subject = _text(
-        "Caller", "All calls of one caller, such as local:alice, up to now, or up to the moment beside."
+        "Caller",
+        "All calls of one caller, such as local:alice, up to now, or up to the moment beside. Kept by id.",
     )
     since = _moment("From (UTC)")
     until = _moment("Until (UTC)")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from io import StringIO
@@ -14,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.db.models import Model
 
-from audit import ids, indexing, reader
+from audit import ids, indexing, partitions, reader
 from audit.keynames import start_of
 from audit.keys import KeyDirectory
 from audit.models import (
@@ -36,7 +37,7 @@ from audit.models import (
 )
 from audit.recorder import Recorder
 from audit.records import Recordable, Who
-from audit.retention import erasure, holds, rekeying, run
+from audit.retention import erasure, holds, months, rekeying, run
 from audit.retention.days import today
 from audit.retention.erasure import Selection
 
@@ -88,6 +89,22 @@ def calls_on(recorder: Recorder, *days: int, view: Recordable | None = None, **c
     run_async(ask())
     indexing.index_pending()
     return [Call.objects.get(id=each.call_id) for each in made]
+
+
+@contextmanager
+def a_month(day: date) -> Iterator[tuple[date, date]]:
+    """The month of a day: its first day and the next one's. On PostgreSQL with partitions of its own."""
+    first, following = months.span(day)
+    with connection.cursor() as cursor:
+        for table in partitions.TABLES if months.PARTITIONED else ():
+            for statement in partitions.attach_month(table, start_of(first), start_of(following)):
+                cursor.execute(statement)
+    yield first, following
+    with connection.cursor() as cursor:
+        for table in partitions.TABLES if months.PARTITIONED else ():
+            if months._there(name := partitions.name(table, start_of(first))):
+                cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {name}")
+                cursor.execute(f"DROP TABLE {name}")
 
 
 def rule(payload_days: int | None, row_days: int | None = None, **scope: str) -> RetentionRule:

@@ -27,6 +27,7 @@ from audit.exporting.taking_back import exports_take_back
 from audit.flagged import acts, listing
 from audit.flagged.acts import Missed
 from audit.flagged.collecting import flags_derive
+from audit.keynames import start_of
 from audit.keys import KeyDirectory
 from audit.models import (
     Call,
@@ -39,6 +40,7 @@ from audit.models import (
     Job,
     Original,
     Payload,
+    Session,
     Word,
 )
 from audit.models.flag import Outcome
@@ -156,7 +158,7 @@ def test_nothing_of_an_erased_caller_is_left_in_the_store_in_files_or_in_a_backu
     assert exported(directory).count(WORD.encode()) >= 2
     before = Backup.made()
 
-    request(callers=(UUID(str(ALICE.person_id)),), until=ids.now())
+    request(callers=(UUID(str(ALICE.person_id)),), until=start_of(ago(3)))
     assert erasure.sweep() == 1
     assert left_of(gone, keys, directory) == []  # at once
     rekeying.sweep(keys)
@@ -214,6 +216,22 @@ def test_what_waited_for_its_index_is_found_by_no_key_in_a_backup(
     before.restore()
     assert indexing.index_pending() > 0 and Fingerprint.objects.filter(call_id=gone.id).exists()
     assert pointing_at(gone, keys) == []
+
+
+def test_what_tied_a_conversation_together_goes_with_the_last_of_it(
+    recorder: Recorder, keys: KeyDirectory
+) -> None:
+    hint = b"keyed digest of its opening"
+    one, two = calls_on(recorder, 9, 9, session_hint=hint)
+    assert one.session_id == two.session_id
+    thread = bytes(Session.objects.get(id=one.session_id).thread)
+    erase(one, keys=keys)
+    assert bytes(Session.objects.get(id=one.session_id).thread) == thread
+    erase(two, keys=keys)
+    assert bytes(Session.objects.get(id=one.session_id).thread) != thread
+    assert thread not in stored()
+    (later,) = calls_on(recorder, 0, session_hint=hint)
+    assert later.session_id is not None and readable(later)
 
 
 # --- exports ----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 from unittest.mock import patch
 
@@ -37,6 +37,7 @@ from audit.retention.rules import FOREVER, Scope, Term, term_of
 from .kept import (
     DAVE,
     Backup,
+    a_month,
     ago,
     calls_on,
     findable,
@@ -518,28 +519,18 @@ def test_a_removal_that_no_event_speaks_of_excuses_nothing(recorder: Recorder, k
 # --- partitions -------------------------------------------------------------------------------------
 def test_a_month_that_is_wholly_due_goes_with_its_partitions(recorder: Recorder, keys: KeyDirectory) -> None:
     """PostgreSQL drops them; SQLite deletes the rows. What is left is the same."""
-    first = (ago(100)).replace(day=1)
-    following = (first + timedelta(days=31)).replace(day=1)
-    with connection.cursor() as cursor:
-        for table in partitions.TABLES if months.PARTITIONED else ():
-            for statement in partitions.attach_month(table, start_of(first), start_of(following)):
-                cursor.execute(statement)
-    days = [(today() - first).days - ahead for ahead in (0, 3, 20)]
-    calls = calls_on(recorder, *days)
-    rule(10)
-    assert retain(keys) == 3
-    assert not any(map(readable, calls)) and verified() == ""
-    assert not Payload.objects.filter(started_at__lt=start_of(following)).exists()
-    assert not Fingerprint.objects.filter(started_at__lt=start_of(following)).exists()
-    assert Call.objects.filter(started_at__lt=start_of(following)).count() == 3
-    if months.PARTITIONED:
-        gone = partitions.name("audit_payload", start_of(first))
-        assert not months._there(gone) and months._there(partitions.name("audit_entry", start_of(first)))
-        with connection.cursor() as cursor:
-            for table in ("audit_entry", "audit_call"):
-                name = partitions.name(table, start_of(first))
-                cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {name}")
-                cursor.execute(f"DROP TABLE {name}")
+    with a_month(ago(100)) as (first, following):
+        days = [(today() - first).days - ahead for ahead in (0, 3, 20)]
+        calls = calls_on(recorder, *days)
+        rule(10)
+        assert retain(keys) == 3
+        assert not any(map(readable, calls)) and verified() == ""
+        assert not Payload.objects.filter(started_at__lt=start_of(following)).exists()
+        assert not Fingerprint.objects.filter(started_at__lt=start_of(following)).exists()
+        assert Call.objects.filter(started_at__lt=start_of(following)).count() == 3
+        if months.PARTITIONED:
+            gone = partitions.name("audit_payload", start_of(first))
+            assert not months._there(gone) and months._there(partitions.name("audit_entry", start_of(first)))
 
 
 def test_a_month_without_partitions_goes_row_by_row(recorder: Recorder, keys: KeyDirectory) -> None:

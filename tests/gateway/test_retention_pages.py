@@ -245,6 +245,17 @@ def test_calls_are_erased_when_a_second_person_has_confirmed_it(alice: User, bob
     assert "local:carol" in page and "erased" in page and f"{gone.started_at:%Y-%m-%d}" in page
 
 
+def test_the_page_says_how_many_exports_were_taken_back(alice: User, bob: User) -> None:
+    call = call_in(world.area())
+    two.confirm(asked(alice, "erasure_new", {"calls": str(call.pk), "reason": "request 12"}), bob)
+    erasure.sweep()
+    job = Job.objects.get()
+    assert job.result is not None and job.result["exports"] == 0
+    assert "taken back" not in browser(bob).get(reverse("erasures")).content.decode()
+    Job.objects.update(result={**job.result, "exports": 2})
+    assert "2 exports taken back" in browser(bob).get(reverse("erasures")).content.decode()
+
+
 def test_a_hold_that_is_placed_after_the_proposal_makes_it_stale(alice: User, bob: User) -> None:
     call = call_in(world.area())
     proposal = asked(alice, "erasure_new", {"calls": str(call.pk), "reason": "request 12"})
