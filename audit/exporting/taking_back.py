@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from uuid import UUID
 
 from django.db import transaction
@@ -22,19 +22,23 @@ from audit.models import Job
 BECAUSE = "erased"
 
 
-def exports_take_back(calls: Collection[UUID]) -> int:
+def exports_take_back(calls: Collection[UUID], beat: Callable[[], object]) -> int:
     """Remove every export with payloads that holds one of these calls, finished or under way. Returns how
     many. What holds metadata only says no more than the record still does.
 
-    One that is under way is asked for anew: nobody knows yet what is in it.
+    One that is under way is asked for anew: nobody knows yet what is in it. `beat` is called between two
+    exports, as a large one takes seconds to look through.
     """
     wanted = {str(call) for call in calls}
     if not wanted:
         return 0
     jobs = Job.objects.filter(kind=KIND, options__payloads=True)
     begun = list(jobs.filter(state="running"))
-    made = [job for job in jobs.filter(state="done") if _holds(Place(job.pk), wanted)]
-    return sum(_take_back(job) for job in (*begun, *made))
+    taken = sum(map(_take_back, begun))
+    for job in jobs.filter(state="done"):
+        taken += _holds(Place(job.pk), wanted) and _take_back(job)
+        beat()
+    return taken
 
 
 def _holds(place: Place, calls: Collection[str]) -> bool:

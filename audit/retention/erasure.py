@@ -215,7 +215,7 @@ def ask_rekeying(day: date, calls: Sequence[UUID]) -> None:
 def _end(job: Job, selection: Selection, sums: dict[str, Any]) -> None:
     """Exports go as well, after what they could read anew. Calls that are open are waited for."""
     gone = chosen(selection).filter(removal_id__isnull=False).values_list("id", flat=True)
-    sums["exports"] = sums.get("exports", 0) + exports_take_back(list(gone))
+    sums["exports"] = sums.get("exports", 0) + exports_take_back(list(gone), lambda: jobs.keep(job, sums))
     kept = held(holds_in_force())
     left = chosen(selection).filter(removal_id=None)
     sums["held"] = left.filter(kept).count()

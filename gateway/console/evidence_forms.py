@@ -101,7 +101,7 @@ class HoldForm(Reaching):
 
     def clean_endpoint(self) -> str:
         name = str(self.cleaned_data["endpoint"])
-        if not Endpoint.objects.filter(slug=name).exists() and not endpoint_stays(name):
+        if not endpoint_stays(name):
             raise ValidationError(NO_ENDPOINT)
         return name
 
