@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from audit import chain, crypto, ids, rows
 from audit.blinding import BLOCK, blind
-from audit.keys import PAYLOAD, KeyDirectory
+from audit.keys import PAYLOAD, KeyDirectory, KeyMissing
 from audit.records import Admission, Close, Guard, Recordable, Release, SealedOriginal
 from audit.sessions import Open
 from audit.store import Batch, Dialect, Row, Statement, row_id
@@ -101,6 +101,7 @@ class Days:
         self._by_day: dict[int, tuple[crypto.DayKey, AESGCM]] = {}
 
     def of(self, milliseconds: int) -> tuple[crypto.DayKey, AESGCM]:
+        """The key for a call that begins, made if its day has none yet."""
         day = milliseconds // _DAY
         found = self._by_day.get(day)
         if found is None or day < time.time_ns() // 1_000_000 // _DAY:
@@ -109,6 +110,17 @@ class Days:
             if len(self._by_day) > 2:  # a day's last calls, and the next one's first
                 self._by_day.pop(next(iter(self._by_day)))
         return found
+
+    def there(self, milliseconds: int) -> crypto.DayKey | None:
+        """The key of a call that began long ago. None: it was destroyed, and is never made anew, or the
+        day that was emptied would have one again."""
+        day = milliseconds // _DAY
+        if day in self._by_day and day >= time.time_ns() // 1_000_000 // _DAY:
+            return self._by_day[day][0]
+        try:
+            return next(iter(self._keys.days(PAYLOAD, ids.moment(milliseconds).date())[-1:]), None)
+        except KeyMissing:  # destroyed since the directory was listed
+            return None
 
 
 @final
@@ -210,7 +222,8 @@ class Builder:
         if key is not None:
             self.batch.keys.append(which + key)
         self.batch.calls.append(which + row)
-        self._met(call, admission.fingerprints)
+        if admission.fingerprints:
+            self._met(call, self._writer.days.of(call.milliseconds)[0], admission.fingerprints)
         if admission.decision.action == "held":
             call.cipher = None
         if end is None:
@@ -248,15 +261,16 @@ class Builder:
         self._ended(call, self._ending(call, close))
         self.closed.add(item.call.int)
 
-    def _met(self, call: OpenCall, fingerprints: tuple[tuple[str, bytes], ...]) -> None:
-        """Values that were found in a call, on their way to their index."""
-        if fingerprints:
-            day, _ = self._writer.days.of(call.milliseconds)
-            self._fingerprints.append((call.row_id, day.generation, _told(day.key, fingerprints)))
+    def _met(self, call: OpenCall, day: crypto.DayKey | None, found: tuple[tuple[str, bytes], ...]) -> None:
+        """Values that were found in a call, on their way to their index. Without a key of its day there is
+        nothing left of that day that they could lead to."""
+        if day is not None:
+            self._fingerprints.append((call.row_id, day.generation, _told(day.key, found)))
 
     def _ending(self, call: OpenCall, close: Close) -> rows.Form:
         form = self._writer.forms.close(close, parts=call.parts, at=self._at)
-        self._met(call, close.fingerprints)
+        if close.fingerprints:
+            self._met(call, self._writer.days.there(call.milliseconds), close.fingerprints)
         return form
 
     def _ended(self, call: OpenCall, end: rows.Form) -> None:

@@ -9,6 +9,9 @@ from uuid import UUID
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_YEAR_9999 = 253_370_764_800_000
+"""Milliseconds; Python's calendar and both databases end with that year."""
+
 _VERSION_AND_VARIANT = (0x7 << 76) | (0x2 << 62)
 _NOISE = (0xFFF << 64) | ((1 << 62) - 1)
 
@@ -39,6 +42,11 @@ def now() -> datetime:
 def milliseconds_of(value: UUID) -> int:
     """When the id was made, in milliseconds since 1970."""
     return value.int >> 80
+
+
+def has_time(value: UUID) -> bool:
+    """Whether `time_of` can say when it was made. Of an id that somebody typed nobody knows."""
+    return value.version == 7 and milliseconds_of(value) < _YEAR_9999
 
 
 def time_of(value: UUID) -> datetime:

@@ -20,3 +20,8 @@ def scrubbed(text: str) -> Recordable:
     if not _scrubbers:
         raise LookupError("nothing masks what people type")
     return _scrubbers[0](text)
+
+
+def plain(text: str) -> bool:
+    """Whether nothing in it would be masked: a name that has to stay as it was typed is refused otherwise."""
+    return scrubbed(text).data == text.encode()

@@ -16,7 +16,7 @@ from django.contrib.auth.models import AbstractUser
 
 from audit.models import LegalHold, RetentionRule
 from audit.retention import erasure
-from audit.retention.changing import rule_delete, rule_save
+from audit.retention.changing import rule_check, rule_delete, rule_save
 from audit.retention.erasure import ErasureRefused, Selection
 from audit.retention.holds import facts, hold_lift
 from gateway.models import Area
@@ -96,7 +96,7 @@ def _look_rule_gone(target_id: UUID | None, payload: Payload, lock: bool) -> Sig
 
 def _check_rule(target_id: UUID | None, payload: Payload) -> None:
     _, rule = proposed_rule(target_id, payload)
-    rule.full_clean()
+    rule_check(rule)
 
 
 def _save_rule(target_id: UUID | None, payload: Payload, grant: Grant, by: AbstractUser) -> object:
@@ -159,17 +159,22 @@ def _look_erasure(target_id: UUID | None, payload: Payload, lock: bool) -> Sight
         ("On legal hold", str(found.held), f"{found.held} stay"),
         ("Days that get new keys", NOTHING, str(found.days)),
     )
-    if selection.subject:
+    if selection.callers:
         span = (selection.since, selection.until)
-        rows += (("Caller", selection.subject, NOTHING), *_span(span))
+        rows += (("Caller", _caller(selection), NOTHING), *_span(span))
     areas = [_area_id(slug) for slug in found.areas]
-    name = selection.subject or _named(selection.calls)
+    name = _caller(selection) if selection.callers else _named(selection.calls)
     return _sight(areas, name=name, rows=rows, state=[selection.as_json(), found.areas])
 
 
 def _span(span: tuple[Any, Any]) -> tuple[Row, ...]:
     named = zip(("From", "Until"), span, strict=True)
     return tuple((name, f"{moment:%Y-%m-%d %H:%M} UTC", NOTHING) for name, moment in named if moment)
+
+
+def _caller(selection: Selection) -> str:
+    """By the name as far as it may be kept, and by what tells those apart who are masked alike."""
+    return f"{selection.named} ({', '.join(map(str, selection.callers))})"[:200]
 
 
 def _named(calls: tuple[UUID, ...]) -> str:

@@ -137,6 +137,8 @@ def _facts(flag: Flag, kind: str, about: str) -> dict[str, str]:
 
 def _meanwhile(flag_id: UUID) -> str:
     """What somebody did last, for whoever came too late."""
+    if not Flag.objects.filter(pk=flag_id).exists():
+        return "What the call held was removed, and with it this has left the inbox."
     last = FlagAct.objects.filter(flag_id=flag_id).order_by("-id").first()
     if last is None:
         return "It has changed since you opened the page."

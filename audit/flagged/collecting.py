@@ -30,9 +30,9 @@ def flags_derive(new: New) -> Callable[[], None]:
     labels = [label for flag in flags for label in _labels(flag)]
 
     def write() -> None:
-        there = standing(flag.pk for flag in flags)
-        Flag.objects.bulk_create([flag for flag in flags if flag.pk in there], ignore_conflicts=True)
-        mine = [label for label in labels if label.flag_id in there]
+        there = standing(flag.pk for flag in flags)  # not where the text is gone: flags go with it
+        Flag.objects.bulk_create([flag for flag in flags if there.get(flag.pk)], ignore_conflicts=True)
+        mine = [label for label in labels if there.get(label.flag_id)]
         FlagLabel.objects.bulk_create(mine, ignore_conflicts=True)
 
     return write

@@ -72,7 +72,8 @@ class LegalHold(models.Model):
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     area = models.CharField(max_length=64, blank=True)
     endpoint = models.CharField(max_length=255, blank=True)
-    subject = models.CharField(max_length=255, blank=True)
+    caller_id = models.UUIDField(null=True, blank=True)
+    subject = models.CharField(max_length=255, blank=True)  # the caller's name, masked
     session_id = models.UUIDField(null=True, blank=True)
     call_id = models.UUIDField(null=True, blank=True)
     since = models.DateTimeField(null=True, blank=True)

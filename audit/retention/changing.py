@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from audit.events import event
 from audit.models import RetentionRule
 from audit.records import Who
 from audit.retention.holds import lock
+from audit.words import plain
+
+NO_NAME = "This name holds what would be masked, such as a number or a mail address. Choose another one."
+
+
+def rule_check(rule: RetentionRule) -> None:
+    """Its name is shown and kept as it was typed, on each call that it removes. Raises ValidationError."""
+    rule.full_clean()
+    if not plain(rule.name):
+        raise ValidationError({"name": NO_NAME})
 
 
 def rule_save(*, rule: RetentionRule, by: Who, proposed_by: str) -> RetentionRule:
+    rule_check(rule)
     with transaction.atomic():
         lock()
         added = rule._state.adding

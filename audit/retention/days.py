@@ -34,8 +34,12 @@ def on(day: date) -> Q:
 
 
 def calls_on(day: date) -> QuerySet[Call]:
-    """The calls of a day; by id as well, which is SQLite's only index in order of time."""
-    return Call.objects.filter(on(day), id__gte=floor(day), id__lt=floor(day + timedelta(days=1)))
+    return calls_during(day, day + timedelta(days=1))
+
+
+def calls_during(first: date, following: date) -> QuerySet[Call]:
+    """The calls of some days; by id as well, which is SQLite's only index in order of time."""
+    return Call.objects.filter(during(first, following), id__gte=floor(first), id__lt=floor(following))
 
 
 def in_order(rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -23,7 +23,7 @@ BOUND: Final = 62
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Calls of one day that the same rules keep."""
+    """Calls of one day that the same rules keep. `calls` are closed; of them a hold keeps `held`."""
 
     day: date
     which: Q  # among the calls of the day
@@ -31,6 +31,7 @@ class Group:
     term: Term
     calls: int
     held: int
+    waiting: int  # still open, so that nobody removes them yet
 
 
 def groups(
@@ -38,8 +39,16 @@ def groups(
 ) -> list[Group]:
     """The calls of a day whose payloads are there, or whose were removed and the rows are there."""
     rows = days.calls_on(day).filter(removal_id__isnull=not removed)
-    kept = Count("id", filter=held(holds)) if holds else Count("id", filter=Q(pk__in=[]))
-    found = rows.order_by().values(*_COLUMNS).annotate(calls=Count("id"), kept=kept)
+    closed = Q(closed_at__isnull=False)
+    found = (
+        rows.order_by()
+        .values(*_COLUMNS)
+        .annotate(
+            calls=Count("id", filter=closed),
+            kept=Count("id", filter=closed & (held(holds) if holds else Q(pk__in=[]))),
+            waiting=Count("id", filter=~closed),
+        )
+    )
     return [_group(day, row, rules) for row in found]
 
 
@@ -52,6 +61,7 @@ def _group(day: date, row: dict[str, object], rules: Sequence[RetentionRule]) ->
         term=term_of(scope, rules),
         calls=int(str(row["calls"])),
         held=int(str(row["kept"])),
+        waiting=int(str(row["waiting"])),
     )
 
 
@@ -123,11 +133,13 @@ def dry_run(rules: Sequence[RetentionRule] | None = None, today: date | None = N
 def _due(
     day: date, rules: Sequence[RetentionRule], holds: Sequence[LegalHold], today: date
 ) -> Iterator[tuple[str, Group]]:
-    for group in groups(day, rules, holds):
-        if is_due(group.term.payloads_due(day), today):
+    """A run removes payloads first, and then the rows of what has none: so rows may go on the same day."""
+    there, removed = groups(day, rules, holds), groups(day, rules, holds, removed=True)
+    for group in there:
+        if group.calls and is_due(group.term.payloads_due(day), today):
             yield "payloads", group
-    for group in groups(day, rules, holds, removed=True):
-        if is_due(group.term.rows_due(day), today):
+    for group in (*there, *removed):
+        if group.calls and is_due(group.term.rows_due(day), today):
             yield "rows", group
 
 

@@ -6,7 +6,7 @@ brought back, knows of no removal, and destroys nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 
 from django.db import transaction
@@ -39,6 +39,15 @@ def month_key_goes(day: date, keys: KeyDirectory) -> int:
     if not Removal.objects.filter(day__gte=first, day__lt=following).exists():
         return 0
     return destroy([name], keys, day=day, why="emptied")
+
+
+def left_behind(keys: KeyDirectory) -> Iterator[date]:
+    """First days of those days, or months, whose keys are there though even the rows of their calls are gone.
+    A run goes by the rows: one that was killed between the last of them and the key does not come back."""
+    for period in keys.periods(PAYLOAD).values():
+        removed = Removal.objects.filter(kind="rows", day__gte=period.first, day__lt=period.following)
+        if removed.exists() and not days.calls_during(period.first, period.following).exists():
+            yield period.first
 
 
 def destroy(names: Iterable[str], keys: KeyDirectory, *, day: date, why: str) -> int:

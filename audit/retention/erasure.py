@@ -21,6 +21,7 @@ from django.db.models import QuerySet
 from django.db.utils import Error as DatabaseError
 
 from audit import ids, indexing, jobs
+from audit.exporting.taking_back import exports_take_back
 from audit.keynames import day_of, period
 from audit.models import Call, EvidenceDay, Job
 from audit.records import Who
@@ -46,26 +47,34 @@ class ErasureRefused(ValueError):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which calls: these, or all of one caller up to a moment."""
+    """Which calls: these, or all of one caller up to a moment.
+
+    `callers` are ids, several where an account was made anew under the same name; `named` is what was typed
+    for them, masked, for people to read.
+    """
 
     calls: tuple[UUID, ...] = ()
-    subject: str = ""
+    callers: tuple[UUID, ...] = ()
+    named: str = ""
     since: datetime | None = None
     until: datetime | None = None
     areas: tuple[str, ...] = ()  # only calls in these; empty: wherever they lie
 
     def __post_init__(self) -> None:
-        if bool(self.calls) == bool(self.subject):
+        if bool(self.calls) == bool(self.callers):
             raise ErasureRefused("Name calls, or one caller.")
-        if self.subject and self.until is None:
+        if self.callers and self.until is None:
             raise ErasureRefused("Say until when the caller's calls are erased.")
         if len(self.calls) > MOST:
             raise ErasureRefused(f"Name at most {MOST} calls at once.")
+        if not all(map(ids.has_time, self.calls)):
+            raise ErasureRefused("One of these is no id of a call.")
 
     def as_json(self) -> dict[str, Any]:
         return {
             "calls": [str(call) for call in self.calls],
-            "subject": self.subject,
+            "callers": [str(caller) for caller in self.callers],
+            "named": self.named,
             "areas": list(self.areas),
             "since": self.since and self.since.isoformat(),
             "until": self.until and self.until.isoformat(),
@@ -77,7 +86,8 @@ class Selection:
         try:
             return cls(
                 calls=tuple(UUID(call) for call in said.get("calls") or ()),
-                subject=str(said.get("subject") or ""),
+                callers=tuple(UUID(caller) for caller in said.get("callers") or ()),
+                named=str(said.get("named") or ""),
                 areas=tuple(str(area) for area in said.get("areas") or ()),
                 since=datetime.fromisoformat(said["since"]) if said.get("since") else None,
                 until=datetime.fromisoformat(said["until"]) if said.get("until") else None,
@@ -107,7 +117,7 @@ def chosen(selection: Selection) -> QuerySet[Call]:
     if selection.calls:
         when = [ids.time_of(call) for call in selection.calls]
         return rows.filter(id__in=selection.calls, started_at__gte=min(when), started_at__lte=max(when))
-    rows = rows.filter(subject=selection.subject, started_at__lte=selection.until)
+    rows = rows.filter(person_id__in=selection.callers, started_at__lte=selection.until)
     return rows.filter(started_at__gte=selection.since) if selection.since else rows
 
 
@@ -203,7 +213,9 @@ def ask_rekeying(day: date, calls: Sequence[UUID]) -> None:
 
 
 def _end(job: Job, selection: Selection, sums: dict[str, Any]) -> None:
-    """Calls that are open are waited for."""
+    """Exports go as well, after what they could read anew. Calls that are open are waited for."""
+    gone = chosen(selection).filter(removal_id__isnull=False).values_list("id", flat=True)
+    sums["exports"] = sums.get("exports", 0) + exports_take_back(list(gone), lambda: jobs.keep(job, sums))
     kept = held(holds_in_force())
     left = chosen(selection).filter(removal_id=None)
     sums["held"] = left.filter(kept).count()

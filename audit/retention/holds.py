@@ -2,6 +2,8 @@
 
 Whoever removes evidence takes `lock` first and asks for the holds inside; whoever places one takes it too.
 So a hold either keeps a call, or was placed after it had gone.
+
+HoldRefused        in words for whoever asked
 """
 
 from __future__ import annotations
@@ -13,8 +15,14 @@ from django.db.models import Q
 
 from audit import ids
 from audit.events import event
-from audit.models import LegalHold, Store
+from audit.models import Call, LegalHold, Store
 from audit.records import Recordable, Who
+from audit.retention.callers import label_of
+from audit.words import plain
+
+
+class HoldRefused(ValueError):
+    """The hold cannot be placed as it is, in words."""
 
 
 def lock() -> None:
@@ -34,7 +42,8 @@ def held_by(hold: LegalHold) -> Q:
     said = {
         "area": hold.area,
         "endpoint": hold.endpoint,
-        "subject": hold.subject,
+        "person_id": hold.caller_id,
+        "subject": "" if hold.caller_id else hold.subject,  # by name: placed before callers had ids here
         "session_id": hold.session_id,
         "id": hold.call_id,
         "started_at__gte": hold.since,
@@ -52,7 +61,15 @@ def held(holds: Iterable[LegalHold]) -> Q:
 
 
 def hold_place(*, hold: LegalHold, by: Who, why: Recordable) -> LegalHold:
-    """`hold` is checked and not stored yet. Its reason is what `why` says, which is scrubbed text."""
+    """`hold` is not stored yet. Its reason is what `why` says, which is scrubbed text; of the caller's name
+    is kept what may be. Raises HoldRefused.
+    """
+    if hold.subject and hold.caller_id is None:
+        raise HoldRefused("Say by its id which caller it holds.")
+    if not endpoint_stays(hold.endpoint):
+        raise HoldRefused(NO_ENDPOINT)
+    if hold.caller_id is not None:
+        hold.subject = label_of(hold.subject or str(hold.caller_id))
     with transaction.atomic():
         lock()
         hold.reason = why.data.decode("utf-8", "replace")[:300]
@@ -60,6 +77,15 @@ def hold_place(*, hold: LegalHold, by: Who, why: Recordable) -> LegalHold:
         hold.save(force_insert=True)
         event("hold.placed", by=by, area=hold.area, about=_about(hold), detail=facts(hold), note=why)
     return hold
+
+
+NO_ENDPOINT = "No endpoint has this name, and it holds what would be masked. Write it as on the call."
+
+
+def endpoint_stays(name: str) -> bool:
+    """Whether an endpoint's name may be kept as it was typed: nothing in it would be masked, or it is on
+    record already."""
+    return plain(name) or Call.objects.filter(endpoint=name).exists()
 
 
 def hold_lift(*, hold: LegalHold, by: Who, proposed_by: str) -> bool:
@@ -79,7 +105,7 @@ def facts(hold: LegalHold) -> dict[str, str]:
     said = {
         "area": hold.area,
         "endpoint": hold.endpoint,
-        "caller": hold.subject,
+        "caller": f"{hold.subject} ({hold.caller_id})" if hold.caller_id else hold.subject,
         "session": hold.session_id,
         "call": hold.call_id,
         "since": hold.since and f"{hold.since:%Y-%m-%d %H:%M} UTC",

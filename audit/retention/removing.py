@@ -7,6 +7,7 @@ missing later is known to have been removed, and by what.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +20,21 @@ from django.db.models import Model, QuerySet
 from audit import ids
 from audit.events import event
 from audit.merkle import root_of
-from audit.models import Call, CallKey, Entry, Fact, Fingerprint, Original, Payload, Removal, Session, Word
+from audit.models import (
+    Call,
+    CallKey,
+    Entry,
+    Fact,
+    Fingerprint,
+    Flag,
+    FlagAct,
+    FlagLabel,
+    Original,
+    Payload,
+    Removal,
+    Session,
+    Word,
+)
 from audit.records import Who
 from audit.retention import days
 from audit.retention.holds import held, holds_in_force, lock
@@ -71,11 +86,13 @@ def remove(calls: Sequence[UUID], *, day: date, area: str, cause: Cause) -> int:
         if not found:
             return 0
         removal = _tombstone(found, day, area, cause)
+        if cause.kind != "rows":
+            days.calls_on(day).filter(id__in=found).update(removal_id=removal.pk)
+        _flags_go(found)
         if cause.kind == "rows":
             _rows_go(found, day)
         else:
             _content_goes(found, day, keys_only=cause.keys_only)
-            days.calls_on(day).filter(id__in=found).update(removal_id=removal.pk)
     return len(found)
 
 
@@ -91,6 +108,7 @@ def leftovers_go(day: date) -> None:
 
 
 def _content_goes(calls: Sequence[UUID], day: date, *, keys_only: bool) -> None:
+    _threads_go(calls, day)
     _delete(CallKey.objects.filter(days.on(day), id__in=calls))
     if keys_only:
         return
@@ -98,6 +116,26 @@ def _content_goes(calls: Sequence[UUID], day: date, *, keys_only: bool) -> None:
     _delete(Payload.objects.filter(days.on(day), id__in=entries))
     for model in CONTENT:
         _delete(_of(model, calls))
+
+
+def _threads_go(calls: Sequence[UUID], day: date) -> None:
+    """What ties a conversation's calls together is a keyed digest of how it began: it goes with the last of
+    its texts. A call that comes after that begins another session."""
+    rows = days.calls_on(day).filter(id__in=calls).exclude(session_id=None)
+    sessions = set(rows.values_list("session_id", flat=True))
+    there = Call.objects.filter(session_id__in=sessions, removal_id=None)
+    for session in filter(None, sessions - set(there.values_list("session_id", flat=True))):
+        Session.objects.filter(pk=session).update(thread=secrets.token_bytes(32), key=secrets.token_bytes(32))
+
+
+def _flags_go(calls: Sequence[UUID]) -> None:
+    """Out of the inbox, with what people wrote. Their rows are locked first: a note that is being written
+    is refused, or there to be deleted. The database lets it go once its call is marked as removed."""
+    flags = Flag.objects.filter(pk__in=calls)
+    if mine := list(flags.select_for_update().order_by("pk").values_list("pk", flat=True)):
+        for model in (FlagAct, FlagLabel):
+            _delete(model._default_manager.filter(flag_id__in=mine))
+        _delete(flags)
 
 
 def _rows_go(calls: Sequence[UUID], day: date) -> None:

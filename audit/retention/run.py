@@ -110,6 +110,8 @@ class _Run:
                 if time.monotonic() >= self._ends:
                     jobs.release(self._job)
                     return self._gone
+        for day in emptying.left_behind(self._keys):
+            self._sums["keys"] += emptying.keys_go(day, self._keys)
         months.drop_emptied()
         jobs.finish(self._job, state="done", result=self._sums)
         tidy()
@@ -167,7 +169,9 @@ class _Run:
         said = self._said
         left, removed = groups(day, said.rules, said.holds), groups(day, said.rules, said.holds, removed=True)
         later = due.next_due(left, removed, said.today)
-        waits = any(g.calls > g.held and is_due(g.term.payloads_due(day), said.today) for g in left)
+        waits = any(
+            g.calls + g.waiting > g.held and is_due(g.term.payloads_due(day), said.today) for g in left
+        )
         if waits:
             later = said.today + timedelta(days=1)
         values = {"settled": said.digest, "next_due": later}

@@ -11,8 +11,10 @@ from django.core.exceptions import ValidationError
 
 from audit.models import LegalHold, Level, RetentionRule
 from audit.models.retention import LONGEST
+from audit.retention.callers import callers_named, label_of, number_of
 from audit.retention.erasure import MOST, ErasureRefused, Selection
-from gateway.models import Area, Endpoint
+from audit.retention.holds import NO_ENDPOINT, endpoint_stays
+from gateway.models import Area, Endpoint, ServiceAccount, User
 from policies.models import Policy
 from policies.reach import Reach
 
@@ -86,14 +88,43 @@ class RuleForm(Reaching):
 
 
 class HoldForm(Reaching):
+    _callers: tuple[UUID, ...] = ()
+
     area = forms.ChoiceField(label="Area", required=False)
     endpoint = _text("Endpoint", "Its short name, as on the call.")
-    subject = _text("Caller", "As on the call, such as local:alice.")
+    subject = _text("Caller", "As on the call, such as local:alice, or their id. The id is kept.")
     session_id = forms.UUIDField(label="Session", required=False)
     call_id = forms.UUIDField(label="Call", required=False)
     since = _moment("From (UTC)")
     until = _moment("Until (UTC)")
     reason = _text("Why", "Which case it is for.", max_length=REASON, required=True)
+
+    def clean_endpoint(self) -> str:
+        name = str(self.cleaned_data["endpoint"])
+        if not endpoint_stays(name):
+            raise ValidationError(NO_ENDPOINT)
+        return name
+
+    def clean_subject(self) -> str:
+        """The name finds the caller; it is not kept as it was typed."""
+        name = str(self.cleaned_data["subject"])
+        self._callers = self._named(name) if name else ()
+        if name and not self._callers:
+            raise ValidationError(
+                "Nobody has called by this name here. Write it as on the call, or the caller's id."
+            )
+        return name
+
+    def _named(self, name: str) -> tuple[UUID, ...]:
+        """Whoever may hold calls everywhere may also hold those of somebody who has made none yet."""
+        if not self._reach.everywhere:
+            return callers_named(name, sorted(self._reach.slugs) or [""])
+        kind, _, short = name.partition(":")
+        people: Any = User.objects.filter(username=short) if kind == "local" else ()
+        accounts: Any = ServiceAccount.objects.filter(name=short) if kind == "service" else ()
+        known = [each.pk for each in (*people, *accounts)]
+        number = number_of(name)
+        return tuple({*callers_named(name), *known, *([number] if number else [])})
 
     def clean(self) -> dict[str, Any]:
         said = self.cleaned_data
@@ -105,14 +136,16 @@ class HoldForm(Reaching):
             raise ValidationError("It ends before it begins.")
         return said
 
-    def hold(self) -> LegalHold:
+    def holds(self) -> list[LegalHold]:
+        """One, or one for each account that has had the name."""
         said = {name: value for name, value in self.cleaned_data.items() if name != "reason"}
-        return LegalHold(**said)
+        return [LegalHold(**said, caller_id=caller) for caller in self._callers or (None,)]
 
 
 class ErasureForm(forms.Form):
     subject = _text(
-        "Caller", "All calls of one caller, such as local:alice, up to now, or up to the moment beside."
+        "Caller",
+        "All calls of one caller, such as local:alice, up to now, or up to the moment beside. Kept by id.",
     )
     since = _moment("From (UTC)")
     until = _moment("Until (UTC)")
@@ -142,9 +175,18 @@ class ErasureForm(forms.Form):
         said = self.cleaned_data
         if said["calls"] and (said["since"] or said["until"]):
             raise ErasureRefused("Name calls, or one caller and a time.")
-        until = (said["until"] or now) if said["subject"] else None
+        if not (name := said["subject"]):
+            return Selection(calls=said["calls"], areas=areas)
+        callers = callers_named(name, areas)
+        if not callers:
+            raise ErasureRefused("There are no such calls.")
         return Selection(
-            calls=said["calls"], subject=said["subject"], since=said["since"], until=until, areas=areas
+            calls=said["calls"],
+            callers=callers,
+            named=label_of(name),
+            since=said["since"],
+            until=said["until"] or now,
+            areas=areas,
         )
 
 

@@ -7,6 +7,7 @@ from typing import Final, cast
 
 from django.contrib import messages
 from django.contrib.auth.decorators import permission_required
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -60,7 +61,9 @@ def new(request: HttpRequest) -> HttpResponse:
     form = HoldForm(request.POST or None, initial=known, reach=reach(person, PLACE))
     if request.method == "POST" and form.is_valid():
         why = scrub(form.cleaned_data["reason"])
-        hold_place(hold=form.hold(), by=who(person), why=why)
+        with transaction.atomic():
+            for hold in form.holds():
+                hold_place(hold=hold, by=who(person), why=why)
         messages.success(request, "Held. Neither a rule nor a request removes these calls.")
         return redirect("holds")
     return render(request, "audit/hold_new.html", {"form": form}, status=400 if form.errors else 200)

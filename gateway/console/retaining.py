@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from audit.models import Job, Removal, RetentionRule
 from audit.retention import due, run
+from audit.retention.changing import rule_check
 from audit.retention.due import DryRun
 from audit.retention.rules import rules_in_force
 from gateway import evidence_kinds as kinds
@@ -105,7 +106,7 @@ def _edit(request: HttpRequest, rule: RetentionRule | None) -> HttpResponse:
 
 def _checked(rule: RetentionRule | None, form: RuleForm) -> RetentionRule:
     _, wanted = kinds.proposed_rule(rule.pk if rule else None, form.payload())
-    wanted.full_clean()
+    rule_check(wanted)
     return wanted
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from io import StringIO
@@ -14,15 +15,20 @@ from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.db.models import Model
 
-from audit import ids, indexing, reader
+from audit import ids, indexing, partitions, reader
 from audit.keynames import start_of
 from audit.keys import KeyDirectory
 from audit.models import (
     Call,
     CallKey,
     EvidenceDay,
+    Fact,
     Fingerprint,
+    Flag,
+    FlagAct,
+    FlagLabel,
     LegalHold,
+    Original,
     Payload,
     RetentionRule,
     Session,
@@ -31,11 +37,11 @@ from audit.models import (
 )
 from audit.recorder import Recorder
 from audit.records import Recordable, Who
-from audit.retention import erasure, holds, rekeying, run
+from audit.retention import erasure, holds, months, rekeying, run
 from audit.retention.days import today
 from audit.retention.erasure import Selection
 
-from .world import ANSWER, DONE, asks
+from .world import ALICE, ANSWER, BOB, DONE, asks
 from .world import run as run_async
 
 DAVE: Final = Who(subject="local:dave", name="dave", kind="person")
@@ -48,7 +54,12 @@ MOVED: Final[tuple[type[Model], ...]] = (
     Unindexed,
     EvidenceDay,
     Session,
+    Original,
+    Fact,
     Call,
+    Flag,
+    FlagLabel,
+    FlagAct,  # after the calls: while one is there, nobody may delete what people did about it
 )
 """What retention deletes or changes. Entries, events and removals only grow."""
 
@@ -63,13 +74,13 @@ def then(day: date) -> UUID:
     return ids.uuid7(ids.microseconds(noon) // 1000, int.from_bytes(os.urandom(10), "big"))
 
 
-def calls_on(recorder: Recorder, *days: int, **changes: Any) -> list[Call]:
+def calls_on(recorder: Recorder, *days: int, view: Recordable | None = None, **changes: Any) -> list[Call]:
     """A whole call on each of these days, so many days ago, with a found value in it."""
     made = [asks(call_id=then(ago(day)), fingerprints=(("EMAIL", VALUE),), **changes) for day in days]
 
     async def ask() -> None:
         for admission in made:
-            await recorder.admit(admission)
+            await recorder.admit(admission, view=view)
             await recorder.segment(admission.call_id, ANSWER, final=True)
             recorder.close(admission.call_id, DONE)
         # whoever closes is not waited for: one more that is
@@ -80,12 +91,31 @@ def calls_on(recorder: Recorder, *days: int, **changes: Any) -> list[Call]:
     return [Call.objects.get(id=each.call_id) for each in made]
 
 
+@contextmanager
+def a_month(day: date) -> Iterator[tuple[date, date]]:
+    """The month of a day: its first day and the next one's. On PostgreSQL with partitions of its own."""
+    first, following = months.span(day)
+    with connection.cursor() as cursor:
+        for table in partitions.TABLES if months.PARTITIONED else ():
+            for statement in partitions.attach_month(table, start_of(first), start_of(following)):
+                cursor.execute(statement)
+    yield first, following
+    with connection.cursor() as cursor:
+        for table in partitions.TABLES if months.PARTITIONED else ():
+            if months._there(name := partitions.name(table, start_of(first))):
+                cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {name}")
+                cursor.execute(f"DROP TABLE {name}")
+
+
 def rule(payload_days: int | None, row_days: int | None = None, **scope: str) -> RetentionRule:
     name = " ".join([f"{payload_days} days", *scope.values()])
     return RetentionRule.objects.create(name=name, payload_days=payload_days, row_days=row_days, **scope)
 
 
 def hold(**said: Any) -> LegalHold:
+    """By `subject`: of the caller of the world who has that name."""
+    if name := said.pop("subject", ""):
+        said["caller_id"] = {ALICE.subject: ALICE, BOB.subject: BOB}[name].person_id
     return holds.hold_place(hold=LegalHold(**said), by=DAVE, why=Recordable(b"case 7"))
 
 
@@ -143,8 +173,9 @@ class Backup:
 
     def restore(self) -> None:
         with transaction.atomic(), connection.cursor():
-            for model, rows in self.rows.items():
+            for model in self.rows:
                 model._default_manager.all()._raw_delete("default")
+            for model, rows in self.rows.items():
                 model._default_manager.bulk_create(_as_new(rows))
 
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.db.models import Model
 
-from audit import crypto, ids, indexing
+from audit import crypto, ids, indexing, sweeps
 from audit.deriving import New
 from audit.flagged.collecting import flags_derive
 from audit.keynames import start_of
@@ -56,8 +57,10 @@ from .kept import (
     then,
     verified,
 )
-from .world import ANSWER, BOB, DONE, asks, broken
+from .world import ALICE, ANSWER, BOB, DONE, asks, broken
 from .world import run as run_async
+
+ALICE_ID = UUID(str(ALICE.person_id))
 
 
 def g(day: int, generation: int = 1) -> str:
@@ -103,7 +106,7 @@ def test_what_was_erased_leaves_a_tombstone_that_names_both_people(
 def test_all_calls_of_one_caller_up_to_a_moment(recorder: Recorder, keys: KeyDirectory) -> None:
     mine = calls_on(recorder, 9, 5, 2)
     (other,) = calls_on(recorder, 9, who=BOB)
-    request(subject="local:alice", since=start_of(ago(6)), until=start_of(ago(3)))
+    request(callers=(ALICE_ID,), since=start_of(ago(6)), until=start_of(ago(3)))
     erasure.sweep()
     assert [readable(call) for call in mine] == [True, False, True] and readable(other)
 
@@ -147,10 +150,16 @@ def test_what_retention_removed_already_is_left_alone(recorder: Recorder, keys: 
     "said",
     [
         {},
-        {"subject": "local:alice"},
+        {"callers": [str(ids.new())]},
+        {
+            "subject": "local:alice",
+            "until": "2026-01-01T00:00:00+00:00",
+        },  # nobody is selected by a typed name
         {"calls": ["nonsense"]},
         {"calls": 7},
-        {"calls": [str(ids.new())], "subject": "local:alice"},
+        {"calls": ["7c9e6679-7425-40de-944b-e07fc1f90ae7"]},  # holds no time
+        {"calls": ["ffffffff-ffff-7fff-bfff-ffffffffffff"]},  # of a year that no calendar has
+        {"calls": [str(ids.new())], "callers": [str(ids.new())]},
     ],
 )
 def test_a_request_that_names_nothing_is_refused(said: dict[str, Any]) -> None:
@@ -167,7 +176,7 @@ def test_calls_that_are_not_there_are_refused() -> None:
 def test_too_many_calls_are_to_be_narrowed_down(recorder: Recorder) -> None:
     calls_on(recorder, 9, 9, 9)
     with patch.object(erasure, "MOST", 2), pytest.raises(ErasureRefused, match="more than 2"):
-        outlook(Selection(subject="local:alice", until=ids.now()))
+        outlook(Selection(callers=(ALICE_ID,), until=ids.now()))
 
 
 # --- for good ---------------------------------------------------------------------------------------
@@ -464,3 +473,37 @@ def test_a_call_that_ends_after_its_day_got_a_new_key_is_found_by_what_its_answe
     assert findable(call, keys) and readable(call)
     terms_derive(New(closed=[call], events=[]))()
     assert has_word(call, keys)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_ends_a_second_time_after_it_was_erased_makes_no_key_and_is_not_found(
+    recorder: Recorder, keys: KeyDirectory, alone: bool
+) -> None:
+    """Its process was thought dead, so its call was closed for it; then the day was emptied, or moved."""
+    others = calls_on(recorder, 10 if alone else 9)
+    late = asks(call_id=then(ago(9)))
+
+    async def admit() -> None:
+        await recorder.admit(late)
+
+    async def go_on() -> None:
+        await recorder.segment(late.call_id, ANSWER, final=True)
+        recorder.close(late.call_id, replace(DONE, fingerprints=(("EMAIL", VALUE),)))
+        await recorder.refuse(asks(call_id=then(ago(0)), request=None), DONE)
+
+    run_async(admit())
+    call = Call.objects.get(id=late.call_id)
+    assert sweeps._close([call]) == 1
+    before = Backup.made()
+    erase(call, keys=keys)
+    emptying.keys_go(ago(9), keys)
+    left = [] if alone else [2]
+    assert keys.generations(PAYLOAD, ago(9)) == left
+    run_async(go_on())
+    indexing.index_pending()
+    assert keys.generations(PAYLOAD, ago(9)) == left
+    assert not readable(call) and not findable(call, keys)
+    assert all(readable(other) and findable(other, keys) for other in others)
+    assert verified() == "" and list(broken()) == []
+    before.restore()
+    assert not readable(call) and not findable(call, keys)

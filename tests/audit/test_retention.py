@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 from unittest.mock import patch
 
@@ -37,6 +37,7 @@ from audit.retention.rules import FOREVER, Scope, Term, term_of
 from .kept import (
     DAVE,
     Backup,
+    a_month,
     ago,
     calls_on,
     findable,
@@ -388,6 +389,23 @@ def test_a_worker_that_dies_anywhere_is_made_up_for(
     assert Job.objects.get(kind="retention").state == "done"
 
 
+def test_the_key_of_a_day_goes_also_where_a_worker_died_after_its_last_row(
+    recorder: Recorder, keys: KeyDirectory
+) -> None:
+    """Nothing leads to that day any more but its key."""
+    calls = calls_on(recorder, 40, 41)
+    backup = Backup.made()
+    rule(30, 30)
+    with patch.object(emptying, "keys_go", side_effect=SystemExit), pytest.raises(SystemExit):
+        retain(keys)
+    Job.objects.update(leased_until=None)
+    retain(keys)
+    assert keys.generations(PAYLOAD, ago(40)) == keys.generations(PAYLOAD, ago(41)) == []
+    assert not Call.objects.filter(id__in=[call.id for call in calls]).exists()
+    backup.restore()
+    assert not any(readable(call) for call in calls)
+
+
 def test_two_that_remove_the_same_remove_it_once(recorder: Recorder, keys: KeyDirectory) -> None:
     """A worker whose lease ran out goes on beside the one that took over."""
     calls_on(recorder, 40)
@@ -501,28 +519,18 @@ def test_a_removal_that_no_event_speaks_of_excuses_nothing(recorder: Recorder, k
 # --- partitions -------------------------------------------------------------------------------------
 def test_a_month_that_is_wholly_due_goes_with_its_partitions(recorder: Recorder, keys: KeyDirectory) -> None:
     """PostgreSQL drops them; SQLite deletes the rows. What is left is the same."""
-    first = (ago(100)).replace(day=1)
-    following = (first + timedelta(days=31)).replace(day=1)
-    with connection.cursor() as cursor:
-        for table in partitions.TABLES if months.PARTITIONED else ():
-            for statement in partitions.attach_month(table, start_of(first), start_of(following)):
-                cursor.execute(statement)
-    days = [(today() - first).days - ahead for ahead in (0, 3, 20)]
-    calls = calls_on(recorder, *days)
-    rule(10)
-    assert retain(keys) == 3
-    assert not any(map(readable, calls)) and verified() == ""
-    assert not Payload.objects.filter(started_at__lt=start_of(following)).exists()
-    assert not Fingerprint.objects.filter(started_at__lt=start_of(following)).exists()
-    assert Call.objects.filter(started_at__lt=start_of(following)).count() == 3
-    if months.PARTITIONED:
-        gone = partitions.name("audit_payload", start_of(first))
-        assert not months._there(gone) and months._there(partitions.name("audit_entry", start_of(first)))
-        with connection.cursor() as cursor:
-            for table in ("audit_entry", "audit_call"):
-                name = partitions.name(table, start_of(first))
-                cursor.execute(f"ALTER TABLE {table} DETACH PARTITION {name}")
-                cursor.execute(f"DROP TABLE {name}")
+    with a_month(ago(100)) as (first, following):
+        days = [(today() - first).days - ahead for ahead in (0, 3, 20)]
+        calls = calls_on(recorder, *days)
+        rule(10)
+        assert retain(keys) == 3
+        assert not any(map(readable, calls)) and verified() == ""
+        assert not Payload.objects.filter(started_at__lt=start_of(following)).exists()
+        assert not Fingerprint.objects.filter(started_at__lt=start_of(following)).exists()
+        assert Call.objects.filter(started_at__lt=start_of(following)).count() == 3
+        if months.PARTITIONED:
+            gone = partitions.name("audit_payload", start_of(first))
+            assert not months._there(gone) and months._there(partitions.name("audit_entry", start_of(first)))
 
 
 def test_a_month_without_partitions_goes_row_by_row(recorder: Recorder, keys: KeyDirectory) -> None:

@@ -4,20 +4,25 @@ tampering on top of it is found."""
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from audit import ids
 from audit.keys import KeyDirectory
-from audit.models import Call, CallKey, LegalHold, Payload, RetentionRule
+from audit.models import Call, CallKey, EvidenceDay, Job, LegalHold, Payload, RetentionRule
 from audit.recorder import Recorder
-from audit.retention import erasure, holds, rekeying, run
+from audit.retention import due, erasure, holds, rekeying, run
 from audit.retention.holds import held, holds_in_force
+from audit.retention.rules import rules_in_force, scope_of, term_of
 
-from .kept import DAVE, calls_on, findable, hold, readable, request, verified
+from .closed import closed_call
+from .kept import DAVE, ago, calls_on, findable, hold, readable, request, then, verified
 from .world import ALICE, BOB, broken
 
 ages = st.integers(2, 60)
@@ -152,3 +157,108 @@ def payload_changed(lived: Life, chance: random.Random) -> Callable[[], Any] | N
 def _replace(row: Payload, sealed: bytes) -> None:
     Payload.objects.filter(id=row.id).delete()
     Payload(id=row.id, started_at=row.started_at, sealed=sealed).save(force_insert=True)
+
+
+# --- the dry run ------------------------------------------------------------------------------------
+SCOPES = [
+    {"area": area, "endpoint": endpoint, "policy": policy, "highest": level}
+    for area, endpoint in (("clinic", "chat"), ("bank", "mail"))
+    for policy in ("default@1", "strict@2")
+    for level in ("", "restricted")
+]
+made_calls = st.lists(
+    st.tuples(
+        st.sampled_from([1, 5, 9, 10, 11, 30, 31, 80]),  # days ago
+        st.sampled_from(SCOPES),
+        st.sampled_from([ALICE, BOB]),
+        st.booleans(),  # closed
+    ),
+    min_size=1,
+    max_size=12,
+)
+made_rules = st.lists(
+    st.tuples(
+        st.sampled_from([None, 1, 5, 9, 30]),
+        st.sampled_from([None, 0, 3, 50]),
+        st.fixed_dictionaries(
+            {
+                "area": st.sampled_from(["", "clinic", "bank"]),
+                "endpoint": st.sampled_from(["", "chat", "mail"]),
+                "policy": st.sampled_from(["", "default", "strict"]),
+                "level": st.sampled_from(["", "restricted"]),
+            }
+        ),
+    ),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda rule: tuple(sorted(rule[2].items())),
+)
+Going = Counter[tuple[str, str, str, str, str]]
+
+
+def call_ago(days: int, scope: dict[str, str], who: Any, closed: bool) -> UUID:
+    number = then(ago(days))
+    ending = {} if closed else {"closed_at": None, "status": None, "complete": None}
+    said = {"id": number, "started_at": ids.time_of(number), **scope, **ending}
+    return closed_call(**said, person_id=who.person_id, subject=who.subject).id
+
+
+def foreseen() -> Going:
+    """What the dry run says would go."""
+    lines = due.dry_run().lines
+    said = {
+        (line.what, line.rule, line.area, line.endpoint, line.level): line.calls - line.held for line in lines
+    }
+    return Counter({key: calls for key, calls in said.items() if calls})
+
+
+def there() -> dict[UUID, tuple[tuple[str, str, str, str], bool]]:
+    """Each call that has a row: what the dry run would sum it up by, and whether its payload is there."""
+    rules = rules_in_force()
+    columns = ("id", "removal_id", "area", "endpoint", "policy", "highest")
+    found = {}
+    for row in Call.objects.values(*columns):
+        scope = scope_of(row)
+        rule = term_of(scope, rules).rule
+        found[row["id"]] = (rule, scope.area, scope.endpoint, scope.level), row["removal_id"] is None
+    return found
+
+
+def gone(before: dict[UUID, Any], after: dict[UUID, Any]) -> Going:
+    sums: Going = Counter()
+    for call, (key, had_payload) in before.items():
+        if had_payload and not after.get(call, (key, False))[1]:
+            sums["payloads", *key] += 1
+        if call not in after:
+            sums["rows", *key] += 1
+    return sums
+
+
+@pytest.mark.django_db(transaction=True)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(calls=made_calls, rules=made_rules, held_one=st.integers(0, 30), again=made_calls)
+def test_a_run_removes_exactly_what_the_dry_run_says(
+    recorder: Recorder, keys: KeyDirectory, calls: Any, rules: Any, held_one: int, again: Any
+) -> None:
+    Call.objects.all()._raw_delete("default")
+    RetentionRule.objects.all().delete()
+    LegalHold.objects.filter(lifted_at=None).update(lifted_at="2026-01-01T00:00Z", lifted_by="before")
+    EvidenceDay.objects.all().delete()
+    Job.objects.all().delete()
+    for number, (payloads, longer, scope) in enumerate(rules):
+        rows = None if longer is None or payloads is None else payloads + longer
+        name = f"rule {number}"
+        RetentionRule.objects.create(name=name, payload_days=payloads, row_days=rows, **scope)
+    made = [call_ago(*each) for each in calls]
+    if held_one < len(made):
+        hold(call_id=made[held_one])
+    for more in ([], again):  # once more: with what was removed before, and days that are settled
+        for each in more:
+            call_ago(*each)
+        if more:
+            EvidenceDay.objects.all().delete()
+            Job.objects.all().delete()
+        said, before = foreseen(), there()
+        run.sweep(keys)
+        assert gone(before, there()) == said
+        assert not foreseen()

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.test import Client
 from django.urls import reverse
@@ -15,14 +17,19 @@ from django.utils import timezone
 
 from audit import ids
 from audit.models import Call, Job, LegalHold, RetentionRule, Store
+from audit.records import Recordable, Who
 from audit.retention import erasure
+from audit.retention.changing import rule_save
+from audit.retention.holds import HoldRefused, hold_place
 from gateway.identity.authz import role_grant
 from gateway.models import Area, User
 from policies import proposals
 from policies.models import Proposal, ProposalState
 from tests.gateway import two, world
+from tests.stored import stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
+CAROL = UUID(int=0xCA701)
 RULE = {"name": "all calls", "payload_days": "30", "reason": "what the policy says"}
 
 
@@ -60,6 +67,7 @@ def call_in(area: Area, *, days: int = 0, subject: str = "local:carol") -> Call:
         complete=True,
         instance_id=ids.new(),
         stream_id=ids.new(),
+        person_id=CAROL if subject == "local:carol" else ids.new(),
         subject=subject,
         name="carol",
         kind="person",
@@ -237,6 +245,17 @@ def test_calls_are_erased_when_a_second_person_has_confirmed_it(alice: User, bob
     assert "local:carol" in page and "erased" in page and f"{gone.started_at:%Y-%m-%d}" in page
 
 
+def test_the_page_says_how_many_exports_were_taken_back(alice: User, bob: User) -> None:
+    call = call_in(world.area())
+    two.confirm(asked(alice, "erasure_new", {"calls": str(call.pk), "reason": "request 12"}), bob)
+    erasure.sweep()
+    job = Job.objects.get()
+    assert job.result is not None and job.result["exports"] == 0
+    assert "taken back" not in browser(bob).get(reverse("erasures")).content.decode()
+    Job.objects.update(result={**job.result, "exports": 2})
+    assert "2 exports taken back" in browser(bob).get(reverse("erasures")).content.decode()
+
+
 def test_a_hold_that_is_placed_after_the_proposal_makes_it_stale(alice: User, bob: User) -> None:
     call = call_in(world.area())
     proposal = asked(alice, "erasure_new", {"calls": str(call.pk), "reason": "request 12"})
@@ -265,6 +284,19 @@ def test_the_store_itself_refuses_a_confirmation_by_the_proposer(alice: User) ->
         )
 
 
+@pytest.mark.parametrize(
+    "calls",
+    ["nonsense", "7c9e6679-7425-40de-944b-e07fc1f90ae7", "ffffffff-ffff-7fff-bfff-ffffffffffff"],
+)
+def test_ids_that_no_call_can_have_are_said_to_be_none(alice: User, calls: str) -> None:
+    call = call_in(world.area())
+    for said in ({}, {"propose": "1", "reason": "request 12"}):
+        answer = browser(alice).post(reverse("erasure_new"), {"calls": f"{call.pk} {calls}", **said})
+        assert answer.status_code == 400
+        assert "One of these is no id of a call." in answer.content.decode()
+    assert not Proposal.objects.exists()
+
+
 def test_a_stranger_sees_and_does_nothing() -> None:
     carol = browser(world.person("carol"))
     for name in ("retention", "retention_new", "holds", "hold_new", "erasures", "erasure_new"):
@@ -286,3 +318,100 @@ def test_the_page_says_when_something_is_overdue(alice: User) -> None:
     page = browser(alice).get(reverse("retention")).content.decode()
     assert "past its time" in page and f"{call.started_at:%Y-%m-%d}" in page
     assert timezone.now() - call.started_at > timedelta(days=39)
+
+
+# --- what somebody types ----------------------------------------------------------------------------
+CARD, MAIL = "4111 1111 1111 1111", "dora.example@example.com"
+TYPED = pytest.mark.parametrize(
+    ("typed", "needle"),
+    [(CARD, b"1111 1111"), (CARD.replace(" ", ""), b"11111111"), (MAIL, b"dora.example@")],
+)
+ADA = Who(subject="local:ada", name="ada", kind="person", person_id=UUID(int=0xADA))
+
+
+@TYPED
+def test_a_rule_s_name_that_would_be_masked_is_refused(alice: User, typed: str, needle: bytes) -> None:
+    said = {**RULE, "name": f"of {typed}"}
+    for more in ({}, {"propose": "1"}):
+        answer = browser(alice).post(reverse("retention_new"), {**said, **more})
+        assert answer.status_code == 400 and "holds what would be masked" in answer.content.decode()
+    payload = {"name": f"of {typed}", "payload_days": 30}
+    with pytest.raises((ValidationError, proposals.CannotApply)):
+        proposals.propose(kind="retention.add", target_id=None, payload=payload, by=alice, reason="x")
+    with pytest.raises(ValidationError):
+        rule_save(rule=RetentionRule(name=typed, payload_days=30), by=ADA, proposed_by="bob")
+    assert not RetentionRule.objects.exists() and needle not in stored()
+
+
+@TYPED
+def test_a_hold_keeps_nothing_as_it_was_typed(alice: User, typed: str, needle: bytes) -> None:
+    call = call_in(world.area())
+    place = browser(alice).post
+    for said in ({"endpoint": typed}, {"subject": typed}, {"subject": f"local:{typed}"}):
+        answer = place(reverse("hold_new"), {**said, "reason": "case 7"})
+        assert answer.status_code == 400 and not LegalHold.objects.exists()
+    for hold in (LegalHold(endpoint=typed), LegalHold(subject=typed)):
+        with pytest.raises(HoldRefused):
+            hold_place(hold=hold, by=ADA, why=Recordable(b"case 7"))
+    hold = LegalHold(subject=typed, caller_id=CAROL)
+    hold_place(hold=hold, by=ADA, why=Recordable(b"case 7"))
+    place(reverse("hold_new"), {"call_id": str(call.pk), "reason": f"case of {typed}"})
+    assert LegalHold.objects.count() == 2 and needle not in stored()
+
+
+@TYPED
+def test_an_erasure_keeps_nothing_as_it_was_typed(alice: User, typed: str, needle: bytes) -> None:
+    call_in(world.area())
+    for said in ({"subject": typed}, {"subject": typed, "propose": "1"}, {"calls": typed, "propose": "1"}):
+        answer = browser(alice).post(reverse("erasure_new"), {**said, "reason": "request 12"})
+        assert answer.status_code == 400 and not Proposal.objects.exists()
+    asked(alice, "erasure_new", {"subject": "local:carol", "reason": f"request of {typed}"})
+    assert needle not in stored()
+
+
+def test_a_caller_whose_name_is_a_mail_address_is_held_and_erased_by_it(alice: User, bob: User) -> None:
+    """The name stands in the calls themselves, and nowhere else."""
+    named = f"local:{MAIL}"
+    mine, other = call_in(world.area(), subject=named), call_in(world.area())
+    browser(alice).post(reverse("hold_new"), {"subject": named, "reason": "case 7"})
+    hold = LegalHold.objects.get()
+    assert hold.caller_id == mine.person_id and "dora" not in hold.subject
+    page = browser(bob).get(reverse("holds")).content.decode()
+    assert str(mine.person_id) in page and ">1</td>" in page
+    browser(bob).post(reverse("proposal_new", args=["hold.lift", hold.pk]), {"reason": "settled"})
+    two.confirm(Proposal.objects.get(), alice)
+    two.confirm(asked(alice, "erasure_new", {"subject": named, "reason": "request 12"}), bob)
+    assert b"dora.example@" not in stored(but=[Call])
+    erasure.sweep()
+    mine.refresh_from_db()
+    other.refresh_from_db()
+    assert mine.removal_id is not None and other.removal_id is None
+    assert b"dora.example@" not in stored(but=[Call])
+
+
+def test_an_account_that_was_made_anew_under_its_name_is_held_and_erased_whole(
+    alice: User, bob: User
+) -> None:
+    both = [call_in(world.area(), subject="service:nightly") for _ in range(2)]
+    browser(alice).post(reverse("hold_new"), {"subject": "service:nightly", "reason": "case 7"})
+    assert {hold.caller_id for hold in LegalHold.objects.all()} == {call.person_id for call in both}
+    LegalHold.objects.update(lifted_at=timezone.now(), lifted_by="two")
+    two.confirm(asked(alice, "erasure_new", {"subject": "service:nightly", "reason": "request 12"}), bob)
+    assert erasure.sweep() == 2
+
+
+def test_somebody_who_has_not_called_yet_can_be_held(alice: User, bob: User) -> None:
+    said = {"subject": "local:bob", "reason": "case 7"}
+    assert browser(alice).post(reverse("hold_new"), said).status_code == 302
+    assert LegalHold.objects.get().caller_id == bob.pk
+    here = world.area("clinic")
+    answer = browser(auditor_of(here)).post(reverse("hold_new"), {**said, "area": here.slug})
+    assert answer.status_code == 400 and "Nobody has called by this name here" in answer.content.decode()
+
+
+def test_an_endpoint_that_is_on_record_is_held_whatever_it_is_called(alice: User) -> None:
+    call = call_in(world.area())
+    Call.objects.filter(pk=call.pk).update(endpoint="4111111111111111")
+    said = {"endpoint": "4111111111111111", "reason": "case 7"}
+    assert browser(alice).post(reverse("hold_new"), said).status_code == 302
+    assert LegalHold.objects.get().endpoint == "4111111111111111"
