@@ -15,12 +15,13 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from approvals import walls
-from approvals.models import OPEN, Approval, Choice, Status, Vote
+from approvals import counting, walls
+from approvals.models import OPEN, Approval, Status
 from approvals.moves import epoch
 from approvals.services import LOOK_WITHIN
 from audit.inert import Segment, segments
 from audit.listing import Found, found_of
+from policies import persons
 
 PAGE: Final = 50
 COUNTED: Final = 100
@@ -176,7 +177,8 @@ def queue_page(person: Any, wanted: Filters, after: UUID | None, now: datetime) 
 def emergencies(person: Any, now: datetime) -> list[Row]:
     """What one person let through alone and nobody else has looked at yet, oldest first."""
     rows = Approval.objects.filter(emergency=True, looked_at=None, epoch=epoch(), decided_at__isnull=False)
-    found = _decidable(person, rows).exclude(decided_by=person.pk).order_by("decided_at")[:EMERGENCIES]
+    found = _decidable(person, rows).exclude(decided_by__in=persons.accounts_of(person.pk))
+    found = found.order_by("decided_at")[:EMERGENCIES]
     return _rows(person, list(found), now)
 
 
@@ -257,17 +259,25 @@ def _compared(keys: Sequence[str], row: Approval, *, beyond: bool) -> Q:
 
 
 def _rows(person: Any, found: Sequence[Approval], now: datetime) -> list[Row]:
+    if not found:
+        return []
     groups = set(person.groups.values_list("name", flat=True))
-    wanted = [each.pk for each in found if each.needed > 1]
-    votes: dict[UUID, int] = {}
-    if wanted:
-        given = Vote.objects.filter(approval__in=wanted, choice=Choice.APPROVE)
-        for approval_id in given.values_list("approval_id", flat=True):
-            votes[approval_id] = votes.get(approval_id, 0) + 1
-    return [_row(person, each, groups, votes.get(each.pk, 0), now) for each in found]
+    accounts = persons.accounts_of(person.pk)
+    wanted = [each for each in found if each.needed > 1]
+    votes = counting.weighed(wanted) if wanted else {}
+    return [
+        _row(
+            row,
+            counting.count(votes.get(row.pk, ())),
+            now,
+            mine=not walls.why_not(person, row, groups=groups, accounts=accounts),
+            own=row.requester_id in accounts or row.owner_id in accounts,
+        )
+        for row in found
+    ]
 
 
-def _row(person: Any, row: Approval, groups: set[str], votes: int, now: datetime) -> Row:
+def _row(row: Approval, votes: int, now: datetime, *, mine: bool, own: bool) -> Row:
     status, words = shown_status(row, now)
     return Row(
         id=row.pk,
@@ -291,8 +301,8 @@ def _row(person: Any, row: Approval, groups: set[str], votes: int, now: datetime
         needed=row.needed,
         emergency=row.emergency,
         clear=row.clear,
-        mine=not walls.why_not(person, row, groups=groups),
-        own=walls.concerns(person, row),
+        mine=mine,
+        own=own,
     )
 
 
