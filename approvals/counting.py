@@ -61,8 +61,9 @@ def count(votes: Sequence[Weighed]) -> int:
 def votes_set_aside() -> int:
     """Set aside the votes of all who are locked or inactive, where nothing is decided yet; returns how many.
 
-    Whatever locks somebody or makes them inactive calls this in its transaction, and a sweep does for what
-    did not, such as a lock on a group that somebody joined.
+    Each approval in a transaction of its own. Whatever locks somebody or makes them inactive asks for it
+    (`votes_set_aside_soon`), a sweep does for what did not, such as a lock on a group that somebody joins,
+    and a decision looks itself.
     """
     open_votes = Vote.objects.filter(approval__status=Status.PENDING, set_aside=None)
     stopped = persons.stopped(set(open_votes.values_list("person_id", flat=True)))
@@ -70,6 +71,11 @@ def votes_set_aside() -> int:
         return 0
     about = open_votes.filter(person_id__in=stopped).order_by("approval_id")
     return sum(map(votes_set_aside_on, about.values_list("approval_id", flat=True).distinct()))
+
+
+def votes_set_aside_soon() -> None:
+    """After the commit: an event was written already, and who decides takes the approval before its event."""
+    transaction.on_commit(votes_set_aside, robust=True)
 
 
 def votes_set_aside_on(approval_id: UUID) -> int:
@@ -88,15 +94,23 @@ def votes_set_aside_on(approval_id: UUID) -> int:
 
 
 def accounts_linked(accounts: Collection[UUID], *, by: Who = NOBODY) -> None:
-    """In the transaction in which these became one person's, after it: count anew wherever one has voted.
+    """In the transaction in which these became one person's, before its first event: count anew wherever one
+    of them has voted.
 
     What is not decided yet waits for another person. What too few have approved and nobody has used is void.
     """
     voted = Approval.objects.filter(status__in=OPEN, votes__person_id__in=accounts)
-    for approval_id in sorted(set(voted.values_list("pk", flat=True))):
-        mine = Approval.objects.filter(pk=approval_id, status__in=OPEN)
-        if mine.update(changed_at=ids.now()):
-            _counted_anew(mine.get(), by)
+    for row in _taken(set(voted.values_list("pk", flat=True))):
+        _counted_anew(row, by)
+
+
+def _taken(approval_ids: Collection[UUID]) -> list[Approval]:
+    """Those that are still open, ours until the transaction ends: all of them before the first event, whose
+    place in the record somebody who holds one of them may wait for."""
+    rows = Approval.objects.filter(pk__in=approval_ids, status__in=OPEN).order_by("pk")
+    held = [row.pk for row in rows.select_for_update(no_key=True)]
+    Approval.objects.filter(pk__in=held).update(changed_at=ids.now())
+    return list(rows.filter(pk__in=held))
 
 
 def _counted_anew(row: Approval, by: Who) -> None:

@@ -18,7 +18,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.utils import timezone
 
-from approvals.counting import votes_set_aside
+from approvals.counting import votes_set_aside_soon
 from audit import ids
 from audit.events import NOBODY, event
 from audit.models import Call
@@ -135,7 +135,7 @@ def lock_set(
         )
         note(action="lock.set", by=by, target=lock, facts={"on": lock.target_name}, words=words)
         if user is not None or group is not None:
-            votes_set_aside()
+            votes_set_aside_soon()
     return lock
 
 

@@ -17,7 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.safestring import SafeString
 
-from approvals.counting import votes_set_aside
+from approvals.counting import votes_set_aside_soon
 from gateway.admin.kept import (
     KeepingForm,
     group_keeper,
@@ -204,7 +204,7 @@ class UserAdmin(NotedAdmin[User], UserBase):
             super().save_model(request, obj, form, change)
         if change and not obj.is_active and "is_active" in form.changed_data:
             sign_in_end_all(user=obj, because="deactivated", by=person(request))
-            votes_set_aside()
+            votes_set_aside_soon()
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """Whoever had the old one is out, and so are the keys that they made for hours."""

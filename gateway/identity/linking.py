@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from approvals.counting import accounts_linked, votes_set_aside
+from approvals.counting import accounts_linked, votes_set_aside_soon
 from audit.events import NOBODY
 from gateway.identity.sessions import sign_in_end_all
 from gateway.models import Identity, User
@@ -48,19 +48,18 @@ def identity_link(*, identity: Identity, user: User, by: User | None) -> bool:
     and both accounts are linked.
     """
     with transaction.atomic():
-        persons.hold_alone()
+        persons.hold_alone()  # then identities, then people, then what is open, and the record last
         identity = Identity.objects.select_for_update().get(pk=identity.pk)
         before = check_link(identity, user, by)
         if before.pk == user.pk:
             return False
+        _link(before, user, by)
         identity.user = user
         identity.save(update_fields=["user"])
         note(action="identity.left", by=by, target=before, facts=_facts(identity) | {"to": str(user)})
         note(action="identity.linked", by=by, target=user, facts=_facts(identity) | {"from": str(before)})
         sign_in_end_all(user=before, because="identity linked", by=by)
-        emptied = _empty(before, by)
-        _link(before, user, by)
-        return emptied
+        return _empty(before, by)
 
 
 @attributed
@@ -121,12 +120,13 @@ def check_link(identity: Identity, user: User, by: User | None) -> User:
 
 
 def _link(one: User, other: User, by: User | None) -> bool:
-    """After everything that locks a person: see `approvals.counting`."""
+    """Before anything is written down."""
+    list(User.objects.select_for_update(no_key=True).filter(pk__in=(one.pk, other.pk)).order_by("pk"))
     if not persons.link(one.pk, other.pk):
         return False
+    accounts_linked(persons.accounts_of(one.pk), by=who(by) if by else NOBODY)
     facts = {"name": one.username, "with": other.username}
     note(action="accounts.linked", by=by, target=other, facts=facts)
-    accounts_linked(persons.accounts_of(one.pk), by=who(by) if by else NOBODY)
     return True
 
 
@@ -144,7 +144,7 @@ def _empty(user: User, by: User | None) -> bool:
         return False
     user.is_active = False
     user.save(update_fields=["is_active"])
-    votes_set_aside()
+    votes_set_aside_soon()
     note(action="person.deactivated", by=by, target=user, facts={"name": str(user), "why": "linked away"})
     return True
 

@@ -45,7 +45,7 @@ def test_the_identity_moves_and_the_empty_account_is_inactive(okta: Issuer) -> N
     assert not double.is_active and vouched(okta, "00u1") == bob
     assert client.get("/account/").status_code == 302
     assert SignIn.objects.get().ended_because == "identity linked"
-    told = ["identity.left", "identity.linked", "signin.ended", "person.deactivated", "accounts.linked"]
+    told = ["accounts.linked", "identity.left", "identity.linked", "signin.ended", "person.deactivated"]
     assert events()[-5:] == told
 
 
