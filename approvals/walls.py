@@ -55,7 +55,7 @@ def why_not(
     if (
         emergency
         or not deciding
-        or not set(deciding).isdisjoint(_groups(person) if groups is None else groups)
+        or not set(deciding).isdisjoint(groups_of(person) if groups is None else groups)
     ):
         return ""
     return OTHERS.format(", ".join(deciding))
@@ -83,9 +83,17 @@ def seen_by(person: Any) -> QuerySet[Approval]:
     return Approval.objects.filter(_within(person, VIEWS))
 
 
-def assigned(person: Any, rows: QuerySet[Approval]) -> QuerySet[Approval]:
-    """Of these the ones that wait for this person's word: as `why_not` says, and not voted on by them."""
-    names, accounts = _groups(person), persons.accounts_of(person.pk)
+def assigned(
+    person: Any,
+    rows: QuerySet[Approval],
+    *,
+    groups: Collection[str] | None = None,
+    accounts: frozenset[UUID] | None = None,
+) -> QuerySet[Approval]:
+    """Of these the ones that wait for this person's word: as `why_not` says, and not voted on by them. The
+    further arguments are those of `why_not`."""
+    names = groups_of(person) if groups is None else groups
+    accounts = persons.accounts_of(person.pk) if accounts is None else accounts
     theirs = (
         Q(reviewers=[])
         | Q(NamesOneOf("reviewers", names))
@@ -115,7 +123,8 @@ def decides_somewhere(person: Any) -> bool:
     return bool(person.areas_with(DECIDES))
 
 
-def _groups(person: Any) -> set[str]:
+def groups_of(person: Any) -> set[str]:
+    """By name."""
     return set(person.groups.values_list("name", flat=True))
 
 
