@@ -27,10 +27,11 @@ from approvals import hints, moves
 from approvals.asking import connected
 from approvals.heap import give_back
 from approvals.models import OPEN, Approval, Choice, Status, Vote
+from approvals.scrubbing import Scrubbing
 from approvals.standing import Binding, Request, Standing
 from approvals.together import Together
 from audit import ids
-from policies.services import scrub
+from policies.store import NotInForce, scrubbers_prepared
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class Broker:
         self._poller: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ear = hints.Ear()
+        self._scrubbing = Scrubbing()
         self._unlisten: Callable[[], None] | None = None
 
     def start(self) -> None:
@@ -88,6 +90,7 @@ class Broker:
         self._loop = asyncio.get_running_loop()
         self._unlisten = hints.listen(self.poke)
         self._ear.start()
+        self._scrubbing.start()
 
     def stop(self) -> None:
         if self._unlisten is not None:
@@ -95,6 +98,7 @@ class Broker:
         if self._poller is not None:
             self._poller.cancel()
         self._ear.stop()
+        self._scrubbing.stop()
         self._close_connections()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -119,6 +123,17 @@ class Broker:
     def _look_at(self, approval_id: UUID) -> None:
         self._poked.add(approval_id)
         self._wake.set()
+
+    def opened(self, approval_id: UUID) -> None:
+        """It is on record: whoever follows the queue, here or in another process, looks at once. Nobody waits
+        for that, and what gets lost they find by looking every half second."""
+        with suppress(RuntimeError):  # this process stops
+            self._threads.submit(hints.tell, approval_id)
+
+    @property
+    def ready(self) -> bool:
+        """Whether what a request waits for at most is at hand: what scrubs is compiled."""
+        return self._scrubbing.ready
 
     @property
     def held(self) -> int:
@@ -152,7 +167,11 @@ class Broker:
 
     async def scrubbed(self, text: str) -> str:
         """What a caller wrote about their request, as it may be kept."""
-        return await self._ask(lambda: scrub(text).data.decode())
+        scrubbers = await self._ask(scrubbers_prepared)
+        try:
+            return await self._scrubbing.scrubbed(text, scrubbers)
+        except (TimeoutError, NotInForce) as error:
+            raise ApprovalsUnavailable(type(error).__name__) from None
 
     async def supersede(self, approval_id: UUID, because: str) -> None:
         """What it was bound to is not so any more (P12)."""

@@ -37,18 +37,19 @@ def listen(listener: Listener) -> Callable[[], None]:
 
 def changed(approval_id: UUID) -> None:
     """Tell everybody, once the transaction has committed."""
-    transaction.on_commit(lambda: _tell(approval_id), robust=True)
+    transaction.on_commit(lambda: tell(approval_id), robust=True)
+
+
+def tell(approval_id: UUID) -> None:
+    """The same of what has been committed. May wait for Redis, `_TIMEOUT` long."""
+    heard(approval_id)
+    _publisher.publish(approval_id)
 
 
 def heard(approval_id: UUID) -> None:
     """Tell whoever listens in this process."""
     for listener in [*_listeners]:
         listener(approval_id)
-
-
-def _tell(approval_id: UUID) -> None:
-    heard(approval_id)
-    _publisher.publish(approval_id)
 
 
 @final

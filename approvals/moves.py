@@ -8,15 +8,15 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from approvals import hints
 from approvals.models import OPEN, Approval, Status
-from approvals.names import NamesOneOf
 from audit import ids
 from audit.events import NOBODY, event
 from audit.models import Store
 from audit.records import Recordable, Who
+from policies import persons
 
 
 def epoch() -> int:
@@ -27,15 +27,6 @@ def epoch() -> int:
 def living(now: datetime) -> QuerySet[Approval]:
     """Approvals of this store that have not run out."""
     return Approval.objects.filter(epoch=epoch(), expires_at__gt=now)
-
-
-def approvals_in_flight(persons: Collection[UUID]) -> bool:
-    """Whether any of these persons asked for, or answers for, or is barred from, or has voted on an open
-    approval."""
-    theirs = Q(requester_id__in=persons) | Q(owner_id__in=persons) | Q(votes__person_id__in=persons)
-    theirs |= Q(NamesOneOf("barred", map(str, persons)))
-    open_ones = Approval.objects.filter(status__in=OPEN, expires_at__gt=ids.now())
-    return open_ones.filter(theirs).exists()
 
 
 def moved(
@@ -57,19 +48,19 @@ def moved(
     return True
 
 
-def bar(approval_id: UUID, persons: Collection[UUID]) -> bool:
+def bar(approval_id: UUID, accounts: Collection[UUID]) -> bool:
     """Nobody of these decides about it. One who has voted already makes it void, and that is False."""
     with transaction.atomic():
         mine = Approval.objects.filter(pk=approval_id, status__in=OPEN)
         if not mine.update(changed_at=ids.now()):  # the update is the lock, on both databases
             return False
         row = mine.get()
-        if row.votes.filter(person_id__in=persons).exists():
+        if row.votes.filter(person_id__in=persons.accounts_of(*accounts)).exists():
             moved(
                 row, Status.SUPERSEDED, facts={"because": "who voted on it stands behind a call that joined"}
             )
             return False
-        mine.update(barred=sorted({*row.barred, *map(str, persons)}))
+        mine.update(barred=sorted({*row.barred, *map(str, accounts)}))
     return True
 
 

@@ -15,12 +15,13 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from approvals import walls
-from approvals.models import OPEN, Approval, Choice, Status, Vote
+from approvals import counting, walls
+from approvals.models import OPEN, Approval, Status
 from approvals.moves import epoch
 from approvals.services import LOOK_WITHIN
 from audit.inert import Segment, segments
 from audit.listing import Found, found_of
+from policies import persons
 
 PAGE: Final = 50
 COUNTED: Final = 100
@@ -122,15 +123,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One page; `older` is the id to continue after, None at the end."""
-
-    rows: Sequence[Row]
-    older: UUID | None
-    further: bool = False  # there is more to look through, which may hold nothing
-
-
-@dataclass(frozen=True, slots=True)
 class Count:
     """How many wait for somebody, as it is printed."""
 
@@ -144,11 +136,26 @@ class Count:
         return self.number > 0
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page; `older` is the id to continue after, None at the end."""
+
+    rows: Sequence[Row]
+    older: UUID | None
+    further: bool = False  # there is more to look through, which may hold nothing
+    waiting: Count | None = None  # how many wait for whoever looks, where the page has seen that on its way
+
+
 def waiting_for(person: Any, now: datetime) -> Count:
     """What waits for this person's decision."""
     rows, end = _window(person, _open(now, Status.PENDING), "deadline", None)
     found = len(walls.assigned(person, rows).order_by().values_list("pk", flat=True)[:COUNTED])
-    return Count(found, end is not None and found < COUNTED)
+    return _count(found, end)
+
+
+def _count(found: int, end: UUID | None) -> Count:
+    """`end`: where the looking stopped before there was no more."""
+    return Count(min(found, COUNTED), end is not None and found < COUNTED)
 
 
 def waiting_seen(person: Any, now: datetime) -> Count:
@@ -163,21 +170,29 @@ def queue_page(person: Any, wanted: Filters, after: UUID | None, now: datetime) 
     last = walls.seen_by(person).filter(pk=after).first() if after else None
     rows, end = _window(person, _standing(wanted.status, now), order, last)
     rows = _narrowed(rows, wanted)
+    groups, accounts = walls.groups_of(person), persons.accounts_of(person.pk)
     if not wanted.everyone and wanted.status == "waiting":
-        rows = walls.assigned(person, rows)
+        rows = walls.assigned(person, rows, groups=groups, accounts=accounts)
     elif not wanted.everyone and wanted.status == "unused":
         rows = _decidable(person, rows)
-    found = list(rows[: PAGE + 1])
+    counts = wanted.plain and last is None  # one look for the page and the number in its title
+    found = list(rows[: max(PAGE + 1, COUNTED) if counts else PAGE + 1])
     full = len(found) > PAGE
-    older = found[PAGE - 1].pk if full else end
-    return Page(_rows(person, found[:PAGE], now), older, not full and end is not None)
+    return Page(
+        _rows(person, found[:PAGE], now, groups, accounts),
+        found[PAGE - 1].pk if full else end,
+        not full and end is not None,
+        _count(len(found), end) if counts else None,
+    )
 
 
 def emergencies(person: Any, now: datetime) -> list[Row]:
     """What one person let through alone and nobody else has looked at yet, oldest first."""
+    accounts = persons.accounts_of(person.pk)
     rows = Approval.objects.filter(emergency=True, looked_at=None, epoch=epoch(), decided_at__isnull=False)
-    found = _decidable(person, rows).exclude(decided_by=person.pk).order_by("decided_at")[:EMERGENCIES]
-    return _rows(person, list(found), now)
+    of_others = _decidable(person, rows).exclude(decided_by__in=accounts).order_by("decided_at")
+    found = list(of_others[:EMERGENCIES])
+    return _rows(person, found, now, walls.groups_of(person), accounts) if found else []
 
 
 def overdue(decided_at: datetime | None, now: datetime) -> bool:
@@ -256,18 +271,24 @@ def _compared(keys: Sequence[str], row: Approval, *, beyond: bool) -> Q:
 # --- what a line says ---------------------------------------------------------------------------------
 
 
-def _rows(person: Any, found: Sequence[Approval], now: datetime) -> list[Row]:
-    groups = set(person.groups.values_list("name", flat=True))
-    wanted = [each.pk for each in found if each.needed > 1]
-    votes: dict[UUID, int] = {}
-    if wanted:
-        given = Vote.objects.filter(approval__in=wanted, choice=Choice.APPROVE)
-        for approval_id in given.values_list("approval_id", flat=True):
-            votes[approval_id] = votes.get(approval_id, 0) + 1
-    return [_row(person, each, groups, votes.get(each.pk, 0), now) for each in found]
+def _rows(
+    person: Any, found: Sequence[Approval], now: datetime, groups: set[str], accounts: frozenset[UUID]
+) -> list[Row]:
+    wanted = [each for each in found if each.needed > 1]
+    votes = counting.weighed(wanted) if wanted else {}
+    return [
+        _row(
+            row,
+            counting.count(votes.get(row.pk, ())),
+            now,
+            mine=not walls.why_not(person, row, groups=groups, accounts=accounts),
+            own=row.requester_id in accounts or row.owner_id in accounts,
+        )
+        for row in found
+    ]
 
 
-def _row(person: Any, row: Approval, groups: set[str], votes: int, now: datetime) -> Row:
+def _row(row: Approval, votes: int, now: datetime, *, mine: bool, own: bool) -> Row:
     status, words = shown_status(row, now)
     return Row(
         id=row.pk,
@@ -291,8 +312,8 @@ def _row(person: Any, row: Approval, groups: set[str], votes: int, now: datetime
         needed=row.needed,
         emergency=row.emergency,
         clear=row.clear,
-        mine=not walls.why_not(person, row, groups=groups),
-        own=walls.concerns(person, row),
+        mine=mine,
+        own=own,
     )
 
 

@@ -12,12 +12,14 @@ from uuid import UUID
 
 from django.db.models import Count, Q
 
-from approvals import walls
-from approvals.models import Approval, Choice, Comment, Status, Vote
+from approvals import counting, walls
+from approvals.counting import Weighed
+from approvals.models import Approval, Comment, Status
 from approvals.queue import overdue, shown_status
 from approvals.services import MOST_COMMENTS
 from audit.inert import Segment, segments
 from audit.listing import Found, found_of
+from policies import persons
 
 HISTORY: Final = timedelta(days=30)
 VOTED: Final = "You have voted on this request."
@@ -34,6 +36,7 @@ class Said:
     choice_text: str = ""
     emergency: bool = False
     of_requester: bool = False
+    why_not: str = ""  # why a vote does not count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,25 +80,26 @@ def standing_of(person: Any, approval: Approval, now: datetime) -> Standing:
     alive = approval.expires_at > now
     pending = approval.status == Status.PENDING and alive
     unused = approval.status == Status.APPROVED and alive
-    votes = list(Vote.objects.filter(approval=approval))
-    voted = any(vote.person_id == person.pk for vote in votes)
-    why_not = walls.why_not(person, approval)
-    alone = not walls.why_not(person, approval, emergency=True)
+    votes = counting.weighed([approval])[approval.pk]
+    accounts = persons.accounts_of(person.pk)
+    voted = any(each.vote.person_id in accounts for each in votes)
+    why_not = walls.why_not(person, approval, accounts=accounts)
+    alone = not walls.why_not(person, approval, emergency=True, accounts=accounts)
     unseen = approval.emergency and approval.looked_at is None
     return Standing(
         status=status,
         status_text=words,
         pending=pending,
         unused=unused,
-        in_favour=sum(vote.choice == Choice.APPROVE for vote in votes),
+        in_favour=counting.count(votes),
         needed=approval.needed,
-        votes=tuple(_vote(vote) for vote in votes),
+        votes=tuple(map(_vote, votes)),
         comments=tuple(_comment(each) for each in Comment.objects.filter(approval=approval)[:MOST_COMMENTS]),
         why_not=VOTED if voted and not why_not else why_not,
         may_decide=pending and not why_not and not voted,
         may_break_glass=pending and alone and not voted,
         may_revoke=unused and (not why_not or alone),
-        may_look_at=unseen and not why_not and approval.decided_by != person.pk,
+        may_look_at=unseen and not why_not and approval.decided_by not in accounts,
         look_overdue=unseen and overdue(approval.decided_at, now),
     )
 
@@ -135,14 +139,16 @@ def _points(line: Iterable[Any]) -> Points:
     return Points(points if isinstance(points, int) else 0, str(text))
 
 
-def _vote(vote: Vote) -> Said:
+def _vote(weighed: Weighed) -> Said:
+    vote = weighed.vote
     return Said(
         name=vote.name,
         at=vote.at,
         text=segments(vote.reason),
         choice=vote.choice,
-        choice_text="Approved" if vote.choice == Choice.APPROVE else "Denied",
+        choice_text="Approved" if vote.choice == "approve" else "Denied",
         emergency=vote.emergency,
+        why_not=weighed.why_not,
     )
 
 

@@ -17,12 +17,13 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from approvals import hints, walls
+from approvals import counting, hints, walls
 from approvals.digests import seen_digest
 from approvals.models import OPEN, Approval, Choice, Comment, Status, Vote
 from approvals.moves import epoch, find, moved, tell
 from audit import ids
 from audit.records import Recordable, Who
+from policies import persons
 from policies.journal import who
 from policies.services import scrub
 
@@ -34,6 +35,10 @@ MOST_COMMENTS: Final = 200
 
 LOOK_WITHIN: Final = timedelta(hours=24)
 """Somebody else looks at an emergency within this time."""
+
+
+STOPPED: Final = "Your account is locked or inactive: it decides about nothing."
+VOTED: Final = "You have voted on this request already."
 
 
 class ApprovalRefused(Exception):
@@ -57,12 +62,16 @@ def approval_decide(
 ) -> Approval:
     """One person's vote on what they were shown (`seen`); returns the approval as it stands after it.
 
-    One denial decides. Approvals count by distinct persons. The first statement takes the row, so that
-    reviewers who decide at the same moment come one after another, on either database (P10).
+    One denial decides. Approvals count by distinct persons, see `counting`. The row is taken before anything
+    is asked, so that reviewers who decide at the same moment come one after another, on either database
+    (P10); and the links between accounts before it, so that nobody becomes two at that moment.
     """
     words = _reason(reason)
     with transaction.atomic():
+        persons.hold()
         approval = _taken(approval_id, by)
+        if persons.stopped([by.pk]):
+            raise NotYours(STOPPED)
         if refusal := walls.why_not(by, approval, emergency=emergency):
             raise NotYours(refusal)
         if seen != seen_digest(approval):
@@ -123,6 +132,7 @@ def approval_revoke(*, approval_id: UUID, by: Any, reason: str) -> None:
     if not words.data:
         raise ReasonRefused("Say why it is taken back.")
     with transaction.atomic():
+        persons.hold()
         approval = _found(approval_id)
         refusal = walls.why_not(by, approval)
         if refusal and walls.why_not(by, approval, emergency=True):
@@ -135,10 +145,11 @@ def emergency_look_at(*, approval_id: UUID, by: Any, note: str) -> None:
     """Somebody else has looked at what one person let through alone."""
     words = _reason(note)
     with transaction.atomic():
+        persons.hold()
         approval = _found(approval_id)
         if refusal := walls.why_not(by, approval):
             raise NotYours(refusal)
-        if approval.decided_by == by.pk:
+        if approval.decided_by in persons.accounts_of(by.pk):
             raise NotYours("You let it through yourself: somebody else looks at it.")
         looked = Approval.objects.filter(pk=approval.pk, emergency=True, looked_at=None)
         if not looked.update(looked_at=ids.now(), looked_by=by.pk, changed_at=ids.now()):
@@ -166,6 +177,8 @@ def _taken(approval_id: UUID, by: Any) -> Approval:
 def _vote(
     approval: Approval, by: Any, choice: Choice, words: Recordable, seen: bytes, emergency: bool
 ) -> None:
+    if Vote.objects.filter(approval=approval, person_id__in=persons.accounts_of(by.pk)).exists():
+        raise TooLate(VOTED)
     try:
         with transaction.atomic():
             Vote.objects.create(
@@ -181,7 +194,7 @@ def _vote(
                 at=ids.now(),
             )
     except IntegrityError:
-        raise TooLate("You have voted on this request already.") from None
+        raise TooLate(VOTED) from None
 
 
 def _settle(approval: Approval, by: Any, choice: Choice, emergency: bool) -> None:
@@ -191,8 +204,8 @@ def _settle(approval: Approval, by: Any, choice: Choice, emergency: bool) -> Non
     if choice is Choice.DENY:
         moved(approval, Status.DENIED, by=who(by), **sets)
         return
-    in_favour = Vote.objects.filter(approval=approval, choice=Choice.APPROVE)
-    if emergency or in_favour.values("person_id").distinct().count() >= approval.needed:
+    counting.votes_set_aside_on(approval.pk)
+    if emergency or counting.in_favour(approval) >= approval.needed:
         until = now + timedelta(minutes=approval.valid_minutes)
         moved(approval, Status.APPROVED, by=who(by), expires_at=until, emergency=emergency, **sets)
     else:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from approvals import sweeps
+from approvals import counting, sweeps
 
 
 @shared_task
 def expire() -> None:
+    counting.votes_set_aside()
     sweeps.approvals_expire()
 
 

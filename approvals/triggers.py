@@ -12,6 +12,8 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 TABLE: Final = "approvals_approval"
 APPEND_ONLY: Final = ("approvals_vote", "approvals_comment")
+OF_0005: Final = ("approvals_setaside",)
+"""Written once as well; the table came with the migration 0005."""
 MOVES: Final = (
     ("pending", "approved"),
     ("pending", "denied"),

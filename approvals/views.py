@@ -113,7 +113,7 @@ def _queue(request: HttpRequest) -> dict[str, Any]:
         "query": wanted.query(),
         "after": after,
         "decides": decides,
-        "waiting": _waiting(user, wanted, after, page, now) if decides else queue.Count(0),
+        "waiting": _waiting(user, page, now) if decides else queue.Count(0),
         "emergencies": queue.emergencies(user, now) if decides else [],
         "areas": sorted(user.areas_with(walls.VIEWS).slugs),  # type: ignore[union-attr]
         "levels": queue.LEVELS,
@@ -122,13 +122,9 @@ def _queue(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _waiting(
-    user: Any, wanted: queue.Filters, after: UUID | None, page: queue.Page, now: datetime
-) -> queue.Count:
-    """The first page of what waits for them often says it already."""
-    if wanted.plain and after is None and (page.older is None or page.further):
-        return queue.Count(len(page.rows), page.further)
-    return queue.waiting_for(user, now)
+def _waiting(user: Any, page: queue.Page, now: datetime) -> queue.Count:
+    """The first page of what waits for them says it already."""
+    return queue.waiting_for(user, now) if page.waiting is None else page.waiting
 
 
 STATUSES = (("waiting", "Waiting"), ("unused", "Approved, not used yet"), ("today", "Decided today"))

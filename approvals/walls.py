@@ -3,18 +3,21 @@ look and the click decides nothing.
 
 Reviewers hold `approvals.change_approval` in the approval's area and, where the policy names groups, are in
 one of them. Nobody decides about a request of their own, of a program they answer for, of one they act
-for, or one that came with a key they made; no role and no superuser stands above that (P9).
+for, or one that came with a key they made; no role and no superuser stands above that (P9). Accounts that
+are linked count as the one person they are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any, Final
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from approvals.models import Approval, Vote
 from approvals.names import NamesOneOf
+from policies import persons
 
 DECIDES: Final = "approvals.change_approval"
 BREAKS_GLASS: Final = "approvals.break_glass"
@@ -28,17 +31,23 @@ OTHERS: Final = "The policy leaves this to {}."
 
 
 def why_not(
-    person: Any, approval: Approval, *, emergency: bool = False, groups: Collection[str] | None = None
+    person: Any,
+    approval: Approval,
+    *,
+    emergency: bool = False,
+    groups: Collection[str] | None = None,
+    accounts: frozenset[UUID] | None = None,
 ) -> str:
     """Why this person may not decide, in words for them; empty if they may.
 
-    `groups` are theirs by name, where a page about many approvals has read them already.
+    `groups` are theirs by name, `accounts` all of theirs, where a page about many approvals has read them.
     """
-    if person.pk == approval.requester_id:
+    accounts = persons.accounts_of(person.pk) if accounts is None else accounts
+    if approval.requester_id in accounts:
         return OWN
-    if person.pk == approval.owner_id:
+    if approval.owner_id in accounts:
         return OWNED
-    if str(person.pk) in approval.barred:
+    if not accounts.isdisjoint(map(UUID, approval.barred)):
         return ACTING
     if not person.is_active or not _holds(person, BREAKS_GLASS if emergency else DECIDES, approval.area):
         return ELSEWHERE
@@ -46,7 +55,7 @@ def why_not(
     if (
         emergency
         or not deciding
-        or not set(deciding).isdisjoint(_groups(person) if groups is None else groups)
+        or not set(deciding).isdisjoint(groups_of(person) if groups is None else groups)
     ):
         return ""
     return OTHERS.format(", ".join(deciding))
@@ -74,20 +83,28 @@ def seen_by(person: Any) -> QuerySet[Approval]:
     return Approval.objects.filter(_within(person, VIEWS))
 
 
-def assigned(person: Any, rows: QuerySet[Approval]) -> QuerySet[Approval]:
-    """Of these the ones that wait for this person's word: as `why_not` says, and not voted on by them."""
-    names = _groups(person)
+def assigned(
+    person: Any,
+    rows: QuerySet[Approval],
+    *,
+    groups: Collection[str] | None = None,
+    accounts: frozenset[UUID] | None = None,
+) -> QuerySet[Approval]:
+    """Of these the ones that wait for this person's word: as `why_not` says, and not voted on by them. The
+    further arguments are those of `why_not`."""
+    names = groups_of(person) if groups is None else groups
+    accounts = persons.accounts_of(person.pk) if accounts is None else accounts
     theirs = (
         Q(reviewers=[])
         | Q(NamesOneOf("reviewers", names))
         | Q(escalated_at__isnull=False) & Q(NamesOneOf("escalate_to", names))
     )
-    voted = Vote.objects.filter(approval=OuterRef("pk"), person_id=person.pk)
+    voted = Vote.objects.filter(approval=OuterRef("pk"), person_id__in=accounts)
     return (
         rows.filter(_within(person, DECIDES))
-        .exclude(requester_id=person.pk)
-        .filter(Q(owner_id__isnull=True) | ~Q(owner_id=person.pk))
-        .filter(Q(barred=[]) | ~Q(NamesOneOf("barred", [str(person.pk)])))
+        .exclude(requester_id__in=accounts)
+        .filter(Q(owner_id__isnull=True) | ~Q(owner_id__in=accounts))
+        .filter(Q(barred=[]) | ~Q(NamesOneOf("barred", map(str, accounts))))
         .filter(theirs)
         .filter(~Exists(voted))
     )
@@ -106,7 +123,8 @@ def decides_somewhere(person: Any) -> bool:
     return bool(person.areas_with(DECIDES))
 
 
-def _groups(person: Any) -> set[str]:
+def groups_of(person: Any) -> set[str]:
+    """By name."""
     return set(person.groups.values_list("name", flat=True))
 
 

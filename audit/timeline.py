@@ -30,6 +30,8 @@ _EVENTS: Final = {
     "approval.opened": "opened the held request, as a reviewer",
     "approval.commented": "commented on the held request",
     "approval.escalated": "asked more people to decide",
+    "approval.vote_set_aside": "A vote on the held request counts no more",
+    "approval.recounted": "The votes were counted anew",
     "approval.emergency_reviewed": "looked at the emergency approval afterwards",
     "approval.approved": "approved the request",
     "approval.denied": "denied the request",
@@ -160,7 +162,7 @@ def _said(name: str, facts: Mapping[str, Any]) -> str:
 
 def _facts(facts: Mapping[str, Any]) -> Iterable[str]:
     """What an event says beside its name, as far as it is short and reads well."""
-    for name in ("because", "to"):
+    for name in ("voter", "because", "to"):
         value = facts.get(name)
         if isinstance(value, str) and value:
             yield value

@@ -26,8 +26,9 @@ def build() -> Front:
     proxy = configure.build()
 
     def ready() -> bool:
-        """The record can be written, and the configuration is not stale."""
-        return proxy.recorder.healthy and proxy.snapshots.age <= snapshot.MAX_AGE
+        """The record can be written, the configuration is fresh, what the first calls need is compiled."""
+        fresh = proxy.snapshots.age <= snapshot.MAX_AGE
+        return proxy.recorder.healthy and fresh and proxy.broker.ready
 
     pages = django if settings.TRUSTED_PROXIES is None else Behind(django, settings.TRUSTED_PROXIES)
     return Front(proxy=proxy, ready=ready, static=StaticFiles(), django=pages, sockets=Sockets())

@@ -1,6 +1,7 @@
 """The proposal to look at one call's sealed original. Registered when the application starts.
 
-Neither of the two may be who called, or answer for the program that did: nobody examines themselves.
+Neither of the two may be who called, answer for the program that did or have made its key, be it by another
+account of theirs: nobody examines themselves.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from django.contrib.auth.models import AbstractUser
 
 from audit import ids, originals
 from audit.models import Call
-from gateway.models import Area
+from gateway.models import ApiKey, Area
+from policies import persons
 from policies.grants import Grant
 from policies.journal import who
 from policies.models import Proposal
 from policies.proposals import Gone, Kind, NotAllowed, Payload, Row, Sight, register, there
 
 KIND = "original.reveal"
-OWN = "You made this call, or answer for the program that did: somebody else has to {}."
+OWN = "You made this call, answer for the program that did or made its key: somebody else has to {}."
 
 
 def register_all() -> None:
@@ -35,7 +37,9 @@ def register_all() -> None:
 
 
 def check_not_own(call: Call, person: AbstractUser, what: str) -> None:
-    if person.pk in (call.person_id, call.owner_id):
+    accounts = persons.accounts_of(person.pk)
+    made_key = ApiKey.objects.filter(pk=call.key_id, created_by__in=accounts) if call.key_id else None
+    if call.person_id in accounts or call.owner_id in accounts or (made_key and made_key.exists()):
         raise NotAllowed(OWN.format(what))
 
 

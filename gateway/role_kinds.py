@@ -64,7 +64,7 @@ def _check(target_id: UUID | None, payload: Payload) -> None:
 
 
 def _apply(target_id: UUID | None, payload: Payload, grant: Grant, by: AbstractUser) -> object:
-    """Neither of the two may be in the group."""
+    """Neither of the two may be in the group. Their accounts are held: `proposals.confirm` does that."""
     row = _row(payload)
     hold(row.group)  # who joins it at this moment waits
     person = cast(User, by)

@@ -18,6 +18,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.utils import timezone
 
+from approvals.counting import votes_set_aside_soon
 from audit import ids
 from audit.events import NOBODY, event
 from audit.models import Call
@@ -133,6 +134,8 @@ def lock_set(
             expires_at=expires_at,
         )
         note(action="lock.set", by=by, target=lock, facts={"on": lock.target_name}, words=words)
+        if user is not None or group is not None:
+            votes_set_aside_soon()
     return lock
 
 

@@ -25,6 +25,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from audit.records import Recordable
+from policies import persons
 from policies.grants import Grant, NeedsSecondPerson
 from policies.history import acting
 from policies.journal import note
@@ -166,6 +167,7 @@ def reject(*, proposal: Proposal, by: AbstractUser, comment: str) -> Proposal:
     """Turn a proposal down, with a reason."""
     words = _scrubbed(comment, "Say why it is turned down.")
     with transaction.atomic():
+        persons.hold()
         current = _locked(proposal)
         _require_other(current, by, KINDS[current.kind])
         return _decide(current, ProposalState.REJECTED, by, words=words)
@@ -217,20 +219,21 @@ def waiting_for(person: AbstractUser) -> Q:
         if found := reach(person, kind.confirm):
             mine |= Q(kind=kind.name) & found.q_of(Proposal)
     recent = Q(proposed_at__gt=timezone.now() - VALID)
-    return Q(state=ProposalState.OPEN) & mine & recent & ~Q(proposed_by_id=person.pk)
+    return Q(state=ProposalState.OPEN) & mine & recent & ~Q(proposed_by__in=persons.accounts_of(person.pk))
 
 
 def confirmers(proposal: Proposal) -> list[AbstractUser]:
     """The active people who may confirm it, in order of their names."""
     people = cast(UserManager[AbstractUser], get_user_model()._default_manager)
     able = people.with_perm(KINDS[proposal.kind].confirm, backend=settings.ROLE_BACKEND, obj=proposal)
-    return list(able.exclude(pk=proposal.proposed_by_id).order_by("username"))
+    return list(able.exclude(pk__in=persons.accounts_of(proposal.proposed_by_id)).order_by("username"))
 
 
 def _confirm(
     known: Kind, proposal: Proposal, by: AbstractUser, seen: str, words: Recordable | None
 ) -> Proposal:
     """Inside the transaction: whoever holds the row decides, and everybody else finds it decided."""
+    persons.hold()  # whose accounts become one person's at this moment waits, or has been
     current = _locked(proposal)
     _require_other(current, by, known)
     if seen != current.basis:
@@ -315,9 +318,9 @@ def _require_one(person: AbstractUser, permissions: Iterable[str], sight: Sight)
 
 
 def _require_other(proposal: Proposal, by: AbstractUser, known: Kind) -> None:
-    """Superusers included: holding every permission does not make one person two."""
+    """Superusers included: neither every permission nor another account makes one person two."""
     person = _present(by)
-    if person.pk == proposal.proposed_by_id:
+    if persons.same(person.pk, proposal.proposed_by_id):
         raise NotAllowed("You proposed this yourself. Somebody else has to decide.")
     if not person.has_perm(known.confirm, proposal):
         raise NotAllowed("You may not decide about this.")

@@ -111,17 +111,32 @@ def prepared(version: PolicyVersion, schema_version: SchemaVersion) -> Callable[
 
 def load_schema(version: SchemaVersion) -> Schema:
     """One published schema version, compiled."""
-    return _schemas.get(version.pk, lambda: _compiled_schema(compiler.schema_spec(version)))
+    return schema_prepared(version)()
+
+
+def schema_prepared(version: SchemaVersion) -> Callable[[], Schema]:
+    """As `prepared`, of a schema alone."""
+    known = _schemas.held(version.pk)
+    rows = known.spec if known else compiler.schema_spec(version)
+    return lambda: _schemas.get(version.pk, lambda: _compiled_schema(rows))
+
+
+Scrubbers = Callable[[], list[Policy]]
 
 
 def scrubbers() -> list[Policy]:
     """Label everything that ships with Postern, and everything that a schema in force knows."""
-    schemas = [_schemas.get(EVERYTHING, _built_in)]
+    return scrubbers_prepared()()
+
+
+def scrubbers_prepared() -> Scrubbers:
+    """As `prepared`: which schemas they are is read now, and compiled by what it returns."""
+    makes: list[Callable[[], Schema]] = [lambda: _schemas.get(EVERYTHING, _built_in)]
     for schema_id in SchemaVersion.objects.order_by().values_list("schema_id", flat=True).distinct():
         version = versions.schema_version_in_force(schema_id)
         if version is not None:
-            schemas.append(load_schema(version))
-    return [compiler.compile_policy(_LABEL_ALL, schema) for schema in schemas]
+            makes.append(schema_prepared(version))
+    return lambda: [compiler.compile_policy(_LABEL_ALL, make()) for make in makes]
 
 
 def database_cache() -> DatabaseCache:

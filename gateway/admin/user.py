@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -16,6 +17,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.safestring import SafeString
 
+from approvals.counting import votes_set_aside_soon
 from gateway.admin.kept import (
     KeepingForm,
     group_keeper,
@@ -28,6 +30,7 @@ from gateway.admin.kept import (
 from gateway.admin.person import person
 from gateway.admin.proposing import warn_of_rules
 from gateway.identity.authz import OwnGroup, check_joins
+from gateway.identity.linking import LinkRefused, accounts_link, check_accounts, linked_with
 from gateway.identity.membership import (
     KeptByDirectory,
     group_delete,
@@ -35,7 +38,7 @@ from gateway.identity.membership import (
     permissions_set,
     refuse_kept,
 )
-from gateway.identity.names import people_named
+from gateway.identity.names import people_named, person_named
 from gateway.identity.sessions import sign_in_end_all, sign_in_of
 from gateway.models import Identity, User
 from policies.admin.base import NotedAdmin, TabularInline, actor, badge
@@ -64,9 +67,28 @@ class PersonForm(KeepingForm, ChangeBase):
     """A directory's groups stay as they are, and nobody puts themselves into a group that holds a role."""
 
     asker: ClassVar[User | None] = None
+    same_as = forms.CharField(
+        required=False,
+        max_length=150,
+        label="Same person as",
+        help_text="The user name of another account that this person has. Two people are never these two.",
+    )
 
     def clean_username(self) -> Any:
         return name_free(self.cleaned_data["username"], self.instance)
+
+    def clean_same_as(self) -> User | None:
+        name = self.cleaned_data["same_as"].strip()
+        if not name:
+            return None
+        found = person_named(name) if name.isprintable() else None
+        if found is None:
+            raise ValidationError("There is no person of this user name.")
+        try:
+            check_accounts(self.instance, found, self.asker)
+        except LinkRefused as refusal:
+            raise ValidationError(str(refusal)) from None
+        return found
 
     def clean_groups(self) -> Any:
         groups = super().clean_groups()
@@ -131,12 +153,17 @@ class UserAdmin(NotedAdmin[User], UserBase):
     def kept_by(self, user: User) -> SafeString:
         return keeper_badge(user)
 
+    @admin.display(description="linked with")
+    def linked_accounts(self, user: User) -> str:
+        return ", ".join(each.username for each in linked_with(user)) or "–"
+
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         """Roles come with groups. What goes past them is a superuser's business and shown to nobody else."""
         shown = list(super().get_fieldsets(request, obj))
         if obj is None:
             return shown
         shown.append(("Directory", {"fields": ("kept_by",)}))
+        shown.append(("Other accounts", {"fields": ("linked_accounts", "same_as")}))
         if actor(request).is_superuser:
             shown.append(("Past the roles", {"fields": ESCALATION, "classes": ("collapse",)}))
         return shown
@@ -153,7 +180,7 @@ class UserAdmin(NotedAdmin[User], UserBase):
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
         kept = KEPT if obj is not None and hasattr(obj, "directory") else ()
-        return ("last_login", "date_joined", "kept_by", *kept)
+        return ("last_login", "date_joined", "kept_by", "linked_accounts", *kept)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Whoever may edit people may not thereby become, or take over, a superuser."""
@@ -167,6 +194,9 @@ class UserAdmin(NotedAdmin[User], UserBase):
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """Whoever is made inactive is out at once. Of somebody whom a directory keeps only what was changed
         here is stored: the rest may have been pushed since the page was asked for."""
+        other = form.cleaned_data.get("same_as") if change else None
+        if other is not None:  # first: whoever links holds the links before any person
+            accounts_link(one=obj, other=other, by=person(request))
         if change and hasattr(obj, "directory"):
             columns = {field.name for field in obj._meta.concrete_fields}
             obj.save(update_fields=columns & set(form.changed_data))
@@ -174,6 +204,7 @@ class UserAdmin(NotedAdmin[User], UserBase):
             super().save_model(request, obj, form, change)
         if change and not obj.is_active and "is_active" in form.changed_data:
             sign_in_end_all(user=obj, because="deactivated", by=person(request))
+            votes_set_aside_soon()
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """Whoever had the old one is out, and so are the keys that they made for hours."""

@@ -20,6 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from approvals import services, walls
+from approvals.counting import weighed
 from approvals.digests import seen_digest
 from approvals.links import review_link, status_link
 from approvals.models import Approval, Choice, Status
@@ -90,13 +91,14 @@ class ApprovalWhole(ApprovalShape):
     def get_votes(self, row: Approval) -> list[dict[str, Any]]:
         return [
             {
-                "by": vote.name,
-                "choice": vote.choice,
-                "reason": vote.reason,
-                "emergency": vote.emergency,
-                "at": vote.at.isoformat(),
+                "by": each.vote.name,
+                "choice": each.vote.choice,
+                "reason": each.vote.reason,
+                "emergency": each.vote.emergency,
+                "at": each.vote.at.isoformat(),
+                "why_not": each.why_not,  # why it does not count; empty where it does
             }
-            for vote in row.votes.order_by("at")
+            for each in weighed([row])[row.pk]
         ]
 
     def get_comments(self, row: Approval) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from django.db.models import Model, Q, QuerySet
 from django.db.models.options import Options
 
 from gateway.models import Area, Deployment, DirectoryGroup, DirectoryToken, RoleGrant, User
+from policies import persons
 from policies.grants import Grant, require
 from policies.history import attributed
 from policies.journal import note
@@ -169,13 +170,14 @@ def roles_need_two() -> bool:
 
 
 def check_not_own(group: Group, by: User | None) -> None:
-    """Raises `OwnGroup` for a group that this person is in, or fills: with the token, which they made, of the
-    directory that keeps it. A superuser sets up the first roles."""
+    """Raises `OwnGroup` for a group that this person, by any account, is in or fills: with the token,
+    which they made, of the directory that keeps it. A superuser sets up the first roles."""
     if by is None or by.is_superuser:
         return
-    if by.groups.filter(pk=group.pk).exists():
+    accounts = persons.accounts_of(by.pk)
+    if group.user_set.filter(pk__in=accounts).exists():
         raise OwnGroup("You are in this group: somebody else has to give it a role.")
-    if DirectoryGroup.objects.filter(group=group, directory__created_by=by).exists():
+    if DirectoryGroup.objects.filter(group=group, directory__created_by__in=accounts).exists():
         raise OwnGroup(
             "You made the token of the directory that says who is in this group: somebody else has to give it"
             " a role."
@@ -183,8 +185,9 @@ def check_not_own(group: Group, by: User | None) -> None:
 
 
 def check_joins(groups: QuerySet[Group], member: User, by: User | None) -> None:
-    """Raises `OwnGroup` where somebody puts themselves into a group that holds a role. A superuser may."""
-    if by is None or by.is_superuser or by.pk != member.pk:
+    """Raises `OwnGroup` where somebody puts themselves, be it another account of theirs, into a group that
+    holds a role. A superuser may."""
+    if by is None or by.is_superuser or not persons.same(by.pk, member.pk):
         return
     if names := sorted(holding(groups).values_list("name", flat=True)):
         raise OwnGroup(f"Somebody else has to put you into {', '.join(names)}: roles come with it.")
@@ -221,6 +224,7 @@ def role_grant(
         found = RoleGrant.objects.filter(group=group, role=role, area=area).first()
         if found is not None:
             return found
+        persons.hold()
         hold(group)
         check_not_own(group, by)
         require(grant, kind="role.grant", target_id=None, needed=roles_need_two(), why=TWO_FOR_ROLES)

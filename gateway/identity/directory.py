@@ -21,6 +21,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.db.models import Model
 
+from approvals.counting import votes_set_aside_soon
 from gateway.identity.keys import api_key_revoke
 from gateway.identity.membership import group_members_change
 from gateway.identity.names import UnfitName, lookalike, normal_name, people_named
@@ -291,6 +292,7 @@ def _switched(directory: DirectoryToken, user: User) -> None:
 
 
 def _end_access(user: User) -> None:
-    """Browsers are signed out for good: switching the person on again brings no old session back. Keys and
-    tokens stop with `is_active`, which every process reads each second."""
+    """Browsers are signed out for good: switching the person on again brings no old session back, and no vote
+    on what was open. Keys and tokens stop with `is_active`, which every process reads each second."""
     sign_in_end_all(user=user, because=BECAUSE, by=None)
+    votes_set_aside_soon()

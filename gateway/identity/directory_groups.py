@@ -28,6 +28,7 @@ from gateway.identity.directory import (
 from gateway.identity.membership import BATCH, group_delete, group_members_change
 from gateway.identity.names import in_latin
 from gateway.models import DirectoryGroup, DirectoryToken, DirectoryUser, Source, User
+from policies import persons
 from policies.history import acting, attributed
 from policies.journal import note
 
@@ -138,9 +139,10 @@ def _apply(kept: DirectoryGroup, members: Members) -> tuple[int, int]:
 def _refuse_maker(kept: DirectoryGroup, join: frozenset[UUID]) -> None:
     """Nobody puts themselves into a group that holds a role, by a directory whose token they made neither."""
     maker = kept.directory.created_by
-    if maker is None or maker.pk not in join or not _holds(kept.group):
+    if maker is None or not _holds(kept.group):
         return
-    if not maker.groups.filter(pk=kept.group_id).exists():
+    joining = persons.accounts_of(maker.pk) & join
+    if joining - set(kept.group.user_set.filter(pk__in=joining).values_list("pk", flat=True)):
         raise Unfit(
             f"{maker} made this directory's token, and the group holds a role. Let somebody else make another"
             " token first."
@@ -223,7 +225,7 @@ def check_group(group: Group, directory: DirectoryToken, by: User | None) -> Non
     that holds a role where `by` made the directory's token: they would fill it alone."""
     if group.service_accounts.exists():
         raise Unfit("Service accounts are in this group, and no directory knows them. Move them first.")
-    made_it = by is not None and not by.is_superuser and directory.created_by_id == by.pk
+    made_it = by is not None and not by.is_superuser and persons.same(directory.created_by_id, by.pk)
     if made_it and _holds(group):
         raise Unfit(
             "You made this directory's token, and the group holds a role: somebody else has to hand it over."

@@ -19,6 +19,7 @@ from gateway.credentials.secret import Secret
 from gateway.identity.authz import holding
 from gateway.identity.keys import ALPHABET, SECRET_LENGTH, digest
 from gateway.models import DirectoryToken, Issuer, User
+from policies import persons
 from policies.history import attributed, record
 from policies.journal import note
 
@@ -100,7 +101,8 @@ def directory_token_replace(*, directory: DirectoryToken, expires_at: datetime, 
 def _check_other(directory: DirectoryToken, by: User | None) -> None:
     if by is None or by.is_superuser:
         return
-    theirs = Q(role_grants__created_by=by) | Q(directory__handed_over_by=by)
+    accounts = persons.accounts_of(by.pk)
+    theirs = Q(role_grants__created_by__in=accounts) | Q(directory__handed_over_by__in=accounts)
     kept = holding(Group.objects.filter(directory__directory=directory)).filter(theirs)
     if names := sorted(set(kept.values_list("name", flat=True))):
         raise TokenRefused(

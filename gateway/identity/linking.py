@@ -1,4 +1,8 @@
-"""Identities of one person at several providers, put together by a person: four eyes count people, not names.
+"""Accounts and identities of one person, put together by a person: four eyes count people, not names.
+
+Accounts that are linked stay accounts: each has its own way in, its groups and its record. They count as one
+wherever two people are needed (`policies.persons`), for good unless `accounts_part` says that it was wrong.
+Linking is never put off: what is open is counted anew in the same transaction.
 
 LinkRefused     in words for whoever asked
 """
@@ -7,13 +11,13 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from approvals.moves import approvals_in_flight
+from approvals.counting import accounts_linked, votes_set_aside_soon
+from audit.events import NOBODY
 from gateway.identity.sessions import sign_in_end_all
 from gateway.models import Identity, User
+from policies import persons
 from policies.history import attributed
-from policies.journal import note
-from policies.models import Proposal
-from policies.models.proposal import ProposalState
+from policies.journal import note, who
 
 
 class LinkRefused(Exception):
@@ -23,14 +27,7 @@ class LinkRefused(Exception):
 OF_A_PROGRAM = "This identity is a service account's. Programs and people are never the same."
 ONESELF = "Somebody else has to do this: it changes who you are, or who is you."
 TAKEN = "This identity is known already: change whose it is instead."
-OPEN = (
-    "{} or {} has a proposal open, and one person could then confirm their own. Decide or withdraw it first."
-)
-
-WAITING = (
-    "{} or {} has asked for an approval that is open, or has voted on one: as one person they would decide "
-    "about their own request. Let it be decided, used or withdrawn first."
-)
+ITSELF = "These are the same account."
 
 
 @attributed
@@ -47,19 +44,61 @@ def identity_add(*, issuer: str, subject: str, user: User, by: User | None) -> I
 @attributed
 def identity_link(*, identity: Identity, user: User, by: User | None) -> bool:
     """Make an identity that of another account of the same person. Returns whether the old one is inactive
-    now, which it is when nothing is left to come in with. Its sign-ins end; what it did stays under its name.
+    now, which it is when nothing is left to come in with. Its sign-ins end; what it did stays under its name,
+    and both accounts are linked.
     """
     with transaction.atomic():
+        persons.hold_alone()  # then identities, then people, then what is open, and the record last
         identity = Identity.objects.select_for_update().get(pk=identity.pk)
         before = check_link(identity, user, by)
         if before.pk == user.pk:
             return False
+        _link(before, user, by)
         identity.user = user
         identity.save(update_fields=["user"])
         note(action="identity.left", by=by, target=before, facts=_facts(identity) | {"to": str(user)})
         note(action="identity.linked", by=by, target=user, facts=_facts(identity) | {"from": str(before)})
         sign_in_end_all(user=before, because="identity linked", by=by)
         return _empty(before, by)
+
+
+@attributed
+def accounts_link(*, one: User, other: User, by: User | None) -> bool:
+    """Say that two accounts are one person's, whatever they come in with. False where that is known."""
+    with transaction.atomic():
+        persons.hold_alone()
+        check_accounts(one, other, by)
+        return _link(one, other, by)
+
+
+@attributed
+def accounts_part(*, user: User, by: User | None) -> bool:
+    """Say that this account is somebody else's than those that it was linked with. False where it was with
+    none. Votes that waited count again at the next vote."""
+    with transaction.atomic():
+        persons.hold_alone()
+        if by is not None and persons.same(by.pk, user.pk):
+            raise LinkRefused(ONESELF)
+        others = persons.accounts_of(user.pk) - {user.pk}
+        if not persons.part(user.pk):
+            return False
+        names = User.objects.filter(pk__in=others).order_by("username").values_list("username", flat=True)
+        note(action="accounts.parted", by=by, target=user, facts={"name": user.username, "from": list(names)})
+    return True
+
+
+def linked_with(user: User) -> list[User]:
+    """The other accounts of the same person, by name."""
+    others = persons.accounts_of(user.pk) - {user.pk}
+    return list(User.objects.filter(pk__in=others).order_by("username"))
+
+
+def check_accounts(one: User, other: User, by: User | None) -> None:
+    """Raises `LinkRefused` where `accounts_link` would."""
+    if one.pk == other.pk:
+        raise LinkRefused(ITSELF)
+    for each in (one, other):
+        _check(by, each, may_be_inactive=True)
 
 
 def check_add(issuer: str, subject: str, user: User, by: User | None) -> None:
@@ -77,15 +116,22 @@ def check_link(identity: Identity, user: User, by: User | None) -> User:
     if before.pk != user.pk:
         _check(by, user)
         _check(by, before, may_be_inactive=True)
-        if Proposal.objects.filter(proposed_by__in=(before, user), state=ProposalState.OPEN).exists():
-            raise LinkRefused(OPEN.format(before, user))
-        if approvals_in_flight((before.pk, user.pk)):
-            raise LinkRefused(WAITING.format(before, user))
     return before
 
 
+def _link(one: User, other: User, by: User | None) -> bool:
+    """Before anything is written down."""
+    list(User.objects.select_for_update(no_key=True).filter(pk__in=(one.pk, other.pk)).order_by("pk"))
+    if not persons.link(one.pk, other.pk):
+        return False
+    accounts_linked(persons.accounts_of(one.pk), by=who(by) if by else NOBODY)
+    facts = {"name": one.username, "with": other.username}
+    note(action="accounts.linked", by=by, target=other, facts=facts)
+    return True
+
+
 def _check(by: User | None, user: User, *, may_be_inactive: bool = False) -> None:
-    if by is not None and by.pk == user.pk:
+    if by is not None and persons.same(by.pk, user.pk):
         raise LinkRefused(ONESELF)
     if by is not None and user.is_superuser and not by.is_superuser:
         raise LinkRefused("Only a superuser says who a superuser is.")
@@ -98,6 +144,7 @@ def _empty(user: User, by: User | None) -> bool:
         return False
     user.is_active = False
     user.save(update_fields=["is_active"])
+    votes_set_aside_soon()
     note(action="person.deactivated", by=by, target=user, facts={"name": str(user), "why": "linked away"})
     return True
 

@@ -21,6 +21,7 @@ from gateway.models import (
     Source,
     User,
 )
+from policies import persons
 from policies.history import attributed, current_reason
 from policies.journal import note
 
@@ -43,7 +44,7 @@ def membership_set(
     """
     wanted = {group.pk: group for group in groups}
     with transaction.atomic():
-        if member == by:
+        if by is not None and persons.same(member.pk, by.pk):
             hold_groups(wanted.values())
         held = _held(member)
         joined = [group for pk, group in wanted.items() if pk not in held]

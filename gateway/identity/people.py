@@ -21,6 +21,7 @@ from gateway.identity.mapping import MappingRule, TooManyGroups, groups_given
 from gateway.identity.membership import membership_change, membership_sources
 from gateway.identity.names import people_named
 from gateway.models import GroupMapping, Identity, Issuer, RoleGrant, Source, User, Vouching
+from policies import persons
 from policies.history import attributed
 from policies.journal import note
 
@@ -196,12 +197,13 @@ def _by_themselves(
     powerful = frozenset(holding(rows).values_list("pk", flat=True))
     if not powerful or person.is_superuser:
         return frozenset()
+    accounts = persons.accounts_of(person.pk)
     history: Any = GroupMapping
-    written = history.history.filter(history_type="+", history_user_id=person.pk, issuer_id=issuer.pk)
+    written = history.history.filter(history_type="+", history_user_id__in=accounts, issuer_id=issuer.pk)
     others = issuer.mappings.exclude(pk__in=written.values("id"))
     elsewise = groups_given(values, _as_rules(others), groups_named())
-    given = RoleGrant.objects.filter(group__in=powerful, created_by=person).values_list("group", flat=True)
-    return (powerful - elsewise) | frozenset(given)
+    given = RoleGrant.objects.filter(group__in=powerful, created_by__in=accounts)
+    return (powerful - elsewise) | frozenset(given.values_list("group", flat=True))
 
 
 def _free(groups: Collection[int]) -> frozenset[int]:

@@ -145,6 +145,7 @@ class Hold:
         self._ledger.approval = approval_id
         with suppress(GuardFailed):
             await self._admit("held", approval_id, guard=guard, view=True)
+            self._broker.opened(approval_id)
         return False
 
     async def _purpose(self) -> str:

@@ -1,5 +1,6 @@
 """One file per concept; importing this package registers them all."""
 
+from policies.models.person import LinkedAccount
 from policies.models.policy import Kept, Mode, Policy, PolicyVersion, Rule, Ways, Window
 from policies.models.proposal import Proposal, ProposalState
 from policies.models.schema import (
@@ -22,6 +23,7 @@ __all__ = [
     "Example",
     "ExampleKind",
     "Kept",
+    "LinkedAccount",
     "Mode",
     "Policy",
     "PolicyVersion",

@@ -17,11 +17,13 @@ from django.db import DatabaseError, connections
 from django.utils import timezone
 
 from approvals import following, hints
+from approvals.broker import Broker
 from approvals.consumers import PATH, ReviewSocket
 from approvals.following import OVER, RESTART, Follower, Following
 from approvals.models import Approval
 from gateway.identity.reach import EVERYWHERE, Reach
 
+from .test_broker import served
 from .ward import Ward
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -113,6 +115,39 @@ def test_a_hint_is_quicker_than_the_poll(
     waits = ward.asks()
     hints.heard(waits.pk)
     assert until(lambda: mine.changed == [waits.pk])
+
+
+@pytest.mark.parametrize("redis_is_away", [False, True])
+def test_what_a_call_opens_is_told_at_once(
+    ward: Ward, follows: Following, monkeypatch: pytest.MonkeyPatch, settings: Any, redis_is_away: bool
+) -> None:
+    """Not by the poll, which would be in a minute; a Redis that is away keeps nobody from hearing it here."""
+    monkeypatch.setattr(following, "POLL", 60.0)
+    settings.REDIS_URL = "redis://127.0.0.1:1/0" if redis_is_away else ""
+    mine = Heard(follows, Right())
+    assert primed(follows)
+    waits = ward.asks()
+    served(lambda broker: _opened(broker, waits.pk))
+    assert until(lambda: mine.changed == [waits.pk])
+
+
+def test_with_the_hint_lost_it_is_told_all_the_same(
+    ward: Ward, follows: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(approval_id: UUID) -> None:
+        raise OSError("nobody listens")
+
+    monkeypatch.setattr(hints, "tell", lost)
+    mine = Heard(follows, Right())
+    assert primed(follows)
+    waits = ward.asks()
+    served(lambda broker: _opened(broker, waits.pk))
+    assert until(lambda: mine.changed == [waits.pk])
+
+
+async def _opened(broker: Broker, approval_id: UUID) -> None:
+    broker.opened(approval_id)
+    await broker.open_of(approval_id)  # the threads have had their turn
 
 
 def test_more_than_it_tells_one_by_one_is_told_as_many(

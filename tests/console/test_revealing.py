@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import Group
@@ -20,7 +21,9 @@ from audit.models import Call, Reveal
 from audit.recorder import Recorder
 from audit.records import Admission, Close, Decision, Recordable, SealedOriginal, What, Who
 from gateway.identity.authz import role_grant
-from gateway.models import User
+from gateway.identity.keys import api_key_create
+from gateway.identity.linking import accounts_link
+from gateway.models import ServiceAccount, User
 from gateway.reveal_kinds import KIND
 from policies import proposals
 from policies.models import Proposal
@@ -65,13 +68,18 @@ Make = Callable[..., Call]
 def make(recorder: Recorder, public: PublicKey) -> Make:
     """A call of somebody's whose original was kept."""
 
-    def made(caller: User | None = None, owner: User | None = None, *, kept: bool = True) -> Call:
+    def made(
+        caller: User | None = None, owner: User | None = None, *, key: UUID | None = None, kept: bool = True
+    ) -> Call:
         number = ids.new()
         sealed = SealedOriginal("request", public.name, len(BODY), public.seal(number, "request", BODY))
         admission = Admission(
             call_id=number,
             who=Who(
-                person_id=caller.pk if caller else None, owner_id=owner.pk if owner else None, name="eve"
+                person_id=caller.pk if caller else None,
+                owner_id=owner.pk if owner else None,
+                key_id=key,
+                name="eve",
             ),
             what=What(area="default", endpoint="chat", method="POST"),
             decision=Decision(action="masked"),
@@ -177,6 +185,37 @@ def test_nobody_examines_themselves(make: Make, carol: User, dave: User, role: s
     with pytest.raises(proposals.NotAllowed, match="You made this call"):
         confirm(Proposal.objects.get(), carol)
     assert not Reveal.objects.exists() and Proposal.objects.get().state == "open"
+
+
+@pytest.mark.parametrize("role", ["caller", "owner", "maker"])
+def test_nor_by_another_account_nor_those_whose_key_it_was(
+    make: Make, carol: User, dave: User, role: str
+) -> None:
+    """carol2 called, answers for the program that did, or made the key that it came with."""
+    carol2 = auditor("carol2")
+    accounts_link(one=carol, other=carol2, by=None)
+    robot = ServiceAccount.objects.create(area=world.area(), name="robot", owner=dave)
+    until = timezone.now() + timedelta(days=1)
+    key, _ = api_key_create(name="nightly", service_account=robot, expires_at=until, by=carol2)
+    own = make(**({"key": key.pk} if role == "maker" else {role: carol2}))
+    answer = asks(carol, own)
+    assert answer.status_code == 400 and "You made this call" in shown(answer)
+    erin = auditor("erin")
+    asks(erin, own)
+    for each in (carol, carol2):
+        with pytest.raises(proposals.NotAllowed, match="You made this call"):
+            confirm(Proposal.objects.get(), each)
+    confirm(Proposal.objects.get(), auditor("frank"))
+    assert Reveal.objects.get().person_id == erin.pk
+
+
+def test_two_accounts_of_one_person_reveal_nothing(make: Make, carol: User, dave: User) -> None:
+    call = make()
+    asks(carol, call)
+    accounts_link(one=carol, other=dave, by=None)
+    with pytest.raises(proposals.NotAllowed, match="proposed this yourself"):
+        confirm(Proposal.objects.get(), dave)
+    assert not Reveal.objects.exists()
 
 
 def test_a_call_without_an_original_has_no_such_page(make: Make, carol: User) -> None:

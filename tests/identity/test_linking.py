@@ -12,14 +12,11 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from approvals.models import Approval, Status, Vote
 from audit.models import Entry
 from gateway.identity.authz import role_grant, roles_of
 from gateway.identity.linking import LinkRefused, identity_add, identity_link
 from gateway.identity.people import person_vouched
 from gateway.models import GroupMapping, Identity, Issuer, RoleGrant, ServiceAccount, SignIn, Source, User
-from policies.models import Proposal
-from tests.approvals.test_model import approval
 from tests.gateway import world
 
 pytestmark = pytest.mark.django_db
@@ -48,7 +45,8 @@ def test_the_identity_moves_and_the_empty_account_is_inactive(okta: Issuer) -> N
     assert not double.is_active and vouched(okta, "00u1") == bob
     assert client.get("/account/").status_code == 302
     assert SignIn.objects.get().ended_because == "identity linked"
-    assert events()[-4:] == ["identity.left", "identity.linked", "signin.ended", "person.deactivated"]
+    told = ["accounts.linked", "identity.left", "identity.linked", "signin.ended", "person.deactivated"]
+    assert events()[-5:] == told
 
 
 def test_an_account_with_another_way_in_stays_active(okta: Issuer) -> None:
@@ -57,29 +55,6 @@ def test_an_account_with_another_way_in_stays_active(okta: Issuer) -> None:
     assert identity_link(identity=Identity.objects.get(subject="00u1"), user=bob, by=ada) is False
     double.refresh_from_db()
     assert double.is_active
-
-
-@pytest.mark.parametrize("role", ["asked", "answers", "voted"])
-def test_nobody_becomes_one_person_with_whoever_decides_about_them(okta: Issuer, role: str) -> None:
-    bob, double, ada = world.person("bob"), vouched(okta, "00u1"), world.admin()
-    who = {
-        "asked": {"requester_id": double.pk},
-        "answers": {"owner_id": double.pk, "requester_kind": "service"},
-    }
-    row = approval(**who.get(role, {}))
-    if role == "voted":
-        Vote.objects.create(
-            approval=row,
-            person_id=bob.pk,
-            choice="approve",
-            requester_id=row.requester_id,
-            seen_digest=b"",
-            at=row.created_at,
-        )
-    with pytest.raises(LinkRefused, match="approval that is open"):
-        identity_link(identity=Identity.objects.get(), user=bob, by=ada)
-    Approval.objects.update(status=Status.WITHDRAWN)
-    assert identity_link(identity=Identity.objects.get(), user=bob, by=ada)
 
 
 def test_what_is_refused(okta: Issuer) -> None:
@@ -99,9 +74,6 @@ def test_what_is_refused(okta: Issuer) -> None:
             identity_link(identity=which, user=user, by=by)
     with pytest.raises(LinkRefused, match="known already"):
         identity_add(issuer=okta.issuer, subject="00u1", user=bob, by=ada)
-    Proposal.objects.create(kind="x", target="x", basis="x", reason="x", proposed_by=double)
-    with pytest.raises(LinkRefused, match="proposal open"):
-        identity_link(identity=identity, user=bob, by=ada)
     assert Identity.objects.get(pk=identity.pk).user == double
 
 

@@ -13,6 +13,7 @@ from django.contrib.auth.models import Group
 from django.db import connections
 from django.utils import timezone
 
+from approvals.services import ApprovalRefused
 from gateway.identity.authz import OwnGroup, role_grant
 from gateway.identity.directory import DirectoryRefused
 from gateway.identity.directory_groups import group_hand_over
@@ -27,7 +28,7 @@ from tests.gateway.world import person
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 ROUNDS = 25
-REFUSALS = (OwnGroup, DirectoryRefused, TokenRefused, proposals.ProposalError)
+REFUSALS = (OwnGroup, DirectoryRefused, TokenRefused, proposals.ProposalError, ApprovalRefused)
 Act = Callable[[], object]
 
 
