@@ -45,6 +45,7 @@ ROOMS = {
     "gateway.anchoring": "base",
     "gateway.notifying": "base",
     "gateway.sinking": "base",
+    "gateway.upstreams": "base",
     "gateway.proxy.wire": "wire",
     "gateway.proxy": "proxy",
     **dict.fromkeys(

@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp.client_exceptions import ClientConnectorDNSError, ClientConnectorError
 
 from gateway.proxy.errors import UpstreamFailed, UpstreamTimeout, place_of
+from gateway.proxy.health import HealthLog
 from gateway.proxy.patience import Patience
 from gateway.proxy.pools import AddressRefused, Pools, Turn
 from gateway.proxy.routes import Snapshot, Target
@@ -63,11 +64,13 @@ class Upstream:
     def __init__(self, latest: Callable[[], Snapshot | None] = lambda: None) -> None:
         """`latest`: the configuration, for what no endpoint names any more."""
         self.pools = Pools()
+        self.health = HealthLog(self.pools.seen)
         self._latest = latest
         self._tending: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Close what is out of use from now on. Called on the loop."""
+        """Close what is out of use, and tell how services are, from now on. Called on the loop."""
+        self.health.start()
         self._tending = asyncio.get_running_loop().create_task(self._tend())
 
     def turn(self, target: Target) -> Turn:
@@ -77,6 +80,7 @@ class Upstream:
     async def close(self) -> None:
         if self._tending is not None:
             self._tending.cancel()
+        await asyncio.to_thread(self.health.stop)
         await self.pools.close()
 
     async def _tend(self) -> None:
@@ -202,5 +206,6 @@ def _told(turn: Turn, error: Exception) -> UpstreamFailed:
 def _behind(error: Exception) -> str | None:
     if isinstance(error, ClientConnectorDNSError):
         return "dns"
-    reason = error.os_error if isinstance(error, ClientConnectorError) else error
-    return "address" if isinstance(reason, AddressRefused) else tls_code(error)
+    if isinstance(error, ClientConnectorError) and isinstance(error.os_error, AddressRefused):
+        return "address"
+    return tls_code(error)

@@ -44,13 +44,16 @@ def words_for(code: str) -> str:
 
 
 def tls_code(error: BaseException) -> str | None:
-    """Which of ours it is, if TLS is behind this error."""
+    """Which of ours it is, if TLS is behind this error. A client library's own error may stand before it."""
+    found = None
     for each in _behind(error):
         if isinstance(each, ssl.SSLCertVerificationError):
-            return _VERIFY.get(each.verify_code, "tls_authority")
-        if isinstance(each, ssl.SSLError):
-            return "tls"
-    return None
+            reason = getattr(each, "verify_code", None)
+            if reason is not None:
+                return _VERIFY.get(reason, "tls_authority")
+        elif isinstance(each, ssl.SSLError):
+            found = "tls"
+    return found
 
 
 def _behind(error: BaseException | None) -> Iterator[BaseException]:
