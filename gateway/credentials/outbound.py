@@ -81,9 +81,9 @@ def fetch(
     verify: ssl.SSLContext | None = None,
 ) -> Fetched:
     """GET one document, or POST a form or a body; `seconds` bound the whole of it. Raises `FetchFailed`."""
-    parts = urlsplit(url)
     deadline = time.monotonic() + seconds
     try:
+        parts = urlsplit(url)
         client = outbound_client(
             origin=f"{parts.scheme}://{parts.netloc}",
             allow_private=allow_private,
@@ -93,7 +93,7 @@ def fetch(
             verify=verify,
             deadline=deadline,
         )
-    except ValueError:
+    except (ValueError, httpx.InvalidURL):
         raise FetchFailed("url") from None
     method = "GET" if form is None and body is None else "POST"
     code = "transport"

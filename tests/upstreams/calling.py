@@ -74,7 +74,7 @@ async def code_of(upstream: Upstream, where: Target) -> str:
     return ""
 
 
-def run(play: Callable[[Upstream], Any]) -> Any:
+def run(play: Callable[[Upstream], Any], farewell: float = 0.05) -> Any:
     """Play on a loop with an upstream of its own."""
 
     async def body() -> Any:
@@ -83,6 +83,6 @@ def run(play: Callable[[Upstream], Any]) -> Any:
             return await play(upstream)
         finally:
             await upstream.pools.close()
-            await asyncio.sleep(0.05)  # TLS says good-bye
+            await asyncio.sleep(farewell)  # TLS says good-bye
 
     return asyncio.run(body())
