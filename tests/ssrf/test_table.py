@@ -68,9 +68,8 @@ def test_some_are_never_reached_whatever_is_allowed(client: str) -> None:
 @pytest.mark.parametrize("client", SYSLOG)
 def test_syslog_never_reaches_them_either(client: str) -> None:
     """Receivers inside are what is meant there; another scheme is none of its business."""
-    assert (
-        knocks(SYSLOG[client], [case for case in NEVER if "127.0.0.1" not in case.url], private=False) == {}
-    )
+    meant = [case for case in NEVER if case.url.startswith("http")]
+    assert len(meant) > 50 and knocks(SYSLOG[client], meant, private=False) == {}
 
 
 @pytest.mark.parametrize("client", [*WEB, *SYSLOG])
