@@ -10,7 +10,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, final
 from uuid import UUID
 
@@ -98,11 +98,11 @@ class Pools:
         """May be asked by another thread."""
         return [pool.seen for pool in [*self._pools.values()]]
 
-    async def settle(self, targets: Iterable[Target]) -> None:
-        """Close what no endpoint names and no call uses any more."""
-        named = {_place(target) for target in targets}
+    async def settle(self, targets: Mapping[str, Target]) -> None:
+        """Close what no endpoint (by its slug) names and no call uses any more."""
         for place, pool in [*self._pools.items()]:
-            if place not in named and not pool.running:
+            named = targets.get(place.slug)
+            if not pool.running and (named is None or _place(named) != place):
                 del self._pools[place]
                 await pool.session.close()
 

@@ -89,7 +89,7 @@ class Upstream:
             snapshot = self._latest()
             if snapshot is not None:
                 try:
-                    await self.pools.settle(snapshot.targets.values())
+                    await self.pools.settle(snapshot.targets)
                 except Exception as error:  # whoever tends must not end before the process does
                     log.error("connections not closed: %s at %s", type(error).__name__, place_of(error))
 

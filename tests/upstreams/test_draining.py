@@ -62,7 +62,7 @@ def test_calls_under_way_end_at_the_old_origin_and_new_ones_go_to_the_new_one() 
         before, after = target(old.origin), target(new.origin)
         new.rest.set()
         turn, answer = await begin(upstream, before)
-        await upstream.pools.settle([after])  # the endpoint has moved
+        await upstream.pools.settle({after.slug: after})  # the endpoint has moved
         assert len(upstream.pools) == 1  # somebody is still there
         assert await call(upstream, after) == 200
         assert (old.answered, new.answered) == (0, 1)
@@ -70,7 +70,7 @@ def test_calls_under_way_end_at_the_old_origin_and_new_ones_go_to_the_new_one() 
         assert await answer.body() == b"{}" and old.answered == 1
         answer.close()
         turn.end()
-        await upstream.pools.settle([after])
+        await upstream.pools.settle({after.slug: after})
         assert len(upstream.pools) == 1 and [seen.origin for seen in upstream.pools.seen()] == [after.origin]
         await asyncio.sleep(0.05)
         assert (old.open, new.open) == (0, 1)  # its idle connection is closed
@@ -95,7 +95,7 @@ def test_whatever_connections_depend_on_makes_new_ones(changed: dict[str, Any]) 
         after = target(service.origin, **changed)
         upstream.turn(after).end()
         assert len(upstream.pools) == 2
-        await upstream.pools.settle([after])
+        await upstream.pools.settle({after.slug: after})
         assert len(upstream.pools) == 1
 
     with serving() as service:
@@ -107,7 +107,7 @@ def test_an_endpoint_that_is_deleted_leaves_nothing_behind() -> None:
         for _ in range(3):
             assert await call(upstream, target(service.origin)) == 200
         assert len(upstream.pools) == 1
-        await upstream.pools.settle([])
+        await upstream.pools.settle({})
         assert len(upstream.pools) == 0
 
     with serving() as service:
