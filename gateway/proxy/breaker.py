@@ -73,12 +73,12 @@ class Breaker:
         "_bad",
         "_calls",
         "_chance",
-        "_era",
         "_pauses",
         "_row",
         "_trying",
         "_until",
         "_window_ends",
+        "era",
         "limits",
         "state",
     )
@@ -88,7 +88,7 @@ class Breaker:
         self.limits = limits
         self.state = CLOSED
         self._chance = chance
-        self._era = 0  # moves so far: what a turn is told by
+        self.era = 0  # moves so far: what a turn is told by
         self._row = self._calls = self._bad = self._pauses = 0
         self._window_ends = self._until = 0.0
         self._trying = False
@@ -101,7 +101,7 @@ class Breaker:
 
     def take(self, now: float) -> int:
         """A turn, or `NO_TURN`."""
-        return self._era if self.state is CLOSED else self._trial(now)
+        return self.era if self.state is CLOSED else self._trial(now)
 
     def may(self, now: float) -> bool:
         """Whether a turn would be given now."""
@@ -113,19 +113,19 @@ class Breaker:
 
     def answered(self, turn: int) -> int:
         """The service has begun to answer: for a trial that is enough. Returns the turn that counts on."""
-        if turn == self._era and self.state is HALF_OPEN:
+        if turn == self.era and self.state is HALF_OPEN:
             self._move(Sign.PASSED)
-            return self._era
+            return self.era
         return turn
 
     def passed(self, turn: int, now: float) -> None:
-        if turn == self._era and self.state is CLOSED:
+        if turn == self.era and self.state is CLOSED:
             self._row = 0
             self._count(0, now)
 
     def failed(self, turn: int, now: float) -> bool:
         """Whether this opened it."""
-        if turn != self._era:
+        if turn != self.era:
             return False
         if self.state is HALF_OPEN:
             self._open(Sign.FAILED, now)
@@ -139,7 +139,7 @@ class Breaker:
 
     def left(self, turn: int) -> None:
         """It ended without saying anything about the service: somebody else may try."""
-        if turn == self._era:
+        if turn == self.era:
             self._trying = False
 
     def _trial(self, now: float) -> int:
@@ -148,7 +148,7 @@ class Breaker:
         if self.state is not HALF_OPEN or self._trying:
             return NO_TURN
         self._trying = True
-        return self._era
+        return self.era
 
     def _count(self, bad: int, now: float) -> None:
         if now >= self._window_ends:
@@ -175,7 +175,7 @@ class Breaker:
 
     def _begin(self, state: State) -> None:
         self.state = state
-        self._era += 1
+        self.era += 1
         self._row = self._calls = self._bad = 0
         self._trying = False
         if state is CLOSED:
