@@ -50,7 +50,7 @@ class HealthLog:
 
     def settle(self) -> None:
         """Raises a database error, and tells it again later."""
-        seen = self._seen()
+        seen = set(self._seen())
         due = {each: (each.ok_at, each.error_at, each.opened_at) for each in seen if self._is_due(each)}
         if due:
             calls_told(reports=[_report(each, now) for each, now in due.items()])

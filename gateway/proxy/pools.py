@@ -37,6 +37,13 @@ HEADERS: Final = {
 """What every request says. It names all that the client library would otherwise add by itself."""
 
 
+USELESS: Final = {
+    **dict.fromkeys((401, 403), "credential_refused"),
+    **dict.fromkeys((300, 301, 302, 303, 307, 308), "redirect"),
+}
+"""Statuses that no call gets anything from, as they are called where the service's health is kept."""
+
+
 class AddressRefused(OSError):
     """The guard said no. Its text names a kind of address, never the address."""
 
@@ -152,17 +159,19 @@ class Turn:
         self._began = time.monotonic()
 
     def answered(self, status: int) -> None:
-        """The head is there. What is above 499 is a failure, whatever else comes."""
+        """The head is there. What is above 499 is a failure, whatever else comes; what refuses us, or sends
+        us elsewhere, is alive and of no use."""
         pool = self._pool
         if status >= 500:
             self.failed("server_error")
             return
-        if status == 401 or status == 403:
-            self._note("credential_refused")
-        else:
-            pool.seen.latency = time.monotonic() - self._began
         if pool.breaker.state is not CLOSED:
             self._number = pool.breaker.answered(self._number)
+        if code := USELESS.get(status):
+            self._note(code)
+            self._over = True
+        else:
+            pool.seen.latency = time.monotonic() - self._began
 
     def passed(self) -> None:
         """The answer has come to its end."""

@@ -34,6 +34,10 @@ KNOWN: Final = timedelta(days=1)
 """How long anything says something."""
 
 
+USELESS: Final = frozenset({"credential_refused", "redirect"})
+"""Answers that no breaker opens for, and no caller gets anything from."""
+
+
 class Report(NamedTuple):
     """What the calls of one process saw at one place since it last told."""
 
@@ -88,11 +92,11 @@ def judged(row: EndpointHealth, now: datetime) -> HealthState:
 
 
 def _refuses(row: EndpointHealth) -> bool:
-    """Calls fail: a process began to refuse them, or all are refused for their credential."""
-    credential = row.call_error == "credential_refused" and _later(row.call_error_at, row.call_ok_at)
+    """Calls fail: a process began to refuse them, or the service takes none of them."""
+    useless = row.call_error in USELESS and _later(row.call_error_at, row.call_ok_at)
     opened = row.opened_at is not None and _later(row.opened_at, row.call_ok_at)
     back = row.opened_at and row.probe_ok_at and row.probe_ok_at > row.opened_at + RESTED
-    return credential or (opened and not back)
+    return useless or (opened and not back)
 
 
 def _unreached(row: EndpointHealth) -> bool:

@@ -184,6 +184,7 @@ def test_a_call_that_is_cancelled_says_nothing_about_the_service() -> None:
         (404, "", False),
         (429, "", False),
         (401, "credential_refused", False),
+        (302, "redirect", False),
         (500, "server_error", True),
     ],
 )
@@ -194,6 +195,7 @@ def test_what_an_answers_status_says(status: int, error: str, opens: bool) -> No
         where = target(service.origin, breaker=limits)
         assert await call(upstream, where) == status
         seen = upstream.pools.seen()[0]
+        assert (seen.ok_at > 0) is not bool(error)
         return seen.error, seen.opened_at > 0
 
     with serving() as service:

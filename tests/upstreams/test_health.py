@@ -53,6 +53,7 @@ def row(**more: Any) -> EndpointHealth:
         ({"opened_at": NOON - KNOWN - MINUTE}, "unknown"),
         # its credential is refused
         ({"call_error_at": NOON, "call_error": "credential_refused"}, "failing"),
+        ({"call_error_at": NOON, "call_error": "redirect", "call_ok_at": NOON - MINUTE}, "failing"),
         (
             {"call_error_at": NOON - MINUTE, "call_error": "credential_refused", "call_ok_at": NOON},
             "healthy",
