@@ -258,6 +258,11 @@ CELERY_BEAT_SCHEDULE = {
     "notify": {"task": "gateway.tasks.notify", "schedule": 5.0, "options": {"expires": 5.0}},
     "checkpoint": {"task": "gateway.tasks.checkpoint", "schedule": 30.0, "options": {"expires": 30.0}},
     "tell-sinks": {"task": "gateway.tasks.tell_sinks", "schedule": 5.0, "options": {"expires": 5.0}},
+    "watch-endpoints": {
+        "task": "gateway.tasks.watch_endpoints",
+        "schedule": 10.0,
+        "options": {"expires": 10.0},
+    },
     "forget-deliveries": {"task": "gateway.tasks.forget_deliveries", "schedule": 3600.0},
     "export-calls": {"task": "audit.tasks.export_calls", "schedule": 5.0, "options": {"expires": 5.0}},
     "forget-exports": {"task": "audit.tasks.forget_exports", "schedule": 600.0},

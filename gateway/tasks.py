@@ -12,6 +12,7 @@ from gateway.identity.seen import seen_sweep
 from gateway.identity.sessions import sign_ins_sweep
 from gateway.notifying import keeping, sending
 from gateway.sinking import delivering
+from gateway.upstreams import probing
 
 
 @app.task
@@ -45,6 +46,12 @@ def tell_sinks() -> None:
 def notify() -> None:
     """Webhooks and mails about approvals."""
     sending.sweep()
+
+
+@app.task
+def watch_endpoints() -> None:
+    """Probes of endpoints, and what follows from what calls and probes saw."""
+    probing.sweep()
 
 
 @app.task

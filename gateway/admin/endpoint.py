@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
+from gateway.admin.endpoint_health import SHOWN, WATCHED, HealthAdmin
 from gateway.admin.person import person
 from gateway.admin.proposing import ProposingAdmin, ReasonForm, warn_of_rules
 from gateway.credentials.services import OriginMismatch, check_fit, endpoint_delete, endpoint_save
@@ -65,20 +66,24 @@ class EndpointForm(ReasonForm[Endpoint]):
 
 
 @admin.register(Endpoint)
-class EndpointAdmin(ProposingAdmin[Endpoint]):
+class EndpointAdmin(HealthAdmin, ProposingAdmin[Endpoint]):
     form = EndpointForm
     flag = "two_person_origin"
     noted_by_services: ClassVar = frozenset({"added", "changed", "deleted"})
-    list_display = ("name", "slug", "kind_badge", "origin", "state_badge")
-    list_filter = ("area", "kind", "enabled")
-    list_select_related = ("area",)
+    list_display = ("name", "slug", "kind_badge", "origin", "state_badge", "health_badge")
+    list_filter = ("area", "kind", "enabled", "health__state")
+    list_select_related = ("area", "health")
     search_fields = ("name", "slug", "origin")
     prepopulated_fields: ClassVar = {"slug": ("name",)}
     fieldsets: ClassVar = [
         (None, {"fields": ("name", "slug", "area", "kind", "enabled")}),
-        ("Where it is", {"fields": (("origin", "base_path"), "allow_private", "credential")}),
+        (
+            "Where it is",
+            {"fields": (("origin", "base_path"), "allow_private", "credential", "ca_certificates")},
+        ),
         ("What it takes", {"fields": ("ceiling",), "description": CEILING}),
         ("Limits", {"fields": ("max_body_bytes", TIMEOUTS)}),
+        WATCHED,
     ]
 
     @admin.display(description="API", ordering="kind")
@@ -90,7 +95,7 @@ class EndpointAdmin(ProposingAdmin[Endpoint]):
         return badge("enabled", "Enabled") if endpoint.enabled else badge("retired", "Disabled")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
-        return ("area", "slug") if obj else ()
+        return ("area", "slug", *SHOWN) if obj else SHOWN
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Endpoint | None = None) -> Any:
         return {} if obj else self.prepopulated_fields

@@ -63,7 +63,7 @@ class AreaOne(One, _Areas):
 class _Endpoints(Kind[Endpoint]):
     permissions = ("gateway.view_endpoint",)
     serializer_class = shapes.EndpointShape
-    queryset = Endpoint.objects.select_related("area", "credential")
+    queryset = Endpoint.objects.select_related("area", "credential", "health")
 
 
 class EndpointList(List, _Endpoints):

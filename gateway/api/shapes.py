@@ -8,7 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from gateway.code.shape import ACCESS, AREA, ENDPOINT, GATES, LEVELS, RULE, SETTINGS
-from gateway.models import AccessRule, Area, Endpoint
+from gateway.models import AccessRule, Area, Endpoint, EndpointHealth
 from policies.models import (
     DataClass,
     Detector,
@@ -46,14 +46,27 @@ class AreaShape(Shape[Area]):
         fields = ("id", *AREA.columns)
 
 
+class HealthShape(Shape[EndpointHealth]):
+    """How its service is, by what calls and probes saw; `last_error` is a code of docs/upstreams.md."""
+
+    last_ok_at = serializers.DateTimeField(read_only=True, allow_null=True)
+    last_error = serializers.CharField(read_only=True)
+    last_error_at = serializers.DateTimeField(read_only=True, allow_null=True)
+
+    class Meta:
+        model = EndpointHealth
+        fields = ("state", "since", "last_ok_at", "last_error", "last_error_at", "latency_ms")
+
+
 class EndpointShape(Shape[Endpoint]):
     area = _name("area.slug")
     credential = _name("credential.name")
     ceiling = Word(LEVELS, read_only=True)
+    health = HealthShape(read_only=True, allow_null=True, default=None)
 
     class Meta:
         model = Endpoint
-        fields = ("id", "area", "credential", *ENDPOINT.columns, "created_at", "updated_at")
+        fields = ("id", "area", "credential", *ENDPOINT.columns, "health", "created_at", "updated_at")
 
 
 class AccessRuleShape(Shape[AccessRule]):

@@ -19,6 +19,7 @@ from gateway.api import (
     readers,
     reviewing,
     stopping,
+    testing,
 )
 
 urlpatterns = [
@@ -27,6 +28,7 @@ urlpatterns = [
     path("areas/<uuid:pk>", readers.AreaOne.as_view()),
     path("endpoints", readers.EndpointList.as_view()),
     path("endpoints/<uuid:pk>", readers.EndpointOne.as_view()),
+    path("endpoints/<uuid:pk>/test", testing.EndpointTest.as_view()),
     path("groups", groups.GroupList.as_view()),
     path("groups/<int:pk>", groups.GroupOne.as_view()),
     path("access-rules", readers.AccessRuleList.as_view()),

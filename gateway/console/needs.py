@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from django.db.models import Exists, Model, OuterRef, QuerySet
 from django.urls import NoReverseMatch, reverse
+from django.utils.formats import date_format
 
 from approvals import queue
 from approvals.walls import DECIDES, VIEWS
@@ -19,13 +20,26 @@ from audit.walls import PERMISSION, audited_by
 from gateway.console.fields import waiting
 from gateway.console.overview import Today
 from gateway.identity.keys import living
-from gateway.models import AccessRule, ApiKey, Credential, CredentialState, KeyKind, Lock, User
+from gateway.models import (
+    AccessRule,
+    ApiKey,
+    Credential,
+    CredentialState,
+    Endpoint,
+    HealthState,
+    KeyKind,
+    Lock,
+    User,
+)
 from gateway.models.lock import lock_in_force
+from gateway.upstreams.certificates import first_end
+from gateway.upstreams.saying import words_for
 from policies.models import PolicyVersion, Proposal, SchemaVersion, State
 from policies.proposals import waiting_for
 from policies.reach import seen
 
 SOON: Final = timedelta(days=14)
+CERTIFICATES: Final = timedelta(days=30)
 M = TypeVar("M", bound=Model)
 SILENT: Final = timedelta(seconds=90)
 _ORDER: Final = {"bad": 0, "hold": 1, "warn": 2, "info": 3}
@@ -70,6 +84,7 @@ def needs_of(user: User, now: datetime, today: Today | None, recorder: Recorder)
         *_keys(_seen(user, ApiKey.objects.all()), now),
         *_access(_seen(user, AccessRule.objects.all()), now),
         *_credentials(_seen(user, Credential.objects.all())),
+        *_endpoints(_seen(user, Endpoint.objects.all()), now),
         *_locks(_seen(user, Lock.objects.all()), now),
         *_drafts(user),
         *_fields(user),
@@ -168,6 +183,26 @@ def _credentials(credentials: QuerySet[Credential]) -> Iterator[Need]:
         detail = "Its endpoints cannot reach their model."
         title = f"Credential “{credential.name}” holds no secret."
         yield Need("bad", title, detail, _admin("credential"), "Credentials")
+
+
+def _endpoints(endpoints: QuerySet[Endpoint], now: datetime) -> Iterator[Need]:
+    """Services that fail, and authorities of their own that end: then no call reaches them."""
+    used = endpoints.filter(enabled=True)
+    for endpoint in used.filter(health__state=HealthState.FAILING).select_related("health")[:5]:
+        title = f"The model service of “{endpoint.name}” fails."
+        detail = words_for(endpoint.health.last_error)
+        yield Need("bad", title, detail, _change(endpoint), "Test it")
+    for endpoint in used.exclude(ca_certificates=""):
+        end = first_end(endpoint.ca_certificates)
+        if end is not None and end <= now + CERTIFICATES:
+            over = end <= now
+            title = f"An authority of “{endpoint.name}” {'has ended' if over else 'ends soon'}."
+            detail = f"{date_format(end)}: whoever it vouches for is believed until then."
+            yield Need("bad" if over else "warn", title, detail, _change(endpoint), "Replace it")
+
+
+def _change(endpoint: Endpoint) -> str:
+    return reverse("admin:gateway_endpoint_change", args=[endpoint.pk])
 
 
 def _locks(locks: QuerySet[Lock], now: datetime) -> Iterator[Need]:

@@ -1,6 +1,7 @@
 """Which addresses may be connected to. Pure; hot path and outbound client both ask at connect time.
 
-Metadata services are refused always: they hand out the host's own credentials to whoever asks.
+Metadata services are refused always: they hand out the host's own credentials to whoever asks. An IPv6
+address that stands for an IPv4 one is judged by both.
 """
 
 from __future__ import annotations
@@ -12,22 +13,36 @@ Address = IPv4Address | IPv6Address
 METADATA = frozenset(
     ip_address(text)
     for text in (
-        "169.254.169.254",
-        "169.254.169.253",
-        "169.254.170.2",
-        "169.254.170.23",
+        "169.254.0.23",
+        "169.254.42.42",
         "100.100.100.200",
         "168.63.129.16",
         "192.0.0.192",
-        "fd00:ec2::254",
-        "fd00:ec2::23",
         "fd20:ce::254",
+        "fd00:42::42",
+        "fe80::a9fe:a9fe",
     )
 )
+METADATA_NETWORKS = (
+    IPv4Network("169.254.169.0/24"),  # 254 nearly everywhere; 253, 123, 250 and others beside it
+    IPv4Network("169.254.170.0/24"),  # of containers
+    IPv6Network("fd00:ec2::/32"),
+)
+RESERVED = (
+    IPv4Network("192.0.0.0/24"),
+    IPv4Network("192.88.99.0/24"),
+    IPv6Network("3fff::/20"),
+    IPv6Network("5f00::/16"),
+)
+"""What this Python may not know to be set aside for something else than hosts."""
+
 PRIVATE_4 = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
-PRIVATE_6 = tuple(map(IPv6Network, ("fc00::/7", "fec0::/10")))
+PRIVATE_6 = tuple(map(IPv6Network, ("fc00::/7", "fec0::/10", "64:ff9b:1::/48")))
 NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 COMPATIBLE = IPv6Network("::/96")
+TRANSLATED = IPv6Network("::ffff:0:0:0/96")
+ISATAP = frozenset({0x00005EFE, 0x02005EFE})
+"""What stands before the IPv4 address in the lower half of a tunnel's address (RFC 5214)."""
 
 
 HERE = frozenset({"loopback address", "link-local address"})
@@ -53,13 +68,26 @@ def _embedded(address: Address) -> list[IPv4Address]:
         return []
     found = [address.ipv4_mapped, address.sixtofour]
     found += address.teredo or ()
-    if any(address in network for network in NAT64) or (address in COMPATIBLE and int(address) > 1):
+    tunnelled = int(address) >> 32 & 0xFFFFFFFF in ISATAP
+    if tunnelled or _translates(address):
         found.append(IPv4Address(int(address) & 0xFFFFFFFF))
     return [each for each in found if each is not None]
 
 
+def _stands_for_another(address: IPv6Address) -> bool:
+    """Rather than being one of its own, such as that of a tunnel's end."""
+    return bool(address.ipv4_mapped or address.sixtofour or address.teredo) or _translates(address)
+
+
+def _translates(address: IPv6Address) -> bool:
+    """Whether the last 32 bits are where the packet ends up."""
+    if address in COMPATIBLE:
+        return int(address) > 1
+    return address in TRANSLATED or any(address in network for network in NAT64)
+
+
 def _reason(address: Address, allow_private: bool, allow_loopback: bool) -> str | None:
-    if address in METADATA:
+    if address in METADATA or any(address in network for network in METADATA_NETWORKS):
         return "metadata service"
     if address.is_unspecified:
         return "unspecified address"
@@ -69,9 +97,10 @@ def _reason(address: Address, allow_private: bool, allow_loopback: bool) -> str 
     if local:
         allowed = allow_private and (allow_loopback or local not in HERE)
         return None if allowed else local
-    if isinstance(address, IPv6Address) and _embedded(address):
+    if isinstance(address, IPv6Address) and _stands_for_another(address):
         return None  # judged by the address inside
-    return None if address.is_global else "reserved address"
+    reserved = not address.is_global or any(address in network for network in RESERVED)
+    return "reserved address" if reserved else None
 
 
 def _local_kind(address: Address) -> str | None:

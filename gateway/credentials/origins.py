@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,250}[a-z0-9])?\Z|\[[0-9a-f:.]{2,45}\]\Z")
+_NUMBER = re.compile(r"(?:\d+|0x[0-9a-f]*)\Z")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -31,7 +33,17 @@ def _host(netloc: str) -> str:
     host = re.sub(r":\d*\Z", "", netloc)
     if not _HOST.match(host) or ".." in host:
         raise ValueError("name a host")
+    if _NUMBER.match(host.rpartition(".")[2]) and not _is_address(host):
+        raise ValueError("write an address as four decimal numbers")
     return host
+
+
+def _is_address(host: str) -> bool:
+    """And not one of its other spellings (octal, hexadecimal, short), which two readers take differently."""
+    try:
+        return str(IPv4Address(host)) == host
+    except ValueError:
+        return False
 
 
 def validate_origin(value: str) -> None:

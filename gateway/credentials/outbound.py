@@ -7,6 +7,7 @@ no compression, and a cap on the answer's size.
     httpx.TransportError
     └── OutboundError
         ├── OriginRefused      the request names another origin
+        ├── NameUnknown        the name does not resolve
         ├── AddressRefused     the name resolves to an address that may not be connected to
         └── AnswerRefused      too large, or compressed although we did not ask for it
 
@@ -36,6 +37,10 @@ class OutboundError(httpx.TransportError):
 
 
 class OriginRefused(OutboundError):
+    pass
+
+
+class NameUnknown(OutboundError):
     pass
 
 
@@ -76,9 +81,9 @@ def fetch(
     verify: ssl.SSLContext | None = None,
 ) -> Fetched:
     """GET one document, or POST a form or a body; `seconds` bound the whole of it. Raises `FetchFailed`."""
-    parts = urlsplit(url)
     deadline = time.monotonic() + seconds
     try:
+        parts = urlsplit(url)
         client = outbound_client(
             origin=f"{parts.scheme}://{parts.netloc}",
             allow_private=allow_private,
@@ -88,7 +93,7 @@ def fetch(
             verify=verify,
             deadline=deadline,
         )
-    except ValueError:
+    except (ValueError, httpx.InvalidURL):
         raise FetchFailed("url") from None
     method = "GET" if form is None and body is None else "POST"
     code = "transport"
@@ -206,7 +211,7 @@ class GuardedBackend(httpcore.NetworkBackend):
         try:
             found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError("the name does not resolve") from error
+            raise NameUnknown("the name does not resolve") from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         reasons = [reason for each in addresses if (reason := self._refused(each))]
         if reasons:

@@ -9,6 +9,7 @@ from gateway.models.deployment import Deployment
 from gateway.models.directory import DirectoryGroup, DirectoryToken, DirectoryUser
 from gateway.models.endpoint import Endpoint, EndpointKind
 from gateway.models.field import FieldState, StructuredField
+from gateway.models.health import EndpointHealth, HealthState
 from gateway.models.identity import Identity
 from gateway.models.issuer import GroupMapping, Issuer, IssuerKind, Match, Overage, SeenToken
 from gateway.models.lock import Lock
@@ -49,9 +50,11 @@ __all__ = [
     "DirectoryToken",
     "DirectoryUser",
     "Endpoint",
+    "EndpointHealth",
     "EndpointKind",
     "FieldState",
     "GroupMapping",
+    "HealthState",
     "HolderKind",
     "Identity",
     "Issuer",

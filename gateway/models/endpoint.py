@@ -8,14 +8,20 @@ from django.db import models
 
 from audit import ids
 from gateway.credentials.origins import validate_origin
+from gateway.upstreams.certificates import validate_authorities
 from policies.engine.types import Level
 from policies.models.choices import LEVEL_VALUES, LEVELS
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
+_PATH = r"^(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._~-]+)+\Z"
 base_path = RegexValidator(
-    r"^(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._~-]+)+\Z",
+    _PATH,
     "Begin with a slash and end without one, such as /v1; no query, no dots alone.",
+)
+
+probe_path = RegexValidator(
+    _PATH, "Begin with a slash and end without one, such as /v1/models; no query, no dots alone."
 )
 
 
@@ -25,10 +31,14 @@ class EndpointKind(models.TextChoices):
     JSON = "json", "Plain JSON"
 
 
-def _seconds(default: int, text: str) -> models.PositiveSmallIntegerField[int, int]:
+def _number(default: int, least: int, most: int, text: str) -> models.PositiveSmallIntegerField[int, int]:
     return models.PositiveSmallIntegerField(
-        default=default, validators=[MinValueValidator(1), MaxValueValidator(3600)], help_text=text
+        default=default, validators=[MinValueValidator(least), MaxValueValidator(most)], help_text=text
     )
+
+
+def _seconds(default: int, text: str) -> models.PositiveSmallIntegerField[int, int]:
+    return _number(default, 1, 3600, text)
 
 
 class Endpoint(models.Model):
@@ -68,6 +78,31 @@ class Endpoint(models.Model):
     connect_timeout = _seconds(5, "Seconds until the connection must stand.")
     first_byte_timeout = _seconds(120, "Seconds until the answer must begin.")
     idle_timeout = _seconds(60, "Seconds that a begun answer may pause.")
+    ca_certificates = models.TextField(
+        blank=True,
+        validators=[validate_authorities],
+        help_text="Authorities in PEM that alone vouch for this service. Empty: those of the system.",
+    )
+    breaker_failures = _number(
+        5, 0, 1000, "Failures in a row after which calls are refused for a while. 0: never."
+    )
+    breaker_rate = _number(
+        50,
+        0,
+        100,
+        "The same for this percentage of failures among at least 20 calls of 30 s. 0: not looked at.",
+    )
+    breaker_seconds = _number(
+        5, 1, 60, "Seconds until one call may try again; doubled each time it fails, up to 60."
+    )
+    probe_path = models.CharField(
+        max_length=200,
+        blank=True,
+        validators=[probe_path],
+        help_text="Asked for by GET with the credential, such as /v1/models. Empty: no probes.",
+    )
+    probe_status = _number(200, 100, 599, "The status that a probe expects.")
+    probe_seconds = _number(60, 10, 3600, "Seconds between two probes.")
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -88,6 +123,15 @@ class Endpoint(models.Model):
             models.CheckConstraint(
                 condition=models.Q(connect_timeout__gte=1, first_byte_timeout__gte=1, idle_timeout__gte=1),
                 name="gateway_endpoint_timeouts_positive",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    breaker_rate__lte=100,
+                    breaker_seconds__gte=1,
+                    breaker_seconds__lte=60,
+                    probe_seconds__gte=10,
+                ),
+                name="gateway_endpoint_health_settings_range",
             ),
         ]
 

@@ -36,20 +36,29 @@ from gateway.proxy.errors import (
     stopped,
     unrecorded,
 )
-from gateway.proxy.exchange import DigestKeys, Exchange, Piece, Unreadable, own_words
+from gateway.proxy.exchange import DigestKeys, Exchange, Piece, own_words
 from gateway.proxy.holding import Hold
-from gateway.proxy.inspecting import check_path, inspect, read_whole
+from gateway.proxy.inspecting import check_path, inspect, read_part, read_whole
 from gateway.proxy.keeping import Kept
 from gateway.proxy.last_used import LastUsed
-from gateway.proxy.ledger import Headers, Ledger, action_of, enforce, is_recorded, refusal_action
+from gateway.proxy.ledger import (
+    STREAM_HEADERS,
+    Headers,
+    Ledger,
+    action_of,
+    enforce,
+    is_recorded,
+    refusal_action,
+)
 from gateway.proxy.live import Live
 from gateway.proxy.operations import asked_for, operation
 from gateway.proxy.patience import Patience
+from gateway.proxy.pools import Turn
 from gateway.proxy.routes import Access, Caller, Route, Snapshot, Target, Undecided
 from gateway.proxy.snapshot import Snapshots
 from gateway.proxy.streaming import StreamExchange
 from gateway.proxy.tally import Tally
-from gateway.proxy.upstream import Answer, Upstream, check, unreadable
+from gateway.proxy.upstream import Answer, Upstream, check, send, unreadable
 from gateway.proxy.wire.base import Wire
 from policies.engine.policy import Policy
 from policies.engine.types import Circumstances, Gate, Verdict
@@ -62,11 +71,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 LAST_WORDS: Final = 1.0
 """Seconds that a client may take for a stream's last event; the connection breaks after it in any case."""
-
-STREAM_HEADERS: Final[Headers] = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"x-accel-buffering", b"no"),
-]
 
 
 class StreamCut(Exception):
@@ -84,7 +88,7 @@ class Proxy:
         self.fields = FieldLog()
         self.used = LastUsed()
         self.keys = keys
-        self.upstream = Upstream()
+        self.upstream = Upstream(lambda: snapshots.latest)
         self.bearer = Bearer(snapshots)
         self.live = Live(snapshots)
         self.broker = Broker()
@@ -95,7 +99,7 @@ class Proxy:
     async def startup(self) -> None:
         for slow in (self.recorder, self.snapshots, self.tally):
             await asyncio.to_thread(slow.start)
-        for quick in (self.fields, self.used, self.bearer, self.live, self.broker):
+        for quick in (self.fields, self.used, self.bearer, self.live, self.broker, self.upstream):
             quick.start()
 
     async def shutdown(self) -> None:
@@ -122,6 +126,7 @@ class _Call:
         self.kind = "openai"  # of the endpoint: how its clients read an error
         self.undecided: Undecided | None = None  # where the model has to decide the rule
         self.distinct: Distinct | None = None  # where the policy asks for it, or might
+        self.turn: Turn | None = None  # at the model's service
         self.admitted = False  # the record has its admission and not yet its close
         self.started = False  # the client has a status line
         self.streams = False  # what it reads is a stream of events
@@ -180,6 +185,7 @@ class _Call:
             del body  # while the call waits, it is kept in one place
             await Hold(self, self.proxy, kept).let_through()
         else:
+            self.turn = self.proxy.upstream.turn(target)
             await self.recorder.admit(ledger.admission(action_of(verdict)))
             self.admitted = True
             ledger.lap("admit")
@@ -224,6 +230,8 @@ class _Call:
             self.ledger.account = enter(access.id, caller.account, access.limits, time.time())
 
     def _leave(self) -> None:
+        if self.turn is not None:
+            self.turn.end()
         self.proxy.live.leave(self)
         account = self.ledger.account
         if account is not None:
@@ -265,13 +273,12 @@ class _Call:
 
     async def _forward(self) -> None:
         """Send what was let through: judged anew while it waited, it may have another exchange and route."""
-        call, route = self.ledger.exchange, self.ledger.route
-        assert call is not None and route is not None  # noqa: S101  nothing is let through without
+        call, route, turn = self.ledger.exchange, self.ledger.route, self.turn
+        assert call and route and turn  # noqa: S101  nothing is let through without
         self.patience.watch()
         self.ledger.answering = True  # also where the client leaves before the answer: the model is at it
         try:
-            send = self.proxy.upstream.send
-            answer = await send(route.target, route.path, call.leaving, self.patience, self.ledger.asked_for)
+            answer = await send(turn, route.path, call.leaving, self.patience, self.ledger.asked_for)
         except UpstreamFailed:
             self.ledger.answering = False
             raise
@@ -308,24 +315,16 @@ class _Call:
         stream = StreamExchange(call)
         while chunk := await answer.chunk():
             self.ledger.lap("upstream_stream", away=True)
-            await self._release(self._read(call, stream.decode, chunk))
-        await self._release(self._read(call, stream.flush))
+            await self._release(read_part(call, stream.decode, chunk))
+        await self._release(read_part(call, stream.flush))
         if call.outcome.failed or not call.outcome.whole:
-            raise UpstreamFailed("upstream_cut", "The model's service ended its answer early.")
+            raise answer.cut()
         await self.send({"type": "http.response.body", "body": b"", "more_body": False})
         self._close("", complete=True)
 
-    def _read(self, call: Exchange, step: Callable[..., Piece], *chunk: bytes) -> Piece:
-        try:
-            piece = step(*chunk)
-        except Unreadable as error:
-            call.looked_back.stopped = error.code
-            raise unreadable() from None
-        self.ledger.lap("scan_response")
-        return piece
-
     async def _release(self, piece: Piece) -> None:
         """Record, then send."""
+        self.ledger.lap("scan_response")
         if piece.sent:
             await self.recorder.segment(self.ledger.id, piece.record)
             self.ledger.lap("record")

@@ -19,7 +19,8 @@ ProxyError
 │   ├── HeadersTooLarge         431
 │   └── LimitReached            429  a limit of the access rule; comes with Retry-After
 ├── UpstreamFailed              502  the model's service answered in a way that cannot be passed on
-│   └── UpstreamTimeout         504
+│   ├── UpstreamTimeout         504
+│   └── UpstreamUnhealthy       503  it failed so often that it is left alone; comes with Retry-After
 └── Unavailable                 503  ours; comes with Retry-After
     ├── NoOriginals             503  what the policy promises to keep cannot be kept
     └── Unrecorded              503  no record, no service: a stream is broken off without a word
@@ -167,6 +168,17 @@ class UpstreamFailed(ProxyError):
 
 class UpstreamTimeout(UpstreamFailed):
     status = 504
+
+
+class UpstreamUnhealthy(UpstreamFailed):
+    """Not asked at all: `wait` seconds from now somebody may try again."""
+
+    status = 503
+
+    def __init__(self, code: str, wait: float) -> None:
+        seconds = max(1, math.ceil(wait))
+        message = f"The model's service fails and is left alone for now. Try again in {seconds} s."
+        super().__init__(code, message, retry_after=str(seconds))
 
 
 class Unavailable(ProxyError):

@@ -33,8 +33,10 @@ from gateway.proxy.ledger import LEVELS, Ledger, action_of, enforce
 from gateway.proxy.operations import operation
 from gateway.proxy.patience import Patience
 from gateway.proxy.patient import patience_of, wish_of
+from gateway.proxy.pools import Turn
 from gateway.proxy.routes import Caller, Route
 from gateway.proxy.snapshot import Snapshots
+from gateway.proxy.upstream import Upstream
 from policies.engine.types import Gate, Holding
 
 ROUNDS: Final = 8
@@ -54,6 +56,7 @@ class Held(Protocol):
     recorder: Recorder
     distinct: Distinct | None
     admitted: bool
+    turn: Turn | None
 
     async def say_alive(self, comment: bytes) -> None: ...
 
@@ -62,6 +65,7 @@ class Process(Protocol):
     """The process's parts that are needed here."""
 
     broker: Broker
+    upstream: Upstream
     bearer: Bearer
     snapshots: Snapshots
     keys: DigestKeys
@@ -254,7 +258,9 @@ class Hold:
         )
 
     async def _use(self, standing: Standing) -> bool:
-        """Leave under a grant; False where it is used or gone meanwhile."""
+        """Leave under a grant; False where it is used or gone meanwhile. Where the model's service cannot be
+        asked, the grant stays for the next time."""
+        turn = self._call.turn = self._proxy.upstream.turn(self._route.target)
         in_clear = self._holding.clear and not standing.emergency
         if in_clear:
             self._exchange.leave_in_clear(await self._kept.plain())
@@ -265,11 +271,13 @@ class Hold:
             await self._admit("released", standing.id, guard=guard)
         except GuardFailed:
             self._exchange.cleared = None
+            turn.end()
             return False
         return True
 
     async def _go_free(self) -> None:
         """Judged anew it needs nobody: what was asked for is void."""
+        self._call.turn = self._proxy.upstream.turn(self._route.target)
         approval_id = self._ledger.approval
         if approval_id is not None:
             await self._broker.supersede(approval_id, "the request needs no approval any more")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from uuid import UUID
 
 from audit.records import SealedOriginal
@@ -47,6 +48,15 @@ async def read_whole(
         raise unreadable() from None
     except NoKey:
         raise _no_originals() from None
+
+
+def read_part(call: Exchange, step: Callable[..., Piece], *chunk: bytes) -> Piece:
+    """What a stream's next bytes amount to."""
+    try:
+        return step(*chunk)
+    except Unreadable as error:
+        call.looked_back.stopped = error.code
+        raise unreadable() from None
 
 
 def check_path(call: Exchange, route: Route) -> None:

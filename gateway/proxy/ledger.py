@@ -33,6 +33,11 @@ from policies.engine.verdict import flagging
 
 Headers = list[tuple[bytes, bytes]]
 
+STREAM_HEADERS: Final[Headers] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"x-accel-buffering", b"no"),
+]
+
 GATES: Final[Mapping[Gate, str]] = {gate: gate.name.lower() for gate in Gate}
 LEVELS: Final[Mapping[Level, str]] = {level: level.name.lower() for level in Level}
 ACTIONS: Final[Mapping[Gate, str]] = {Gate.FLAG: "flagged", Gate.HOLD: "held", Gate.BLOCK: "blocked"}

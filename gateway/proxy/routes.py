@@ -13,6 +13,7 @@ from uuid import UUID
 from audit.records import What, Who
 from gateway.credentials.secret import Secret
 from gateway.identity.trust import Trusted
+from gateway.proxy import breaker
 from gateway.proxy.access import Access as Access  # part of a snapshot
 from gateway.proxy.access import Candidates as Candidates  # what a look-up finds
 from gateway.proxy.access import Ladder, ladder
@@ -140,6 +141,8 @@ class Target:
     connect_timeout: float
     first_byte_timeout: float
     idle_timeout: float
+    authorities: str = ""  # in PEM, who alone vouch for it
+    breaker: breaker.Limits = breaker.USUAL
     ceiling: Level = Level.RESTRICTED  # the highest level of data that it takes
     refusal: str = ""  # why it takes no calls now: disabled, locked, credential not usable
 

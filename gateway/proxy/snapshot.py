@@ -32,6 +32,7 @@ from gateway.models import (
     Endpoint,
     Revision,
 )
+from gateway.proxy.breaker import Limits as BreakerLimits
 from gateway.proxy.compiling import Compiling, NotReady
 from gateway.proxy.errors import Unavailable
 from gateway.proxy.holders import Groups
@@ -224,6 +225,10 @@ def _target(endpoint: Endpoint, locks: Locks) -> Target:
         connect_timeout=endpoint.connect_timeout,
         first_byte_timeout=endpoint.first_byte_timeout,
         idle_timeout=endpoint.idle_timeout,
+        authorities=endpoint.ca_certificates,
+        breaker=BreakerLimits(
+            endpoint.breaker_failures, endpoint.breaker_rate, float(endpoint.breaker_seconds)
+        ),
         ceiling=Level(endpoint.ceiling),
         refusal=refusal,
     )

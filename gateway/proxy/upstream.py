@@ -1,47 +1,47 @@
 """The way to the model: one pooled client per endpoint, pinned to its origin, addresses checked at connect.
 
 No redirects, no proxies from the environment, no compression, no retry once a byte was sent. The secret's
-plain text appears in `_headers` and nowhere else.
+plain text appears in `_headers` and nowhere else. A call takes a turn first: a service that is unwell is left
+alone (`breaker.py`), and how the call ends is told there.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import Mapping
-from typing import Any, Final
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import aiohttp
-from aiohttp.client_exceptions import ClientConnectorError
+from aiohttp.client_exceptions import ClientConnectorDNSError, ClientConnectorError
 
-from gateway.credentials.addresses import refused
-from gateway.proxy.errors import UpstreamFailed, UpstreamTimeout
+from gateway.proxy.errors import UpstreamFailed, UpstreamTimeout, place_of
+from gateway.proxy.health import HealthLog
 from gateway.proxy.patience import Patience
-from gateway.proxy.routes import Target
+from gateway.proxy.pools import AddressRefused, Pools, Turn
+from gateway.proxy.routes import Snapshot, Target
+from gateway.upstreams.saying import tls_code
 
-POOL: Final = 512
-"""Connections per endpoint; beyond it calls wait for one, bounded by the first-byte timeout."""
+log = logging.getLogger(__name__)
 
-KEEPALIVE: Final = 4.0
-"""Seconds an idle connection is kept: below the 5 s after which common servers close theirs."""
+TEND: Final = 1.0
+"""Seconds between two looks for connections that nobody needs any more."""
 
 MAX_RESPONSE: Final = 64 * 1024 * 1024
 
 PASSED: Final = frozenset({b"retry-after", b"retry-after-ms"})
 """Response headers of the model's service that clients get, beside its rate-limit headers."""
 
-HEADERS: Final = {
-    "content-type": "application/json",
-    "accept": "application/json, text/event-stream",
-    "accept-encoding": "identity",
-    "user-agent": "postern",
-}
-"""What every request says. It names all that the client library would otherwise add by itself."""
-
 NONE: Final[Mapping[str, str]] = {}
 
 ERRORS: Final[tuple[tuple[type[BaseException], type[UpstreamFailed], str, str], ...]] = (
     (asyncio.TimeoutError, UpstreamTimeout, "upstream_timeout", "The model's service took too long."),
+    (
+        aiohttp.ClientConnectorCertificateError,
+        UpstreamFailed,
+        "upstream_untrusted",
+        "The certificate of the model's service is not trusted.",
+    ),
     (ClientConnectorError, UpstreamFailed, "upstream_unreachable", "The model's service cannot be reached."),
     (aiohttp.ClientPayloadError, UpstreamFailed, "upstream_cut", "The model's service cut its answer."),
     (aiohttp.ClientError, UpstreamFailed, "upstream_failed", "The call to the model's service failed."),
@@ -50,51 +50,81 @@ ERRORS: Final[tuple[tuple[type[BaseException], type[UpstreamFailed], str, str], 
 """What the client library raises, as our errors; the first that fits wins."""
 
 
+CODES: Final[Mapping[str, str]] = {
+    "upstream_timeout": "timeout",
+    "upstream_unreachable": "connect",
+    "upstream_cut": "cut",
+}
+"""How what a client is told is called where the service's health is kept."""
+
+
 class Upstream:
     """The pooled clients of one event loop, made on first use and closed together."""
 
-    def __init__(self) -> None:
-        self._sessions: dict[tuple[str, str, bool, float], aiohttp.ClientSession] = {}
+    def __init__(self, latest: Callable[[], Snapshot | None] = lambda: None) -> None:
+        """`latest`: the configuration, for what no endpoint names any more."""
+        self.pools = Pools()
+        self.health = HealthLog(self.pools.seen)
+        self._latest = latest
+        self._tending: asyncio.Task[None] | None = None
 
-    async def send(
-        self, target: Target, path: str, body: bytes, patience: Patience, asked_for: Mapping[str, str] = NONE
-    ) -> Answer:
-        """POST `body`; returns once the answer's head is there. The answer must be closed.
+    def start(self) -> None:
+        """Close what is out of use, and tell how services are, from now on. Called on the loop."""
+        self.health.start()
+        self._tending = asyncio.get_running_loop().create_task(self._tend())
 
-        `asked_for`: headers that the API wants beside ours.
-        """
-        try:
-            with patience.limit(target.first_byte_timeout):
-                response = await self._session(target).post(
-                    target.origin + target.base_path + path,
-                    data=body,
-                    headers=_headers(target, asked_for),
-                    allow_redirects=False,
-                )
-        except Exception as error:
-            raise translated(error) from None
-        return Answer(response, patience, target.idle_timeout)
+    def turn(self, target: Target) -> Turn:
+        """What a call needs to send. Raises `UpstreamUnhealthy`; has to be ended."""
+        return self.pools.take(target)
 
     async def close(self) -> None:
-        for session in self._sessions.values():
-            await session.close()
-        self._sessions.clear()
+        if self._tending is not None:
+            self._tending.cancel()
+        await asyncio.to_thread(self.health.stop)
+        await self.pools.close()
 
-    def _session(self, target: Target) -> aiohttp.ClientSession:
-        key = (target.slug, target.origin, target.allow_private, target.connect_timeout)
-        session = self._sessions.get(key)
-        if session is None:
-            session = self._sessions[key] = _open(target)
-        return session
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(TEND)
+            snapshot = self._latest()
+            if snapshot is not None:
+                try:
+                    await self.pools.settle(snapshot.targets)
+                except Exception as error:  # whoever tends must not end before the process does
+                    log.error("connections not closed: %s at %s", type(error).__name__, place_of(error))
+
+
+async def send(
+    turn: Turn, path: str, body: bytes, patience: Patience, asked_for: Mapping[str, str] = NONE
+) -> Answer:
+    """POST `body`; returns once the answer's head is there. The answer must be closed.
+
+    `asked_for`: headers that the API wants beside ours.
+    """
+    target = turn.target
+    turn.leaves()
+    try:
+        with patience.limit(target.first_byte_timeout):
+            response = await turn.session.post(
+                target.origin + target.base_path + path,
+                data=body,
+                headers=_headers(target, asked_for),
+                allow_redirects=False,
+            )
+    except Exception as error:
+        raise _told(turn, error) from None
+    turn.answered(response.status)
+    return Answer(response, patience, turn)
 
 
 class Answer:
     """The model's response: status, the few headers that matter, and its bytes as they come."""
 
-    def __init__(self, response: aiohttp.ClientResponse, patience: Patience, idle: float) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, patience: Patience, turn: Turn) -> None:
         self._response = response
         self._patience = patience
-        self._idle = idle
+        self._turn = turn
+        self._idle = turn.target.idle_timeout
         self.status = response.status
         self.content_type = response.content_type
         self.encoding = response.headers.get("content-encoding", "identity").lower()
@@ -112,7 +142,7 @@ class Answer:
             with self._patience.limit(self._idle):
                 return await content.readany()
         except Exception as error:
-            raise translated(error) from None
+            raise _told(self._turn, error) from None
 
     async def body(self) -> bytes:
         """The whole body, bounded."""
@@ -125,9 +155,16 @@ class Answer:
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def cut(self) -> UpstreamFailed:
+        """It ended before the API's own end."""
+        self._turn.failed("cut")
+        return UpstreamFailed("upstream_cut", "The model's service ended its answer early.")
+
     def close(self) -> None:
         """Cut the connection, unless the answer came to its end: then it is in the pool already."""
-        if not self._response.closed:
+        if self._response.closed:
+            self._turn.passed()
+        else:
             self._response.close()
 
 
@@ -159,23 +196,16 @@ def _headers(target: Target, asked_for: Mapping[str, str]) -> dict[str, str]:
     return {**asked_for, credential.header: credential.value.reveal()} if credential else {**asked_for}
 
 
-def _open(target: Target) -> aiohttp.ClientSession:
-    def connectable(info: Any) -> socket.socket:
-        """Called for the very address that is about to be connected: nothing can change in between."""
-        family, kind, protocol, _, address = info
-        if reason := refused(address[0], allow_private=target.allow_private):
-            raise OSError(f"address refused: {reason}")
-        return socket.socket(family=family, type=kind, proto=protocol)
+def _told(turn: Turn, error: Exception) -> UpstreamFailed:
+    """The library's error as ours, told to the turn with what is behind it."""
+    ours = translated(error)
+    turn.failed(_behind(error) or CODES.get(ours.code, "transport"))
+    return ours
 
-    connector = aiohttp.TCPConnector(
-        limit=POOL, keepalive_timeout=KEEPALIVE, socket_factory=connectable, ttl_dns_cache=10
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=target.connect_timeout),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        read_bufsize=64 * 1024,
-        headers=HEADERS,
-    )
+
+def _behind(error: Exception) -> str | None:
+    if isinstance(error, ClientConnectorDNSError):
+        return "dns"
+    if isinstance(error, ClientConnectorError) and isinstance(error.os_error, AddressRefused):
+        return "address"
+    return tls_code(error)

@@ -26,6 +26,7 @@ from policies.versions import schema_version_in_force
 from tests.gateway import two
 from tests.server.hammer_house import environment, python
 from tests.server.world import fresh_database
+from tests.upstreams.tls import Authority
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -57,6 +58,18 @@ def test_an_unchanged_file_has_no_changes(file: dict[str, Any]) -> None:
     out = io.StringIO()
     call_command("policy", "export", stdout=out)
     assert read(out.getvalue().encode()) == read(write(file).encode())
+
+
+def test_how_a_service_is_watched_and_who_vouches_for_it_travels_in_the_file(file: dict[str, Any]) -> None:
+    pem = Authority().pem
+    file["endpoints"][0] |= {"ca_certificates": pem, "probe_path": "/v1/models", "breaker_failures": 0}
+    applied(file)
+    stored = Endpoint.objects.get(slug=file["endpoints"][0]["slug"])
+    assert (stored.ca_certificates, stored.probe_path, stored.breaker_failures) == (pem, "/v1/models", 0)
+    assert planned(file).is_empty and planned(state.document(Area.objects.get())).is_empty
+    file["endpoints"][0]["ca_certificates"] = "nonsense"
+    with pytest.raises(DocumentError, match="Certificates cannot be read"):
+        planned(file)
 
 
 def test_no_secret_is_exported(file: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ import requests
 from .approving import OTHER_SSN, SSN, Scene, running_scene
 from .bursts import burst
 from .hammer_house import wait_for
+from .scripted import response
 from .world import on_postgresql
 
 pytestmark = pytest.mark.database
@@ -110,6 +111,26 @@ def test_who_cannot_wait_comes_back_and_the_grant_serves_once(scene: Scene) -> N
     assert scene.ask("ssn 123-45-6789 later", **NOW).result() == "approval_required"
     assert scene.waiting()["id"] != approval["id"]
     assert scene.upstream() == before + 1
+
+
+def test_a_grant_is_not_used_up_by_a_service_that_is_left_alone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once: dict[str, Any] = {"client": {"max_retries": 0}}
+    assert scene.ask("ssn 123-45-6789 unwell", **NOW).result() == "approval_required"
+    approval = scene.waiting()
+    assert scene.vote(approval) == ""
+    with monkeypatch.context() as broken:
+        away = response("503 Service Unavailable", "application/json", b'{"error": {}}', "connection: close")
+        broken.setattr(scene.model, "script_for", lambda request: away)
+        for _ in range(5):
+            assert scene.ask("hi", **once).result() != "ok"
+        before = scene.upstream()
+        assert scene.ask("ssn 123-45-6789 unwell", **NOW, **once).result() == "upstream_unhealthy"
+        assert (scene.upstream(), scene.status(approval)) == (before, "approved")
+    assert wait_for(lambda: scene.ask("hi", **once).result() == "ok", seconds=20)
+    assert scene.ask("ssn 123-45-6789 unwell", **NOW).result() == "ok"
+    assert scene.status(approval) == "consumed"
 
 
 def test_a_client_that_gives_up_and_tries_again_has_one_approval(scene: Scene) -> None:

@@ -348,6 +348,9 @@ API: Final[Mapping[str, Needs]] = {
     "api/v1/openapi.json": api(OPEN),
     **{f"api/v1/{name}": api(perm) for name, (perm, _) in _VIEW_ALL.items()},
     **{f"api/v1/{name}/<uuid:pk>": api(perm, row=row) for name, (perm, row) in _VIEW_ALL.items()},
+    "api/v1/endpoints/<uuid:pk>/test": api(
+        post=every("gateway.view_endpoint", "gateway.change_endpoint"), row="gateway.endpoint"
+    ),
     "api/v1/schemas/<uuid:pk>/versions": api(
         "policies.view_schemaversion", row="policies.schema", anywhere=True
     ),
@@ -541,6 +544,7 @@ ADMIN: Final[Mapping[str, Needs]] = {
         f"admin:gateway_webhook_{tool}": acts("gateway.change_webhook", row="gateway.webhook")
         for tool in ("rotate", "attempt", "clear")
     },
+    "admin:gateway_endpoint_connect": acts("gateway.change_endpoint", row="gateway.endpoint"),
     "admin:gateway_delivery_again": acts("gateway.change_webhook", row="gateway.delivery"),
     "admin:gateway_delivery_add": _CLOSED_FORM,
     "admin:gateway_delivery_change": page("gateway.view_delivery", post=NEVER, row="gateway.delivery"),
