@@ -92,7 +92,7 @@ def parsed(expression: str, flags: int = 0) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return re._parser.parse(expression, flags)  # the only public-free way
+            return vars(re)["_parser"].parse(expression, flags)  # the only way, and not a public one
     except (re.error, Warning, RecursionError, OverflowError):
         return None
 
