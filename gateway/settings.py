@@ -240,6 +240,10 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # served from where they lie: no collecting step that could be forgotten
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
+# --- rotation of the models' secrets ----------------------------------------------------------------
+ROTATORS: list[str] = env.names("ROTATORS")  # modules of your own, beside the rotators that come with it
+ROTATION_SWEEP_SECONDS = env.integer("ROTATION_SWEEP_SECONDS", 5, least=1)  # between looks for what is due
+
 # --- background work --------------------------------------------------------------------------------
 BROKER_DIR = DATA_DIR / "broker"
 CELERY_BROKER_URL = REDIS_URL or "folder://localhost"
@@ -258,6 +262,11 @@ CELERY_BEAT_SCHEDULE = {
     "notify": {"task": "gateway.tasks.notify", "schedule": 5.0, "options": {"expires": 5.0}},
     "checkpoint": {"task": "gateway.tasks.checkpoint", "schedule": 30.0, "options": {"expires": 30.0}},
     "tell-sinks": {"task": "gateway.tasks.tell_sinks", "schedule": 5.0, "options": {"expires": 5.0}},
+    "rotate": {
+        "task": "gateway.tasks.rotate",
+        "schedule": float(ROTATION_SWEEP_SECONDS),
+        "options": {"expires": 5.0},
+    },
     "forget-deliveries": {"task": "gateway.tasks.forget_deliveries", "schedule": 3600.0},
     "export-calls": {"task": "audit.tasks.export_calls", "schedule": 5.0, "options": {"expires": 5.0}},
     "forget-exports": {"task": "audit.tasks.forget_exports", "schedule": 600.0},

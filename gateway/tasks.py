@@ -11,6 +11,7 @@ from gateway.console import previewing
 from gateway.identity.seen import seen_sweep
 from gateway.identity.sessions import sign_ins_sweep
 from gateway.notifying import keeping, sending
+from gateway.rotating import sweeping
 from gateway.sinking import delivering
 
 
@@ -51,3 +52,9 @@ def notify() -> None:
 def forget_deliveries() -> None:
     """What became of messages about approvals, a month ago."""
     keeping.deliveries_prune()
+
+
+@app.task
+def rotate() -> None:
+    """Secrets of the models' services that are due, and what became of those that were begun."""
+    sweeping.sweep()

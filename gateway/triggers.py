@@ -82,7 +82,7 @@ WATCHED: dict[str, tuple[str, ...]] = {
         "idle_timeout",
         "enabled",
     ),
-    "gateway_credential": ("origin", "header", "scheme"),
+    "gateway_credential": ("origin", "header", "scheme", "disabled_at"),
     "gateway_credentialversion": ("state", "sealed", "key_id"),
     "gateway_accessrule": (
         "group_id",

@@ -44,6 +44,7 @@ ROOMS = {
     "gateway.credentials": "base",
     "gateway.anchoring": "base",
     "gateway.notifying": "base",
+    "gateway.rotating": "base",
     "gateway.sinking": "base",
     "gateway.proxy.wire": "wire",
     "gateway.proxy": "proxy",

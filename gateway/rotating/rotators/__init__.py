@@ -1,0 +1,1 @@
+"""The rotators that come with Postern: one file each, found by `gateway.rotating.registry`."""
