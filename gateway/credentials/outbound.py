@@ -66,6 +66,7 @@ class Fetched(NamedTuple):
 def fetch(
     url: str,
     *,
+    method: str = "",
     allow_private: bool = False,
     allow_loopback: bool = True,
     seconds: float = 5.0,
@@ -75,7 +76,10 @@ def fetch(
     headers: Mapping[str, str] | None = None,
     verify: ssl.SSLContext | None = None,
 ) -> Fetched:
-    """GET one document, or POST a form or a body; `seconds` bound the whole of it. Raises `FetchFailed`."""
+    """GET one document, or POST a form or a body, unless `method` says otherwise.
+
+    `seconds` bound the whole of it. Raises `FetchFailed`.
+    """
     parts = urlsplit(url)
     deadline = time.monotonic() + seconds
     try:
@@ -90,7 +94,7 @@ def fetch(
         )
     except ValueError:
         raise FetchFailed("url") from None
-    method = "GET" if form is None and body is None else "POST"
+    method = method or ("GET" if form is None and body is None else "POST")
     code = "transport"
     try:
         with client, client.stream(method, url, data=form, content=body, headers=headers) as response:

@@ -68,6 +68,8 @@ class Errand:
     current: Secret | None
     in_use: frozenset[str] = frozenset()
     """What the provider calls the keys that are on record and still good."""
+    leaving: frozenset[str] = frozenset()
+    """The same of those that have still to be taken back."""
     ends: float = field(default=float("inf"))
     """`time.monotonic()` by which it has to be back."""
 

@@ -27,7 +27,7 @@ def rotator_of(plan: RotationPlan) -> Rotator:
 def errand_for(plan: RotationPlan, rotation_id: UUID, attempt: int) -> Errand:
     """Raises `Refused` where the admin credential cannot be used."""
     credential = plan.credential
-    in_use = credential.versions.filter(state__in=LIVING).exclude(provider_id="")
+    made = credential.versions.exclude(provider_id="").values_list("provider_id", flat=True)
     return Errand(
         credential_id=credential.pk,
         label=labels.label(credential.pk, rotation_id, attempt),
@@ -36,7 +36,8 @@ def errand_for(plan: RotationPlan, rotation_id: UUID, attempt: int) -> Errand:
         options=plan.options,
         door=_door(plan),
         current=_current(credential),
-        in_use=frozenset(in_use.values_list("provider_id", flat=True)),
+        in_use=frozenset(made.filter(state__in=LIVING)),
+        leaving=frozenset(made.filter(state=CredentialState.RETIRED, retire_next_at__isnull=False)),
         ends=time.monotonic() + SECONDS,
     )
 
