@@ -87,7 +87,9 @@ def open_rotation(credential: Credential, cause: RotationCause, **values: object
     """None: one is under way. The caller holds the credential's row."""
     if Rotation.objects.filter(credential=credential).exclude(step__in=ENDED).exists():
         return None
-    rotation = Rotation.objects.create(credential=credential, cause=cause, **values)
+    now = timezone.now()
+    moments = {"started_at": now, "step_since": now, "next_at": now}
+    rotation = Rotation.objects.create(credential=credential, cause=cause, **moments, **values)
     facts = {"name": credential.name, "origin": credential.origin, "cause": str(cause)}
     note(action="rotation.begun", by=rotation.asked_by, target=credential, facts=facts)
     return rotation

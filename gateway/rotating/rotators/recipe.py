@@ -30,7 +30,7 @@ from gateway.rotating.recipe import (
 FOLDER: Final = Path(__file__).parent.parent / "recipes"
 SECONDS: Final = 10.0
 PAGES: Final = 100
-_KNOWN: Final = frozenset({"recipe", "own", "variables"})
+_KNOWN: Final = frozenset({"recipe", "own", "variables", "slot_in_use"})
 
 
 @cache
@@ -59,9 +59,14 @@ class ByRecipe:
 
     def complaints(self, options: Mapping[str, Any]) -> Sequence[str]:
         try:
-            values_of(recipe_of(options), options.get("variables", {}))
+            recipe = recipe_of(options)
+            values_of(recipe, options.get("variables", {}))
         except RecipeError as error:
             return [str(error)]
+        if recipe.slots and options.get("slot_in_use") not in recipe.slots:
+            return [
+                f"Say which slot holds the secret in use: `slot_in_use` is one of {', '.join(recipe.slots)}."
+            ]
         return []
 
     def create(self, errand: Errand) -> Made:
@@ -107,7 +112,8 @@ def _begun(errand: Errand) -> tuple[Recipe, dict[str, str]]:
 def _free_slot(recipe: Recipe, errand: Errand) -> str:
     if not recipe.slots:
         return ""
-    free = [slot for slot in recipe.slots if slot not in errand.in_use | errand.leaving]
+    taken = errand.in_use & set(recipe.slots) or {errand.options.get("slot_in_use")}
+    free = [slot for slot in recipe.slots if slot not in taken | errand.leaving]
     if not free:
         raise Waiting("no_slot", "All slots are in use until a secret before is taken back.")
     return free[0]
