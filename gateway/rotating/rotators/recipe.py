@@ -64,9 +64,8 @@ class ByRecipe:
         except RecipeError as error:
             return [str(error)]
         if recipe.slots and options.get("slot_in_use") not in recipe.slots:
-            return [
-                f"Say which slot holds the secret in use: `slot_in_use` is one of {', '.join(recipe.slots)}."
-            ]
+            among = ", ".join(recipe.slots)
+            return [f"Say which slot holds the secret in use: `slot_in_use` is one of {among}."]
         return []
 
     def create(self, errand: Errand) -> Made:
