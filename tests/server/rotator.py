@@ -1,4 +1,4 @@
-"""A rotation's worker as a process of its own: `python -m tests.server.rotator COMMAND …`.
+"""A rotation's worker as a process of its own: `python -m tests.server.rotator COMMAND … [+ COMMAND …]`.
 
 plan ORIGIN EVERY OVERLAP    the openai endpoint's secret, made at that provider; seconds
 sweep SECONDS                sweeps as long as that, several times a second
@@ -20,9 +20,11 @@ from typing import Any
 import django
 
 
-def main(command: str, *rest: str) -> None:
+def main(*words: str) -> None:
     django.setup()
-    globals()[f"do_{command}"](*rest)
+    for line in " ".join(words).split(" + "):
+        command, *rest = line.split()
+        globals()[f"do_{command}"](*rest)
 
 
 def do_plan(origin: str, every: str, overlap: str) -> None:
@@ -126,7 +128,8 @@ def do_state() -> None:
                 ).count(),
                 "steps": list(Rotation.objects.order_by("id").values_list("step", flat=True)),
             }
-        )
+        ),
+        flush=True,
     )
 
 

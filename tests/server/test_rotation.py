@@ -77,11 +77,13 @@ def state(house: House) -> dict[str, Any]:
     return found
 
 
-def dies(house: House, name: str, nth: int, when: str) -> int:
-    """How a worker that is killed there ended."""
-    argv = [sys.executable, *WORKER, "die", name, str(nth), when]
+def killed(house: House, *commands: str) -> str:
+    """What a worker said before it was killed by the last of these."""
+    argv = [sys.executable, *WORKER, *" + ".join(commands).split()]
     env = {**house.env, "DJANGO_SETTINGS_MODULE": "gateway.settings"}
-    return subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, check=False).returncode
+    done = subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == -9, f"{commands[-1]} was not reached\n{done.stderr[-2000:]}"
+    return done.stdout
 
 
 class Load:
@@ -135,10 +137,8 @@ def settled(house: House, there: Provider) -> dict[str, Any]:
         "from gateway.models import RotationPlan\n"
         "RotationPlan.objects.update(paused=True)",
     )
-    for _ in range(3):
-        house.python(*WORKER, "free")
-        house.python(*WORKER, "sweep", "1")
-    found = state(house)
+    said = house.python(*WORKER, *("free + sweep 1 + " * 3).split(), "state")
+    found: dict[str, Any] = json.loads(said)
     assert set(found["steps"]) <= {"done", "failed"}
     assert found["leaving"] == 0
     good = {key.id: key for key in there.state.good()}
@@ -193,16 +193,13 @@ def test_workers_that_are_killed_and_doubled_neither_lock_out_nor_leave_keys(
 
 
 def test_a_worker_is_killed_at_every_step_and_another_goes_on(house: House, there: Provider) -> None:
+    """Each process heals what the one before left, says how it stands, begins anew and is killed in turn."""
     planned(house, there, 0)
     for name, nth, when in DEATHS:
-        house.python(*WORKER, "now")
-        if name.startswith("retiring") or "revoke" in name:
-            house.python(*WORKER, "sweep", "0.5")  # to its end, so that there is one to take back
-            house.python(*WORKER, "free")
-        assert dies(house, name, nth, when) == -9, f"{name} was not reached"
+        retires = name.startswith("retiring") or name.endswith("revoke")
+        to_its_end = ["sweep 0.1", "free"] if retires else []  # so that there is one to take back
+        said = killed(house, "free", "sweep 0.1", "state", "now", *to_its_end, f"die {name} {nth} {when}")
+        healed = json.loads(said)
+        assert set(healed["steps"]) <= {"done"}, name
         assert state(house)["secret"] in {key.secret for key in there.state.good()}, name
-        house.python(*WORKER, "free")
-        house.python(*WORKER, "sweep", "0.5")
-        found = state(house)
-        assert found["steps"][-1] == "done", name
     settled(house, there)
