@@ -6,7 +6,7 @@ migration that rebuilds one of these tables drops the triggers first and install
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
@@ -115,11 +115,27 @@ _EVENTS = ("insert", "delete", "update")
 
 
 def install(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Create all triggers and the counter's row; the triggers must not exist."""
-    for statement in _postgresql() if schema_editor.connection.vendor == "postgresql" else _sqlite():
+    """Create all triggers and the counter's row; the triggers must not exist.
+
+    Columns that a later migration adds are not there yet: it installs the triggers again.
+    """
+    postgresql = schema_editor.connection.vendor == "postgresql"
+    watched = _there(schema_editor)
+    for statement in _postgresql(watched) if postgresql else _sqlite(watched):
         schema_editor.execute(statement, params=None)
     for statement in _BUMP.split(";")[:2]:
         schema_editor.execute(statement, params=None)
+
+
+def _there(schema_editor: BaseDatabaseSchemaEditor) -> dict[str, list[str]]:
+    """Of `WATCHED`, the columns that the tables have now."""
+    found = {}
+    with schema_editor.connection.cursor() as cursor:
+        for table, columns in WATCHED.items():
+            described = schema_editor.connection.introspection.get_table_description(cursor, table)
+            names = {column.name for column in described}
+            found[table] = [column for column in columns if column in names]
+    return found
 
 
 def drop(schema_editor: BaseDatabaseSchemaEditor) -> None:
@@ -137,25 +153,25 @@ def names() -> list[tuple[str, str]]:
     return [(table, f"{table}_revision_{event}") for table in WATCHED for event in _EVENTS]
 
 
-def _events(table: str) -> Iterator[tuple[str, str]]:
+def _events(table: str, columns: Iterable[str]) -> Iterator[tuple[str, str]]:
     yield f"{table}_revision_insert", "INSERT"
     yield f"{table}_revision_delete", "DELETE"
-    yield f"{table}_revision_update", f"UPDATE OF {', '.join(WATCHED[table])}"
+    yield f"{table}_revision_update", f"UPDATE OF {', '.join(columns)}"
 
 
-def _sqlite() -> Iterator[str]:
-    for table in WATCHED:
-        for name, event in _events(table):
+def _sqlite(watched: Mapping[str, Iterable[str]]) -> Iterator[str]:
+    for table, columns in watched.items():
+        for name, event in _events(table, columns):
             yield f"CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN {_BUMP} END"
 
 
-def _postgresql() -> Iterator[str]:
+def _postgresql(watched: Mapping[str, Iterable[str]]) -> Iterator[str]:
     yield (
         "CREATE FUNCTION gateway_revision_bump() RETURNS trigger LANGUAGE plpgsql AS"
         f" $$ BEGIN {_BUMP} RETURN NULL; END $$"
     )
-    for table in WATCHED:
-        for name, event in _events(table):
+    for table, columns in watched.items():
+        for name, event in _events(table, columns):
             yield (
                 f"CREATE TRIGGER {name} AFTER {event} ON {table}"
                 " FOR EACH STATEMENT EXECUTE FUNCTION gateway_revision_bump()"
