@@ -21,6 +21,7 @@ from gateway.console.overview import Today
 from gateway.identity.keys import living
 from gateway.models import AccessRule, ApiKey, Credential, CredentialState, KeyKind, Lock, User
 from gateway.models.lock import lock_in_force
+from gateway.rotating.standing import standing
 from policies.models import PolicyVersion, Proposal, SchemaVersion, State
 from policies.proposals import waiting_for
 from policies.reach import seen
@@ -168,6 +169,14 @@ def _credentials(credentials: QuerySet[Credential]) -> Iterator[Need]:
         detail = "Its endpoints cannot reach their model."
         title = f"Credential “{credential.name}” holds no secret."
         yield Need("bad", title, detail, _admin("credential"), "Credentials")
+    for credential in used.select_related("plan").filter(versions__state=CredentialState.CURRENT)[:50]:
+        found = standing(credential, getattr(credential, "plan", None))
+        if found.needs:
+            title = f"Credential “{credential.name}”: {found.text[0].lower()}{found.text[1:]}."
+            tone = "bad" if found.tone == "error" else "warn"
+            yield Need(
+                tone, title, "Its secret has to be replaced.", _admin("rotationplan"), "Rotation plans"
+            )
 
 
 def _locks(locks: QuerySet[Lock], now: datetime) -> Iterator[Need]:
