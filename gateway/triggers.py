@@ -6,11 +6,14 @@ migration that rebuilds one of these tables drops the triggers first and install
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.backends.utils import CursorWrapper
 
-WATCHED: dict[str, tuple[str, ...]] = {
+Watched = dict[str, tuple[str, ...]]
+
+WATCHED: Watched = {
     "auth_group": ("name",),
     "gateway_user": ("username", "is_active"),
     "gateway_user_groups": ("user_id", "group_id"),
@@ -117,25 +120,14 @@ _EVENTS = ("insert", "delete", "update")
 def install(schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Create all triggers and the counter's row; the triggers must not exist.
 
-    Columns that a later migration adds are not there yet: it installs the triggers again.
+    An earlier migration finds tables without the columns of later ones, which install them again.
     """
-    postgresql = schema_editor.connection.vendor == "postgresql"
     watched = _there(schema_editor)
+    postgresql = schema_editor.connection.vendor == "postgresql"
     for statement in _postgresql(watched) if postgresql else _sqlite(watched):
         schema_editor.execute(statement, params=None)
     for statement in _BUMP.split(";")[:2]:
         schema_editor.execute(statement, params=None)
-
-
-def _there(schema_editor: BaseDatabaseSchemaEditor) -> dict[str, list[str]]:
-    """Of `WATCHED`, the columns that the tables have now."""
-    found = {}
-    with schema_editor.connection.cursor() as cursor:
-        for table, columns in WATCHED.items():
-            described = schema_editor.connection.introspection.get_table_description(cursor, table)
-            names = {column.name for column in described}
-            found[table] = [column for column in columns if column in names]
-    return found
 
 
 def drop(schema_editor: BaseDatabaseSchemaEditor) -> None:
@@ -153,19 +145,35 @@ def names() -> list[tuple[str, str]]:
     return [(table, f"{table}_revision_{event}") for table in WATCHED for event in _EVENTS]
 
 
-def _events(table: str, columns: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _there(schema_editor: BaseDatabaseSchemaEditor) -> Watched:
+    """What of it exists by now."""
+    with schema_editor.connection.cursor() as cursor:
+        tables = set(schema_editor.connection.introspection.table_names(cursor))
+        return {
+            table: tuple(name for name in columns if name in _columns(cursor, table))
+            for table, columns in WATCHED.items()
+            if table in tables
+        }
+
+
+def _columns(cursor: CursorWrapper, table: str) -> set[str]:
+    cursor.execute(f"SELECT * FROM {table} WHERE 1 = 0")  # noqa: S608  one of our own names
+    return {column[0] for column in cursor.description}
+
+
+def _events(table: str, columns: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     yield f"{table}_revision_insert", "INSERT"
     yield f"{table}_revision_delete", "DELETE"
     yield f"{table}_revision_update", f"UPDATE OF {', '.join(columns)}"
 
 
-def _sqlite(watched: Mapping[str, Iterable[str]]) -> Iterator[str]:
+def _sqlite(watched: Watched) -> Iterator[str]:
     for table, columns in watched.items():
         for name, event in _events(table, columns):
             yield f"CREATE TRIGGER {name} AFTER {event} ON {table} BEGIN {_BUMP} END"
 
 
-def _postgresql(watched: Mapping[str, Iterable[str]]) -> Iterator[str]:
+def _postgresql(watched: Watched) -> Iterator[str]:
     yield (
         "CREATE FUNCTION gateway_revision_bump() RETURNS trigger LANGUAGE plpgsql AS"
         f" $$ BEGIN {_BUMP} RETURN NULL; END $$"
