@@ -83,6 +83,8 @@ class PlanForm(ModelForm[RotationPlan]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "rotator" in self.fields:
+            self.fields["options"].widget.attrs["rows"] = 6
+            self.fields["windows"].widget.attrs["rows"] = 2
             self.fields["rotator"].choices = [(name, each.title) for name, each in known().items()]  # type: ignore[attr-defined]  # a choice field
 
     def clean_spares(self) -> list[Secret]:

@@ -57,11 +57,14 @@ def probe(credential: Credential, plan: RotationPlan | None, secret: Secret) -> 
 
 
 def _calls(credential: Credential, plan: RotationPlan | None) -> Iterator[_Call]:
-    said = plan.test_path if plan else ""
+    said, found = plan.test_path if plan else "", False
     for endpoint in credential.endpoints.filter(enabled=True, origin=credential.origin).order_by("slug"):
         path = said or _path(endpoint)
         if path:
+            found = True
             yield _Call(endpoint.slug, endpoint.origin + path, endpoint.allow_private)
+    if plan and said and not found:  # nobody uses it yet
+        yield _Call("its origin", credential.origin + said, plan.allow_private)
 
 
 def _path(endpoint: Endpoint) -> str:
