@@ -80,6 +80,15 @@ class Environment:
             found[key.strip()] = value.strip()
         return found
 
+    def counts(self, name: str, among: tuple[str, ...], default: dict[str, int]) -> dict[str, int]:
+        """A comma-separated list of `name=number` for some of these names; 0 takes the default away."""
+        found = dict(default)
+        for key, value in self.pairs(name).items():
+            if key not in among or not value.isdecimal():
+                raise ImproperlyConfigured(f"{name} is a list of name=number, for {', '.join(among)}.")
+            found[key] = int(value)
+        return found
+
     def secret(self, name: str) -> str:
         """The secret itself, or the content of the file that `NAME_FILE` names; "" when neither is set."""
         path = self.text(f"{name}_FILE")

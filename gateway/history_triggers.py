@@ -38,3 +38,9 @@ WHO_CALLS = tuple(
 
 WEBHOOKS = ("gateway_historicalwebhook",)
 """Guarded since its own migration."""
+
+ROTATION = ("gateway_historicalrotationplan",)
+"""Guarded since its own migration."""
+
+REBUILT = ("gateway_historicalcredential", "gateway_historicalcredentialversion")
+"""Of `TABLES` what the same migration may rebuild on SQLite, which loses its triggers."""

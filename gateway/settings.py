@@ -240,6 +240,15 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True  # served from where they lie: no collecting step that could be forgotten
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
+# --- rotation of the models' secrets ----------------------------------------------------------------
+ROTATORS: list[str] = env.names("ROTATORS")  # modules of your own, beside the rotators that come with it
+CREDENTIAL_MAX_DAYS = env.counts(  # level of an endpoint -> days that its secret may be in use
+    "CREDENTIAL_MAX_DAYS",
+    ("public", "internal", "confidential", "restricted"),
+    {"confidential": 365, "restricted": 180},
+)
+ROTATION_SWEEP_SECONDS = env.integer("ROTATION_SWEEP_SECONDS", 5, least=1)  # between looks for what is due
+
 # --- background work --------------------------------------------------------------------------------
 BROKER_DIR = DATA_DIR / "broker"
 CELERY_BROKER_URL = REDIS_URL or "folder://localhost"
@@ -263,6 +272,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"expires": 10.0},
     },
+    "rotate": {
+        "task": "gateway.tasks.rotate",
+        "schedule": float(ROTATION_SWEEP_SECONDS),
+        "options": {"expires": 5.0},
+    },
+    "rotate-old": {"task": "gateway.tasks.rotate_old", "schedule": 600.0},
     "forget-deliveries": {"task": "gateway.tasks.forget_deliveries", "schedule": 3600.0},
     "export-calls": {"task": "audit.tasks.export_calls", "schedule": 5.0, "options": {"expires": 5.0}},
     "forget-exports": {"task": "audit.tasks.forget_exports", "schedule": 600.0},

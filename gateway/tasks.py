@@ -11,6 +11,7 @@ from gateway.console import previewing
 from gateway.identity.seen import seen_sweep
 from gateway.identity.sessions import sign_ins_sweep
 from gateway.notifying import keeping, sending
+from gateway.rotating import planning, sweeping
 from gateway.sinking import delivering
 from gateway.upstreams import probing
 
@@ -58,3 +59,15 @@ def watch_endpoints() -> None:
 def forget_deliveries() -> None:
     """What became of messages about approvals, a month ago."""
     keeping.deliveries_prune()
+
+
+@app.task
+def rotate() -> None:
+    """Secrets of the models' services that are due, and what became of those that were begun."""
+    sweeping.sweep()
+
+
+@app.task
+def rotate_old() -> None:
+    """Secrets that are older than their endpoints' level allows."""
+    planning.hurry_old()

@@ -89,7 +89,7 @@ WATCHED: Watched = {
         "breaker_seconds",
         "enabled",
     ),
-    "gateway_credential": ("origin", "header", "scheme"),
+    "gateway_credential": ("origin", "header", "scheme", "disabled_at"),
     "gateway_credentialversion": ("state", "sealed", "key_id"),
     "gateway_accessrule": (
         "group_id",

@@ -32,6 +32,7 @@ from gateway.models import (
     User,
 )
 from gateway.models.lock import lock_in_force
+from gateway.rotating.standing import standing
 from gateway.upstreams.certificates import first_end
 from gateway.upstreams.saying import words_for
 from policies.models import PolicyVersion, Proposal, SchemaVersion, State
@@ -183,6 +184,14 @@ def _credentials(credentials: QuerySet[Credential]) -> Iterator[Need]:
         detail = "Its endpoints cannot reach their model."
         title = f"Credential “{credential.name}” holds no secret."
         yield Need("bad", title, detail, _admin("credential"), "Credentials")
+    for credential in used.select_related("plan").filter(versions__state=CredentialState.CURRENT)[:50]:
+        found = standing(credential, getattr(credential, "plan", None))
+        if found.needs:
+            title = f"Credential “{credential.name}”: {found.text[0].lower()}{found.text[1:]}."
+            tone = "bad" if found.tone == "error" else "warn"
+            yield Need(
+                tone, title, "Its secret has to be replaced.", _admin("rotationplan"), "Rotation plans"
+            )
 
 
 def _endpoints(endpoints: QuerySet[Endpoint], now: datetime) -> Iterator[Need]:

@@ -71,6 +71,7 @@ class Fetched(NamedTuple):
 def fetch(
     url: str,
     *,
+    method: str = "",
     allow_private: bool = False,
     allow_loopback: bool = True,
     seconds: float = 5.0,
@@ -80,7 +81,10 @@ def fetch(
     headers: Mapping[str, str] | None = None,
     verify: ssl.SSLContext | None = None,
 ) -> Fetched:
-    """GET one document, or POST a form or a body; `seconds` bound the whole of it. Raises `FetchFailed`."""
+    """GET one document, or POST a form or a body, unless `method` says otherwise.
+
+    `seconds` bound the whole of it. Raises `FetchFailed`.
+    """
     deadline = time.monotonic() + seconds
     try:
         parts = urlsplit(url)
@@ -95,7 +99,7 @@ def fetch(
         )
     except (ValueError, httpx.InvalidURL):
         raise FetchFailed("url") from None
-    method = "GET" if form is None and body is None else "POST"
+    method = method or ("GET" if form is None and body is None else "POST")
     code = "transport"
     try:
         with client, client.stream(method, url, data=form, content=body, headers=headers) as response:

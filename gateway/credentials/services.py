@@ -12,14 +12,25 @@ import re
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Max
 from django.utils import timezone
 
 from gateway.access_rules import access_rules_drop
+from gateway.credentials import versions
 from gateway.credentials.origins import normalise_origin
 from gateway.credentials.sealing import MasterKeys, Place, Sealed, SealError
 from gateway.credentials.secret import Secret
-from gateway.models import Area, Credential, CredentialState, CredentialVersion, Endpoint, User
+from gateway.models import (
+    Area,
+    Credential,
+    CredentialState,
+    CredentialVersion,
+    Endpoint,
+    Rotation,
+    RotationPlan,
+    RotationStep,
+    User,
+)
+from gateway.models.rotation import ENDED
 from policies.content import changed
 from policies.grants import Grant, require
 from policies.history import attributed, record
@@ -44,17 +55,24 @@ class NoSecret(CredentialError):
 
 @attributed
 def credential_set(*, credential: Credential, secret: Secret, by: User | None) -> CredentialVersion:
-    """Seal a new secret and make it the current one; the one before becomes previous, older ones go."""
+    """Seal a new secret and make it the current one. The one before becomes previous, older ones go.
+
+    A rotation that is under way ends: by hand it is done by this, otherwise what it made is taken back.
+    """
     if not HEADER_SAFE.match(secret.reveal()):
         raise CredentialError("A secret is 1 to 4096 visible ASCII characters without spaces.")
     with transaction.atomic():
         locked = Credential.objects.select_for_update().get(pk=credential.pk)
-        _wipe(locked, CredentialState.PREVIOUS)
-        current = CredentialVersion.objects.filter(credential=locked, state=CredentialState.CURRENT)
-        before = list(current.values_list("pk", flat=True))
-        current.update(state=CredentialState.PREVIOUS)
-        record(CredentialVersion.objects.filter(pk__in=before))
-        version = _seal(locked, secret, by)
+        plan = RotationPlan.objects.filter(credential=locked).first()
+        ended = rotation_replace(credential=locked, code="entered")
+        versions.retire(locked.versions.filter(state=CredentialState.PREVIOUS, retire_at=None))
+        versions.step_down(locked, retire_at=timezone.now() + plan.overlap if plan else None)
+        version = versions.version_seal(
+            keys=master_keys(), credential=locked, secret=secret, state=CredentialState.CURRENT, by=by
+        )
+        if ended is not None and ended.version_id is None:
+            Rotation.objects.filter(pk=ended.pk).update(version=version)
+        _open_again(locked)
         note(
             action="credential.set",
             by=by,
@@ -91,7 +109,8 @@ def credential_move(*, credential: Credential, origin: str, by: User | None) -> 
             return
         before, locked.origin = locked.origin, origin
         locked.save(update_fields=("origin",))
-        _wipe(locked, *CredentialState)
+        rotation_replace(credential=locked, code="moved")
+        versions.retire(locked.versions.all())
         left = Endpoint.objects.filter(credential=locked).exclude(origin=origin)
         detached = list(left.values_list("pk", flat=True))
         left.update(credential=None)
@@ -207,22 +226,25 @@ def master_keys() -> MasterKeys:
     return MasterKeys(settings.MASTER_KEYS)
 
 
-def _seal(credential: Credential, secret: Secret, by: User | None) -> CredentialVersion:
-    highest = credential.versions.aggregate(highest=Max("number"))["highest"] or 0
-    place = Place(credential_id=credential.pk, number=highest + 1, origin=credential.origin)
-    sealed = master_keys().seal(secret, place)
-    return CredentialVersion.objects.create(
-        credential=credential,
-        number=place.number,
-        state=CredentialState.CURRENT,
-        sealed=sealed.data,
-        key_id=sealed.key_id,
-        created_by=by,
-    )
+def _open_again(credential: Credential) -> None:
+    """Send it again, if it was held back because its rotation was overdue."""
+    if credential.disabled_at is not None:
+        credential.disabled_at = None
+        credential.save(update_fields=("disabled_at",))
 
 
-def _wipe(credential: Credential, *states: CredentialState) -> None:
-    rows = credential.versions.filter(state__in=states).exclude(state=CredentialState.RETIRED)
-    wiped = list(rows.values_list("pk", flat=True))
-    rows.update(state=CredentialState.RETIRED, sealed=b"", retired_at=timezone.now())
-    record(CredentialVersion.objects.filter(pk__in=wiped))
+def rotation_replace(*, credential: Credential, code: str) -> Rotation | None:
+    """End the rotation that is under way, since a person did otherwise: what it made is taken back.
+
+    One by hand that waited for a person is done by this. The caller holds the credential's row.
+    """
+    rotation = Rotation.objects.filter(credential=credential).exclude(step__in=ENDED).first()
+    if rotation is None:
+        return None
+    by_hand = code == "entered" and rotation.step == RotationStep.CREATE
+    rotation.step = RotationStep.DONE if by_hand else RotationStep.FAILED
+    rotation.error = "" if by_hand else code
+    rotation.next_at, rotation.ended_at = None, timezone.now()
+    rotation.save(update_fields=("step", "error", "next_at", "ended_at"))
+    versions.retire(credential.versions.filter(state=CredentialState.PENDING))
+    return rotation

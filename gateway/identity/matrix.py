@@ -40,6 +40,8 @@ SECTIONS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
             "gateway.endpoint",
             "gateway.credential",
             "gateway.credentialversion",
+            "gateway.rotationplan",
+            "gateway.rotation",
             "gateway.accessrule",
             "gateway.serviceaccount",
             "gateway.apikey",

@@ -21,6 +21,8 @@ PLACES: Final[Mapping[str, str | tuple[str, ...]]] = {
     "gateway.endpoint": "area",
     "gateway.credential": "area",
     "gateway.credentialversion": "credential__area",
+    "gateway.rotationplan": "credential__area",
+    "gateway.rotation": "credential__area",
     "gateway.accessrule": "endpoint__area",
     "gateway.serviceaccount": "area",
     "gateway.apikey": "service_account__area",  # a person's key lies in no area

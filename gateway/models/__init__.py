@@ -16,6 +16,7 @@ from gateway.models.lock import Lock
 from gateway.models.membership import HolderKind, MemberKind, MembershipChange, PermissionChange, Source
 from gateway.models.revision import Revision
 from gateway.models.role import RoleGrant
+from gateway.models.rotation import Rotation, RotationCause, RotationPlan, RotationStep
 from gateway.models.service_account import ServiceAccount
 from gateway.models.sign_in import DeviceGrant, DeviceState, SignIn, SignInMethod
 from gateway.models.usage import Running, Sketch, Usage
@@ -69,6 +70,10 @@ __all__ = [
     "PermissionChange",
     "Revision",
     "RoleGrant",
+    "Rotation",
+    "RotationCause",
+    "RotationPlan",
+    "RotationStep",
     "Running",
     "SeenToken",
     "ServiceAccount",

@@ -32,6 +32,9 @@ class Credential(models.Model):
         validators=[scheme_name],
         help_text="Word before the secret, such as Bearer; empty when the header holds the bare secret.",
     )
+    disabled_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="Since when it is not sent: its rotation is overdue."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -45,6 +48,9 @@ class Credential(models.Model):
 
 
 class CredentialState(models.TextChoices):
+    """A spare waits in a list, a pending one is being tried, a previous one is still good at its provider."""
+
+    SPARE = "spare", "Spare"
     PENDING = "pending", "Pending"
     CURRENT = "current", "Current"
     PREVIOUS = "previous", "Previous"
@@ -64,17 +70,33 @@ class CredentialVersion(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, editable=False, related_name="+"
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    provider_id = models.CharField(
+        max_length=200, blank=True, editable=False, help_text="What its provider calls it: no secret."
+    )
+    activated_at = models.DateTimeField(null=True, blank=True)
+    retire_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it is taken back at the provider and wiped."
+    )
+    retire_next_at = models.DateTimeField(null=True, blank=True, editable=False)  # moves while it is done
+    retire_tries = models.PositiveIntegerField(default=0, editable=False)
     retired_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["credential", "-number"]
+        indexes = [
+            models.Index(
+                fields=["retire_next_at"],
+                condition=models.Q(retire_next_at__isnull=False),
+                name="gateway_version_retire_due",
+            )
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["credential", "number"], name="gateway_credentialversion_number_unique"
             ),
             models.UniqueConstraint(
                 fields=["credential", "state"],
-                condition=~models.Q(state=CredentialState.RETIRED),
+                condition=models.Q(state__in=(CredentialState.PENDING, CredentialState.CURRENT)),
                 name="gateway_credentialversion_one_per_state",
             ),
             models.CheckConstraint(
@@ -86,6 +108,12 @@ class CredentialVersion(models.Model):
                 condition=models.Q(state=CredentialState.RETIRED, retired_at__isnull=False, sealed=b"")
                 | ~models.Q(state=CredentialState.RETIRED) & models.Q(retired_at__isnull=True),
                 name="gateway_credentialversion_retired_is_empty",
+            ),
+            # What is in use, or not yet, is never taken back.
+            models.CheckConstraint(
+                condition=models.Q(retire_at__isnull=True, retire_next_at__isnull=True)
+                | models.Q(state__in=(CredentialState.PREVIOUS, CredentialState.RETIRED)),
+                name="gateway_credentialversion_none_in_use_taken_back",
             ),
         ]
 

@@ -16,6 +16,7 @@ from gateway.models.identity import Identity
 from gateway.models.issuer import GroupMapping, Issuer
 from gateway.models.lock import Lock
 from gateway.models.role import RoleGrant
+from gateway.models.rotation import RotationPlan
 from gateway.models.service_account import ServiceAccount
 from gateway.models.user import User
 from gateway.models.webhook import Webhook
@@ -25,7 +26,8 @@ KEPT: dict[type[models.Model], tuple[str, ...]] = {
     Area: (),
     Endpoint: (),
     Credential: (),
-    CredentialVersion: ("sealed",),
+    CredentialVersion: ("sealed", "retire_next_at", "retire_tries"),
+    RotationPlan: ("next_at", "failures"),
     AccessRule: (),
     ApiKey: ("digest", "last_used_at", "last_used_from"),
     ServiceAccount: (),

@@ -239,6 +239,8 @@ def _credential(endpoint: Endpoint) -> tuple[UpstreamCredential | None, str]:
     credential = endpoint.credential
     if credential is None:
         return None, ""
+    if credential.disabled_at is not None:
+        return None, "credential"
     try:
         return UpstreamCredential(credential.header, _header_value(credential, endpoint.origin)), ""
     except NoSecret as error:

@@ -28,7 +28,7 @@ from tests.services import quiet_port
 
 from .world import ROOT, fresh_database
 
-START_SECONDS = 90
+START_SECONDS = 240
 NOT_OURS = ("SECRET_KEY", "MASTER_KEYS", "DATABASE_PASSWORD", "DEBUG", "AUDIT_KEY_DIR", "CACHE_DIR")
 PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "json": "/classify"}
 ROLES = {"gateway": "serve", "worker": "celery"}

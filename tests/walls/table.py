@@ -539,12 +539,19 @@ ADMIN: Final[Mapping[str, Needs]] = {
     "admin:gateway_directorytoken_replace": acts(
         "gateway.change_directorytoken", row="gateway.directorytoken"
     ),
+    **{
+        f"admin:gateway_rotationplan_{tool}": acts("gateway.change_rotationplan", row="gateway.rotationplan")
+        for tool in ("rotate", "compromised", "revoke", "cancel", "back")
+    },
     "admin:gateway_signin_end": acts("gateway.change_user", row="gateway.signin"),
     **{
         f"admin:gateway_webhook_{tool}": acts("gateway.change_webhook", row="gateway.webhook")
         for tool in ("rotate", "attempt", "clear")
     },
     "admin:gateway_endpoint_connect": acts("gateway.change_endpoint", row="gateway.endpoint"),
+    "admin:gateway_rotation_add": _CLOSED_FORM,
+    "admin:gateway_rotation_change": page("gateway.view_rotation", post=NEVER, row="gateway.rotation"),
+    "admin:gateway_rotation_delete": page(NEVER, post=NEVER, row="gateway.rotation"),
     "admin:gateway_delivery_again": acts("gateway.change_webhook", row="gateway.delivery"),
     "admin:gateway_delivery_add": _CLOSED_FORM,
     "admin:gateway_delivery_change": page("gateway.view_delivery", post=NEVER, row="gateway.delivery"),

@@ -45,6 +45,8 @@ from gateway.models import (
     Issuer,
     Lock,
     RoleGrant,
+    Rotation,
+    RotationPlan,
     ServiceAccount,
     SignIn,
     SignInMethod,
@@ -95,6 +97,8 @@ class World:
         schema, policy = self._schema(place, area), self._policy(place, area)
         credential = Credential.objects.create(area=area, name=f"{slug} key", origin=house.ORIGIN)
         credential_set(credential=credential, secret=Secret("sk-not-a-secret"), by=None)
+        plan = RotationPlan.objects.create(credential=credential, rotator="manual")
+        rotation = Rotation.objects.create(credential=credential, cause="asked")
         endpoint = Endpoint.objects.create(
             area=area, slug=f"{slug}-chat", name=f"{slug} chat", origin=house.ORIGIN, credential=credential
         )
@@ -114,7 +118,7 @@ class World:
             group=Group.objects.create(name=f"{place} staff"), role="reviewer", by=None, area=area
         )
         self._keep(place, area, schema, policy, credential, endpoint, rule, account, key, lock, field, grant)
-        self._keep(place, *_told(area, slug))
+        self._keep(place, plan, rotation, *_told(area, slug))
         self._record(place, slug)
 
     def _schema(self, place: str, area: Area) -> Schema:

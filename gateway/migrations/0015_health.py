@@ -26,7 +26,7 @@ def drop(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("gateway", "0013_anthropic_endpoints"),
+        ("gateway", "0014_rotation"),
     ]
 
     operations = [

@@ -1,0 +1,68 @@
+"""Rotations that wait for a person: reminded of each day, escalated, and at last no longer sent."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from gateway.models import Credential, Rotation, RotationPlan, RotationStep
+from policies.history import acting
+from policies.journal import note
+
+EACH: Final = timedelta(days=1)
+BY_HAND: Final = "by_hand"
+"""The code of what waits for a person."""
+
+
+def remind_due() -> int:
+    """Returns how many were reminded of."""
+    now = timezone.now()
+    waiting = Rotation.objects.filter(step=RotationStep.CREATE, error=BY_HAND)
+    late = waiting.filter(Q(reminded_at=None) | Q(reminded_at__lte=now - EACH))
+    found = list(late.select_related("credential__plan").order_by("started_at")[:100])
+    with acting(None, "Rotation"):
+        for rotation in found:
+            _remind(rotation, rotation.credential.plan, now)
+        for rotation in waiting.filter(Q(escalated_at=None) | Q(credential__disabled_at=None)).select_related(
+            "credential__plan"
+        )[:100]:
+            _press(rotation, rotation.credential.plan, now)
+    return len(found)
+
+
+def _remind(rotation: Rotation, plan: RotationPlan, now: datetime) -> None:
+    rows = Rotation.objects.filter(pk=rotation.pk, reminded_at=rotation.reminded_at)
+    with transaction.atomic():
+        if rows.update(reminded_at=now):
+            _tell("rotation.reminded", rotation, now)
+
+
+def _press(rotation: Rotation, plan: RotationPlan, now: datetime) -> None:
+    overdue = now - rotation.started_at
+    if plan.escalate_after is not None and overdue >= plan.escalate_after:
+        with transaction.atomic():
+            if Rotation.objects.filter(pk=rotation.pk, escalated_at=None).update(escalated_at=now):
+                _tell("rotation.escalated", rotation, now)
+    if plan.disable_after is not None and overdue >= plan.disable_after:
+        _disable(rotation, now)
+
+
+def _disable(rotation: Rotation, now: datetime) -> None:
+    """The endpoints that use it refuse calls, until somebody enters a new secret."""
+    with transaction.atomic():
+        credential = Credential.objects.select_for_update().get(pk=rotation.credential_id)
+        waits = Rotation.objects.filter(pk=rotation.pk, step=RotationStep.CREATE, error=BY_HAND).exists()
+        if credential.disabled_at is None and waits:
+            credential.disabled_at = now
+            credential.save(update_fields=("disabled_at",))
+            _tell("credential.disabled", rotation, now)
+
+
+def _tell(action: str, rotation: Rotation, now: datetime) -> None:
+    credential = rotation.credential
+    facts = {"name": credential.name, "days": (now - rotation.started_at).days}
+    note(action=action, by=None, target=credential, facts=facts)

@@ -1,0 +1,80 @@
+"""How a credential stands: whether its secret is in order, too old, being replaced, or waits for somebody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.conf import settings
+from django.db.models import Max
+from django.utils import timezone
+
+from gateway.models import Credential, CredentialState, Rotation, RotationPlan
+from gateway.models.rotation import ENDED
+from policies.engine.types import Level
+
+SOON: Final = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`tone` is that of a badge; `needs` says whether somebody has to do something."""
+
+    tone: str
+    text: str
+    needs: bool = False
+    since: datetime | None = None
+    """Since when the secret is in use."""
+    too_old_at: datetime | None = None
+
+
+def standing(credential: Credential, plan: RotationPlan | None) -> Standing:
+    """Asks the store three times at most."""
+    current = credential.versions.filter(state=CredentialState.CURRENT).first()
+    if current is None:
+        return Standing("error", "No secret", needs=True)
+    since = current.activated_at or current.created_at
+    limit = longest_age(credential)
+    too_old = since + limit if limit else None
+    tone, text, needs = _said(credential, plan, too_old, timezone.now())
+    return Standing(tone, text, needs, since, too_old)
+
+
+def _said(
+    credential: Credential, plan: RotationPlan | None, too_old: datetime | None, now: datetime
+) -> tuple[str, str, bool]:
+    under_way = Rotation.objects.filter(credential=credential).exclude(step__in=ENDED).first()
+    if credential.disabled_at is not None:
+        return "error", "Not sent: overdue", True
+    if under_way is not None and under_way.error == "by_hand":
+        return "warning", "Waits for a new secret", True
+    if plan is not None and plan.failures:
+        return "error", f"Failed {plan.failures} times" if plan.failures > 1 else "Failed", True
+    if too_old is not None and too_old <= now:
+        return "error", "Too old", under_way is None
+    if under_way is not None:
+        return "pending", "Is being replaced", False
+    if plan is not None and plan.paused:
+        return "warning", "Paused", False
+    if too_old is not None and too_old <= now + SOON and (plan is None or plan.next_at is None):
+        return "warning", "Soon too old", True
+    return "ok", "In order", False
+
+
+def is_too_old(credential: Credential, now: datetime) -> bool:
+    """Whether the secret in use is, and nobody replaces it yet."""
+    current = credential.versions.filter(state=CredentialState.CURRENT).first()
+    limit = longest_age(credential)
+    if current is None or limit is None or (current.activated_at or current.created_at) + limit > now:
+        return False
+    return not Rotation.objects.filter(credential=credential).exclude(step__in=ENDED).exists()
+
+
+def longest_age(credential: Credential) -> timedelta | None:
+    """By the highest level that any endpoint which uses it may see; None: no limit."""
+    found = credential.endpoints.filter(enabled=True).aggregate(highest=Max("ceiling"))["highest"]
+    if found is None:
+        return None
+    days = settings.CREDENTIAL_MAX_DAYS.get(Level(found).name.lower(), 0)
+    return timedelta(days=days) if days else None
