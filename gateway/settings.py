@@ -242,11 +242,9 @@ WHITENOISE_ALLOW_ALL_ORIGINS = False
 
 # --- rotation of the models' secrets ----------------------------------------------------------------
 ROTATORS: list[str] = env.names("ROTATORS")  # modules of your own, beside the rotators that come with it
-CREDENTIAL_MAX_DAYS = env.counts(  # level of an endpoint -> days that its secret may be in use
-    "CREDENTIAL_MAX_DAYS",
-    ("public", "internal", "confidential", "restricted"),
-    {"confidential": 365, "restricted": 180},
-)
+LEVELS = ("public", "internal", "confidential", "restricted")
+MAX_DAYS = {"confidential": 365, "restricted": 180}  # that a secret may be in use, by its endpoints' level
+CREDENTIAL_MAX_DAYS = env.counts("CREDENTIAL_MAX_DAYS", LEVELS, MAX_DAYS)
 ROTATION_SWEEP_SECONDS = env.integer("ROTATION_SWEEP_SECONDS", 5, least=1)  # between looks for what is due
 
 # --- background work --------------------------------------------------------------------------------

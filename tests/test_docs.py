@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
 SECRET_READERS = {"secret", "keys"}
-READERS = {"text", "flag", "integer", "names", "pairs", "choice", *SECRET_READERS}
+READERS = {"text", "flag", "integer", "names", "pairs", "choice", "counts", *SECRET_READERS}
 
 
 def headings(page: str) -> set[str]:
