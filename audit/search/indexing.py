@@ -10,11 +10,12 @@ from uuid import UUID
 from django.conf import settings
 
 from audit import ids
-from audit.models import Entry, Fact, Word
+from audit.models import Brief, Entry, Fact, Word
 from audit.reader import Part, records_read
 from audit.records import NOT_KEPT
 from audit.retention.standing import standing
 from audit.search import terms
+from audit.search.briefs import brief_of
 from audit.search.dayskeys import key_of_day
 from audit.search.terms import Term
 from audit.streamed import turns_of
@@ -36,6 +37,7 @@ ROWS: Final = 2_000
 def terms_derive(new: New) -> Callable[[], None]:
     """The rows of what is new; a call that has them already keeps them."""
     records = records_read(new.closed, READ)
+    briefs = [brief_of(call) for call in new.closed]
     words: list[Word] = []
     facts: list[Fact] = []
     for call in new.closed:
@@ -53,6 +55,9 @@ def terms_derive(new: New) -> Callable[[], None]:
         )
         Fact.objects.bulk_create(
             [row for row in facts if row.call_id in there], batch_size=ROWS, ignore_conflicts=True
+        )
+        Brief.objects.bulk_create(
+            [row for row in briefs if row.call_id in there], batch_size=ROWS, ignore_conflicts=True
         )
 
     return write
