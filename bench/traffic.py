@@ -87,7 +87,7 @@ INSERT INTO audit_word (digest, started_at, call_id)
 SELECT v.digest, s.at, s.id FROM seeded s
 CROSS JOIN LATERAL (SELECT DISTINCT said.number FROM (VALUES
     (CASE WHEN n %% 2 = 0 THEN 0 END), (CASE WHEN n %% 10 = 3 THEN 1 END),
-    (CASE WHEN n %% 100 = 7 THEN 2 END), (CASE WHEN n %% (%(count)s / 20) = 5 THEN 3 END),
+    (CASE WHEN n %% 100 = 8 THEN 2 END), (CASE WHEN n %% (%(count)s / 20) = 5 THEN 3 END),
     (4 + n * 7 %% %(words)s), (4 + n * 13 %% %(words)s), (4 + n * 29 %% %(words)s),
     (4 + n * 101 %% %(words)s), (4 + n * 1009 %% %(words)s)) AS said(number)) AS w
 JOIN vocabulary v ON v.day = s.day AND v.number = w.number

@@ -37,4 +37,4 @@ def test_every_page_and_search_goes_by_an_index(asks: dict[str, Any]) -> None:
     assert len(asks["search: a word in twenty calls"]().calls) == 20
     assert asks["search: two words that never meet"]().calls == []
     assert len(asks["search: a word, in a small area"]().calls) == 50
-    assert asks["facets: nothing asked"]().calls == 10_000
+    assert asks["sums: nothing asked"]().calls == 10_000
