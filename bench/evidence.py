@@ -106,6 +106,8 @@ def _pages_of_the_browser() -> dict[str, Ask]:
             made["page: one call"] = partial(_get, browser, f"/audit/calls/{call.id}/")
             made["page: one session"] = partial(_get, browser, f"/audit/sessions/{call.session_id}/")
             made["page: blocked calls"] = partial(_get, browser, "/audit/calls/?action=blocked")
+            for title in ("nothing asked", "a word in every second call", "a caller"):
+                made[f"page: search, {title}"] = partial(_post, browser, "/audit/search/", SEARCHES[title])
     return made
 
 
@@ -119,7 +121,14 @@ def _middle() -> str:
 
 
 def _get(browser: Any, address: str) -> Any:
-    answer = browser.get(address)
+    return _shown(browser.get(address))
+
+
+def _post(browser: Any, address: str, asked: dict[str, str]) -> Any:
+    return _shown(browser.post(address, asked))
+
+
+def _shown(answer: Any) -> Any:
     if answer.status_code != 200:
         sys.exit(f"{answer.request['PATH_INFO']}: {answer.status_code}")
     return answer

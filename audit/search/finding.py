@@ -226,8 +226,9 @@ def _driven(spans: Sequence[Span]) -> Iterator[Span]:
     count = {at: statement.frequency([(span, span.parts[at]) for span in few], COMMON) for at in places}
     # Of equals the one with the fewest digests: each of them is read by itself.
     order = sorted(places, key=lambda at: (count[at], len(spans[0].parts[at].digests), at))
+    rare = count[order[0]] < COMMON
     for span in spans:
-        yield replace(span, parts=tuple(span.parts[at] for at in order))
+        yield replace(span, parts=tuple(span.parts[at] for at in order), rare=rare)
 
 
 def _spans(selection: Selection, areas: Areas, since: datetime, until: datetime) -> Iterator[Span]:

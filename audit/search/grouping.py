@@ -153,12 +153,21 @@ _SUMS: Final = (
     f"SELECT 'action', action, count(*), sum(input_tokens), sum(output_tokens), {_AT} FROM m "  # noqa: S608 (constants)
     f"GROUP BY action UNION ALL SELECT 'name', name, count(*), {_NONE} FROM m GROUP BY name "
 )
+_WHICH: Final = (
+    "b.started_at = d.started_at AND b.call_id = d.call_id AND b.started_at >= %s AND b.started_at < %s"
+)
+_BRIEF: Final = Brief._meta.db_table
+_ITS_BRIEF: Final = (
+    f"LATERAL (SELECT * FROM {_BRIEF} b WHERE {_WHICH} OFFSET 0) AS b ON true"  # noqa: S608 (constants)
+    if _POSTGRESQL
+    else f"{_BRIEF} b ON {_WHICH}"
+)
+"""Each by itself: PostgreSQL would rather read all rows of these days than look up a few thousand."""
+
 _MATCHES: Final = (
     "WITH d AS MATERIALIZED ({matches}), "  # noqa: S608 (constants)
     "a AS MATERIALIZED (SELECT d.call_id, b.call_id AS brief, b.started_at, b.area, b.name, b.action, "
-    f"b.rest, b.input_tokens, b.output_tokens FROM d LEFT JOIN {Brief._meta.db_table} b "
-    "ON b.started_at = d.started_at AND b.call_id = d.call_id "
-    "AND b.started_at >= %s AND b.started_at < %s), "
+    f"b.rest, b.input_tokens, b.output_tokens FROM d LEFT JOIN {_ITS_BRIEF}), "
     "m AS (SELECT * FROM a AS b WHERE brief IS NOT NULL AND {inside}) "
     f"{_SUMS} UNION ALL SELECT 'rest', rest, count(*), {_NONE} FROM m GROUP BY rest "
     "UNION ALL SELECT 'matched', NULL, (SELECT count(*) FROM d), NULL, NULL, "

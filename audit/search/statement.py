@@ -25,6 +25,10 @@ MOST: Final = 60
 """Selects of one statement: SQLite takes 500, and 32,766 values in all of them."""
 
 MOST_PROBED: Final = 8
+_EACH: Final = " LIMIT 1 OFFSET 0"
+"""PostgreSQL knows nothing of how often one digest is there. What ends so it does not turn into a join that
+reads all rows of a frequent one."""
+
 _FEW: Final = "SELECT 1 FROM {table} WHERE digest = %s AND started_at >= %s AND started_at < %s LIMIT {most}"
 
 
@@ -40,11 +44,15 @@ class Part:
 @final
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From `first` up to but without `end`, with what has to hold there; the driving part first."""
+    """From `first` up to but without `end`, with what has to hold there; the driving part first.
+
+    `rare`: it has so few rows that each of them is looked up in the others.
+    """
 
     first: datetime
     end: datetime
     parts: tuple[Part, ...]
+    rare: bool = False
 
 
 def matches(spans: Sequence[Span], before: UUID | None, limit: int) -> list[UUID]:
@@ -100,7 +108,7 @@ def _one(span: Span, driving: Sequence[int], before: UUID | None, limit: int) ->
         where.append(
             f"EXISTS (SELECT 1 FROM {part.table} o{at} WHERE o{at}.digest IN ({marks}) "  # noqa: S608 (constants)
             f"AND o{at}.started_at = d.started_at AND o{at}.call_id = d.call_id "
-            f"AND o{at}.started_at >= %s AND o{at}.started_at < %s)"
+            f"AND o{at}.started_at >= %s AND o{at}.started_at < %s{_EACH if span.rare else ''})"
         )
         values += [*part.digests, time_of(span.first), time_of(end)]
     table = span.parts[0].table

@@ -117,8 +117,8 @@ def trace(request: HttpRequest) -> HttpResponse:
 
 
 def _further(request: HttpRequest) -> HttpResponse:
-    """What lies before the last page. The value was kept nowhere: the page holds its keyed digests, signed, so
-    that nobody goes on with what they did not trace."""
+    """What lies before the last page. The value was kept nowhere: the page holds its keyed digests, signed,
+    so that nobody goes on with what they did not trace."""
     person = cast(User, request.user)
     try:
         said = signing.loads(request.POST["further"], salt=_SALT, max_age=GOES_ON)
