@@ -54,14 +54,17 @@ Ask = Callable[[], Any]
 
 def people() -> None:
     """dave audits everywhere, tina the smallest area."""
+    from django.conf import settings
     from django.contrib.auth.models import Group
     from django.utils import timezone
 
+    from audit.keys import KeyDirectory
     from audit.models import Store
     from gateway.identity.authz import role_grant
     from gateway.models import Area, User
 
-    Store.objects.get_or_create(pk=1, defaults={"key_check": b"", "created_at": timezone.now()})
+    check = KeyDirectory(settings.AUDIT_KEY_DIR).check()
+    Store.objects.get_or_create(pk=1, defaults={"key_check": check, "created_at": timezone.now()})
     areas = {slug: Area.objects.create(slug=slug, name=slug) for slug in AREAS}
     for name, area in (("dave", None), ("tina", areas["tiny"])):
         group = Group.objects.create(name=f"auditors {name}")
@@ -147,14 +150,14 @@ def measured(asks: dict[str, Ask], rounds: int) -> dict[str, list[Took]]:
     took: dict[str, list[Took]] = {title: [] for title in asks}
     for _ in range(rounds):
         for title, ask in asks.items():
-            worked, began = _worked(), time.perf_counter()
+            before, began = worked(), time.perf_counter()
             ask()
             whole = 1000 * (time.perf_counter() - began)
-            took[title].append(Took(whole, _worked() - worked))
+            took[title].append(Took(whole, worked() - before))
     return took
 
 
-def _worked() -> float:
+def worked() -> float:
     """Milliseconds of processor time of this process and of the one that serves its connection: on a machine
     that others use too it says more than the clock."""
     from django.db import connection
