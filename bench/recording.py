@@ -4,8 +4,8 @@
 
 Three stores of one PostgreSQL take the same calls in turn, round after round: one without what only searching
 needs on the recorder's way (indexes), one as it ships, one as it ships that holds very many calls already.
-What follows from the calls (words, facts, briefs, sums) is derived afterwards, in life by another process: how
-many calls that does in a second, and what of it is the processors' work, is said last.
+What follows from the calls (words, facts, briefs, sums) is derived afterwards, in life by another process:
+how many calls that does in a second, and what of it is the processors' work, is said last.
 """
 
 from __future__ import annotations
