@@ -136,7 +136,8 @@ def _inside(row: str, areas: Areas) -> tuple[str, list[str]]:
 def _asked(sql: str, values: Sequence[Any]) -> list[Row]:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
-        return cursor.fetchall()
+        rows: list[Row] = cursor.fetchall()
+        return rows
 
 
 _POSTGRESQL: Final = connection.vendor == "postgresql"
