@@ -333,7 +333,7 @@ def test_the_sums_of_one_call_are_its_own(recorder: Recorder) -> None:
 
 
 def test_an_upgrade_makes_the_briefs_of_calls_before(world: World) -> None:
-    migration = importlib.import_module("audit.migrations.0010_briefs")
+    migration = importlib.import_module("audit.migrations.0011_briefs")
     rest = migration.ON_POSTGRESQL if connection.vendor == "postgresql" else migration.ON_SQLITE
 
     def told() -> list[tuple[Any, ...]]:

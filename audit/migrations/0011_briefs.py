@@ -64,7 +64,7 @@ def _on_sqlite() -> list[str]:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audit", "0009_retention")]
+    dependencies = [("audit", "0010_forgetting")]
 
     operations = [
         migrations.CreateModel(
