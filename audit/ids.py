@@ -60,6 +60,11 @@ def moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest * 1000)
 
 
+def lowest(when: datetime) -> UUID:
+    """What is before every id of its moment or a later one."""
+    return UUID(int=(microseconds(when) // 1000) << 80)
+
+
 def microseconds(when: datetime) -> int:
     """Microseconds since 1970, exactly."""
     return (when - _EPOCH) // _MICROSECOND

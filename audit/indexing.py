@@ -1,25 +1,19 @@
-"""Moves index rows from where a commit left them into the indexes. A search runs `index_pending` first."""
+"""Moves index rows from where a commit left them into the indexes. A trace runs `index_pending` first."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import date, datetime
-from typing import Final
 from uuid import UUID
 
 from django.db import transaction
 
 from audit import ids
-from audit.blinding import BLOCK, blind
-from audit.keynames import day_of, start_of
-from audit.keys import PAYLOAD, KeyDirectory, KeyMissing
+from audit.blinding import BLOCK
 from audit.models import Fingerprint, Unindexed
 from audit.retention.standing import standing
 
 _AT_ONCE = 200  # commits
-_DIGESTS: Final = 400
-"""Days' digests that one query asks for."""
 
 
 def index_pending() -> int:
@@ -55,35 +49,3 @@ def _fingerprints(packed: bytes) -> Iterator[Fingerprint]:
                 digest=bytes.fromhex(digest)[:BLOCK],
                 call_id=call_id,
             )
-
-
-def candidates(keys: KeyDirectory, digest: bytes, first: date, last: date) -> dict[bytes, tuple[date, int]]:
-    """How one keyed digest is written in the index on each of these days: by block its day and generation.
-
-    A day whose keys are destroyed has none. What was indexed before days had keys is written in clear, and
-    not among these.
-    """
-    found: dict[bytes, tuple[date, int]] = {}
-    for name, period in keys.periods(PAYLOAD).items():
-        if period.of_month or not first <= period.first <= last:
-            continue
-        try:
-            (block,) = blind(keys.find(name), [digest[:BLOCK]])
-        except KeyMissing:  # destroyed since the directory was listed
-            continue
-        found[block] = period.first, period.generation
-    return found
-
-
-def fingerprints_of(keys: KeyDirectory, digest: bytes, since: datetime, until: datetime) -> list[Fingerprint]:
-    """Where a value with this keyed digest was found, oldest first. Run `index_pending` before."""
-    written = candidates(keys, digest, day_of(since), day_of(until))
-    rows = Fingerprint.objects.filter(started_at__gte=since, started_at__lte=until)
-    found = list(rows.filter(digest=digest[:BLOCK], generation=0))
-    blocks = list(written)
-    for at in range(0, len(blocks), _DIGESTS):
-        some = blocks[at : at + _DIGESTS]
-        for row in rows.filter(started_at__gte=start_of(written[some[0]][0]), digest__in=some):
-            if written[bytes(row.digest)] == (day_of(row.started_at), row.generation):
-                found.append(row)
-    return sorted(found, key=lambda row: (row.started_at, row.call_id, row.id))

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from audit import ids
 from audit.listing import Action, CallRow, Found, call_rows, found_of
 from audit.models import Call, Session
-from audit.search.finding import lowest, newest_first
+from audit.search.finding import newest_first
 from audit.walls import Areas, within
 
 PAGE: Final = 50
@@ -129,7 +129,7 @@ def calls_page(before: UUID | None, action: str, now: datetime, areas: Areas) ->
     calls = newest_first(within(Call.objects.all(), areas), areas)
     if action:
         since = now - RECENT
-        calls = calls.filter(action=action, started_at__gte=since, id__gte=lowest(since))
+        calls = calls.filter(action=action, started_at__gte=since, id__gte=ids.lowest(since))
     if before is not None:
         calls = calls.filter(started_at__lte=ids.time_of(before), id__lt=before)
     found, older = _cut(list(calls[: PAGE + 1]), PAGE)

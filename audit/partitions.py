@@ -12,6 +12,7 @@ TABLES = (
     "audit_call",
     "audit_word",
     "audit_fact",
+    "audit_brief",
     "audit_fingerprint",
     "audit_original",
 )

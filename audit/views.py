@@ -168,7 +168,7 @@ def acts_page(request: HttpRequest) -> HttpResponse:
 ACTS = (
     ("calls.searched", "Searches"),
     ("call.opened", "Calls opened"),
-    ("value.traced", "Traces"),
+    ("value.", "Traces"),
     ("export.", "Exports"),
     ("original.", "Originals revealed"),
     ("evidence.", "Retention and erasure"),

@@ -10,6 +10,7 @@ five more words of twenty thousand.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -21,17 +22,21 @@ ENDPOINTS: Final = tuple(f"chat-{n}" for n in range(12))
 ACTIONS: Final = ("passed", "masked", "flagged", "blocked")
 CLASSES: Final = ("EMAIL", "CARD", "IBAN", "PHONE")
 VOCABULARY: Final = 20_000
+STREAM: Final = 4_000
+"""The number of the stream that the entries lie in: no process and no event writes there."""
+
 SAID: Final = ("invoice", "pension", "router", "zyzzyva")
 
 _CALLS: Final = """
 CREATE TEMP TABLE seeded AS
-SELECT n, at, area, (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
+SELECT n, at, (at AT TIME ZONE 'UTC')::date AS day, area,
+    (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
     || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid AS id,
-    (%(first)s::date + (n / %(each)s)::int) AS day,
-    n * 7919 %% %(callers)s AS caller, n %% 4 AS model, n * 31 %% 12 AS endpoint, n * 17 %% 100 AS chance
+    (n * 7919 %% %(callers)s)::int AS caller, (n %% 4)::int AS model, (n * 31 %% 12)::int AS endpoint,
+    (n * 17 %% 100)::int AS chance
 FROM (SELECT n, date_trunc('milliseconds', %(since)s::timestamptz + n * %(step)s::interval) AS at,
       CASE WHEN n %% 1000 = 0 THEN 'tiny' WHEN n %% 3 = 0 THEN 'bank' ELSE 'ward' END AS area
-      FROM generate_series(0, %(count)s - 1) AS n) AS s
+      FROM generate_series(0::bigint, %(count)s - 1) AS n) AS s
 """
 _ROWS: Final = """
 INSERT INTO audit_call (id, started_at, instance_id, stream_id, session_id, person_id, subject, name, kind,
@@ -55,9 +60,16 @@ SELECT md5((n / 10)::text)::uuid, decode(md5(n::text), 'hex'), '\\x00', false, a
 _ENTRIES: Final = """
 INSERT INTO audit_entry
     (id, started_at, at, stream_id, sequence, previous, digest, kind, call_id, meta, payload_digest)
-SELECT (1::bigint << 40) | (2 * n + k), at, at, %(zero)s, 2 * n + k, decode(md5(n::text), 'hex'),
+SELECT (%(stream)s::bigint << 40) | (2 * n + k), at, at, %(zero)s, 2 * n + k, decode(md5(n::text), 'hex'),
     decode(md5(n::text), 'hex'), CASE k WHEN 1 THEN 'admission' ELSE 'close' END, id, '{}', ''
 FROM seeded CROSS JOIN (VALUES (1), (2)) AS kinds(k)
+"""
+_BRIEFS: Final = """
+INSERT INTO audit_brief (started_at, call_id, area, name, action, input_tokens, output_tokens, rest)
+SELECT started_at, id, area, name, action, input_tokens, output_tokens, jsonb_build_array(model, endpoint,
+    area, highest, policy, api, status, code,
+    (SELECT jsonb_agg(name) FROM jsonb_object_keys(counts) AS k(name)))
+FROM audit_call
 """
 _FACTS: Final = """
 INSERT INTO audit_fact (digest, started_at, call_id)
@@ -69,17 +81,24 @@ FROM seeded CROSS JOIN LATERAL (VALUES
     ('class' || E'\\x1f' || lower((%(classes)s::text[])[1 + chance %% 4])),
     ('level' || E'\\x1f' || 'confidential'),
     ('policy' || E'\\x1f' || 'house@3'), ('status' || E'\\x1f' || '200')) AS f(said)
-ON CONFLICT DO NOTHING
 """
 _WORDS: Final = """
 INSERT INTO audit_word (digest, started_at, call_id)
 SELECT v.digest, s.at, s.id FROM seeded s
-CROSS JOIN LATERAL (VALUES (CASE WHEN n %% 2 = 0 THEN 0 END), (CASE WHEN n %% 10 = 3 THEN 1 END),
-    (CASE WHEN n %% 100 = 7 THEN 2 END), (CASE WHEN n %% (%(count)s / 20) = 5 THEN 3 END),
+CROSS JOIN LATERAL (SELECT DISTINCT said.number FROM (VALUES
+    (CASE WHEN n %% 2 = 0 THEN 0 END), (CASE WHEN n %% 10 = 3 THEN 1 END),
+    (CASE WHEN n %% 100 = 8 THEN 2 END), (CASE WHEN n %% (%(count)s / 20) = 5 THEN 3 END),
     (4 + n * 7 %% %(words)s), (4 + n * 13 %% %(words)s), (4 + n * 29 %% %(words)s),
-    (4 + n * 101 %% %(words)s), (4 + n * 1009 %% %(words)s)) AS w(number)
+    (4 + n * 101 %% %(words)s), (4 + n * 1009 %% %(words)s)) AS said(number)) AS w
 JOIN vocabulary v ON v.day = s.day AND v.number = w.number
-ON CONFLICT DO NOTHING
+"""
+FILLED: Final = ("audit_call", "audit_session", "audit_entry", "audit_fact", "audit_word", "audit_brief")
+_INDEXES: Final = """
+SELECT t.relname, i.relname, pg_get_constraintdef(c.oid),
+    replace(pg_get_indexdef(i.oid), ' ON ONLY ', ' ON ') FROM pg_index x
+JOIN pg_class t ON t.oid = x.indrelid JOIN pg_class i ON i.oid = x.indexrelid
+LEFT JOIN pg_constraint c ON c.conindid = i.oid AND c.contype IN ('p', 'u')
+WHERE t.relname = ANY(%s) AND t.relnamespace = 'public'::regnamespace
 """
 
 
@@ -97,24 +116,42 @@ def seed(count: int, *, days: int = 60) -> None:
         "count": count,
         "callers": CALLERS,
         "since": first,
-        "first": first.date(),
-        "each": count / days,
         "step": step,
         "zero": "00000000-0000-0000-0000-000000000000",
         "models": list(MODELS),
         "actions": list(ACTIONS),
         "classes": list(CLASSES),
         "words": VOCABULARY,
+        "stream": STREAM,
     }
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL work_mem = '256MB'; SET LOCAL maintenance_work_mem = '256MB'")
         cursor.execute(_CALLS, values)
-        cursor.execute("UPDATE seeded SET day = (at AT TIME ZONE 'UTC')::date")
+        cursor.execute("ANALYZE seeded")
         _vocabulary(cursor, [first + timedelta(days=n) for n in range(days + 1)])
-        for statement in (_ROWS, _SESSIONS, _ENTRIES, _FACTS, _WORDS):
-            cursor.execute(statement, values)
+        with _indexed_afterwards(cursor):
+            for statement in (_ROWS, _BRIEFS, _SESSIONS, _ENTRIES, _FACTS, _WORDS):
+                cursor.execute(statement, values)
         cursor.execute("DROP TABLE seeded; DROP TABLE vocabulary")
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
+
+
+@contextmanager
+def _indexed_afterwards(cursor: Any) -> Iterator[None]:
+    """Millions of rows one by one into their indexes take several times as long."""
+    cursor.execute(_INDEXES, [list(FILLED)])
+    again = []
+    for table, name, constraint, definition in cursor.fetchall():
+        if constraint is None:
+            cursor.execute(f'DROP INDEX "{name}"')
+            again.append(definition)
+        else:
+            cursor.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
+            again.append(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {constraint}')
+    yield
+    for statement in again:
+        cursor.execute(statement)
 
 
 def _partitions(first: Any, days: int) -> None:

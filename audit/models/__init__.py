@@ -11,7 +11,7 @@ from audit.models.call import Call, Session
 from audit.models.checkpoint import Anchor, Checkpoint
 from audit.models.entry import CallKey, Entry, Payload
 from audit.models.flag import Flag, FlagAct, FlagLabel
-from audit.models.index import Derived, Fact, Fingerprint, Unindexed, Word
+from audit.models.index import Brief, Derived, Fact, Fingerprint, Unindexed, Word
 from audit.models.job import Job
 from audit.models.original import Original, Reveal
 from audit.models.retention import EvidenceDay, LegalHold, Level, Removal, RetentionRule
@@ -22,6 +22,7 @@ from audit.models.usage import CallerUsage, GroupUsage, Price
 __all__ = [
     "PARTITIONED",
     "Anchor",
+    "Brief",
     "Call",
     "CallKey",
     "CallerUsage",
@@ -54,4 +55,4 @@ __all__ = [
     "Word",
 ]
 
-PARTITIONED = (Entry, Payload, CallKey, Call, Word, Fact, Fingerprint)
+PARTITIONED = (Entry, Payload, CallKey, Call, Word, Fact, Brief, Fingerprint)

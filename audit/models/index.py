@@ -46,6 +46,29 @@ class Fact(models.Model):
         return f"fact of {self.call_id}"
 
 
+class Brief(models.Model):
+    """What the sums of a search read of a call that ended: a short row beside the call's long one.
+
+    `rest` is the JSON of `audit.search.briefs`: calls that differ in nothing of it are counted together.
+    """
+
+    pk = models.CompositePrimaryKey("started_at", "call_id")
+    started_at = models.DateTimeField()
+    call_id = models.UUIDField()
+    area = models.CharField(max_length=64)
+    name = models.CharField(max_length=255)
+    action = models.CharField(max_length=16)
+    input_tokens = models.PositiveIntegerField(null=True)
+    output_tokens = models.PositiveIntegerField(null=True)
+    rest = models.TextField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"brief of {self.call_id}"
+
+
 class Derived(models.Model):
     """How far what follows from a stream has been worked out (`audit.deriving`)."""
 

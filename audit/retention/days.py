@@ -21,7 +21,7 @@ def today() -> date:
 
 def floor(day: date) -> UUID:
     """No id of this day or a later one is smaller."""
-    return UUID(int=(ids.microseconds(start_of(day)) // 1000) << 80)
+    return ids.lowest(start_of(day))
 
 
 def during(first: date, following: date) -> Q:

@@ -21,6 +21,7 @@ from audit import ids
 from audit.events import event
 from audit.merkle import root_of
 from audit.models import (
+    Brief,
     Call,
     CallKey,
     Entry,
@@ -143,7 +144,8 @@ def _rows_go(calls: Sequence[UUID], day: date) -> None:
     rows = days.calls_on(day).filter(id__in=calls)
     sessions = set(rows.exclude(session_id=None).values_list("session_id", flat=True))
     _delete(rows)
-    _delete(_of(Fact, calls))
+    for model in (Fact, Brief):
+        _delete(_of(model, calls))
     used = set(Call.objects.filter(session_id__in=sessions).values_list("session_id", flat=True))
     _delete(Session.objects.filter(id__in=sessions - used, closed_at__isnull=False))
 

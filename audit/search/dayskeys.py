@@ -5,7 +5,7 @@ So an index is found by whoever may read the day's payloads, and by nobody once 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from hashlib import sha256
 from hmac import digest as hmac_digest
@@ -13,7 +13,8 @@ from pathlib import Path
 
 from django.conf import settings
 
-from audit.keys import PAYLOAD, KeyMissing
+from audit.keynames import Period
+from audit.keys import PAYLOAD, KeyDirectory, KeyMissing
 from audit.reader import directory
 
 _LABEL = b"postern.words.v1"
@@ -28,15 +29,20 @@ def key_of_day(when: datetime) -> bytes | None:
 
 def keys_by_day() -> Mapping[date, Sequence[bytes]]:
     """All that there are: a day that is being re-keyed has two."""
-    keys = directory(Path(settings.AUDIT_KEY_DIR))
     found: dict[date, list[bytes]] = {}
+    for period, key in keys_of_days(directory(Path(settings.AUDIT_KEY_DIR))):
+        found.setdefault(period.first, []).append(derived(key))
+    return found
+
+
+def keys_of_days(keys: KeyDirectory) -> Iterator[tuple[Period, bytes]]:
+    """The keys that wrap those of a day's calls, but for days whose key is destroyed."""
     for name, period in keys.periods(PAYLOAD).items():
         if not period.of_month:
             try:
-                found.setdefault(period.first, []).append(derived(keys.find(name)))
+                yield period, keys.find(name)
             except KeyMissing:  # destroyed since the directory was listed
                 continue
-    return found
 
 
 def derived(key: bytes) -> bytes:

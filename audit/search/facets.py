@@ -1,29 +1,28 @@
 """What the newest matches of a search add up to: how many per model, class, caller …, and over time.
 
-Over `MOST` matches and no more: the database groups exactly these rows, by their keys.
+Over `MOST` matches and no more, a few days at a time; nothing but sums leaves the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Final, final
 
-from django.db import connection
-
 from audit import ids
-from audit.search.finding import narrowed, places_of
-from audit.search.grouping import Groups, Row, grouped, grouped_newest, width_of
+from audit.search.finding import narrowed, places_of, walk
+from audit.search.grouping import Groups, calls_add, matches_add, newest_add, width_of
 from audit.search.selection import Selection
 from audit.walls import Areas
 
-MOST: Final = 10_000
+MOST: Final = 5_000
 SHOWN: Final = 12
 """Values of one facet."""
 
-KINDS: Final = {"name": "caller", "highest": "level"}
-"""Columns whose criterion has another name."""
+_COLUMNS: Final = {"caller": "name", "level": "highest"}
+"""Criteria whose column has another name."""
 
 _ORDER: Final = (
     "action", "class", "level", "caller", "model", "endpoint", "area", "policy", "status", "code", "api"
@@ -86,50 +85,50 @@ _STOPPED: Final = frozenset({"blocked", "denied", "refused"})
 
 def summary(selection: Selection, areas: Areas) -> Summary:
     """The sums of the newest matches."""
-    if connection.vendor == "postgresql" and not narrowed(selection, areas):
-        return _summary(grouped_newest(selection, MOST), MOST)
-    places = places_of(selection, areas, limit=MOST)
-    if not places.calls:
-        return Summary(calls=0, whole=places.older is None)
-    return _summary(grouped(places.calls, areas), len(places.calls) + (places.older is None))
+    groups = Groups()
+    if selection.call is not None:
+        calls_add(groups, places_of(selection, areas).calls, areas)
+        return _summary(groups, whole=True)
+    if not narrowed(selection, areas):
+        newest_add(groups, selection.since, selection.until, MOST)
+        return _summary(groups, whole=groups.calls < MOST or not _goes_on(selection, areas, groups))
+    back_to = walk(selection, areas, partial(matches_add, groups, areas=areas), most=MOST)
+    calls_add(groups, groups.missing, areas)
+    if groups.matched >= MOST:
+        return _summary(groups, whole=not _goes_on(selection, areas, groups))
+    return _summary(groups, whole=back_to is None)
 
 
-def _summary(groups: Groups, most: int) -> Summary:
-    """`most`: with fewer calls than that these are all."""
-    counts, bars, tokens = _read(groups.rows)
-    calls = sum(count for by in bars.values() for count in by.values())
+def _goes_on(selection: Selection, areas: Areas, groups: Groups) -> bool:
+    """Whether anything was before the first of these calls."""
+    if not groups.calls:
+        return True
+    first, _ = groups.ends
+    rest = places_of(replace(selection, until=ids.moment(first)), areas, limit=1)
+    return bool(rest.calls) or rest.older is not None
+
+
+def _summary(groups: Groups, *, whole: bool) -> Summary:
+    if not groups.calls:
+        return Summary(calls=0, whole=whole)
+    first, last = groups.ends
     return Summary(
-        calls=calls,
-        whole=calls < most,
-        since=ids.moment(groups.first) if calls else None,
-        until=ids.moment(groups.last) if calls else None,
-        facets=tuple(_facets(counts)),
-        bars=tuple(_bars(bars, groups.first, width_of(groups.first, groups.last))),
-        input_tokens=tokens[0],
-        output_tokens=tokens[1],
+        calls=groups.calls,
+        whole=whole,
+        since=ids.moment(first),
+        until=ids.moment(last),
+        facets=tuple(_facets(groups.counts)),
+        bars=tuple(_bars(groups.bars(), first, width_of(first, last))),
+        input_tokens=groups.input_tokens,
+        output_tokens=groups.output_tokens,
     )
-
-
-Counts = dict[str, dict[str, int]]
-
-
-def _read(rows: Iterable[Row]) -> tuple[Counts, dict[int, dict[str, int]], tuple[int, int]]:
-    counts: Counts = {}
-    bars: dict[int, dict[str, int]] = {}
-    given = taken = 0
-    for kind, value, calls, input_tokens, output_tokens in rows:
-        if kind == "bar":
-            at, _, action = value.partition(" ")
-            bars.setdefault(int(at), {})[action] = calls
-            given, taken = given + int(input_tokens or 0), taken + int(output_tokens or 0)
-        elif value:
-            counts.setdefault(KINDS.get(kind, kind), {})[value] = calls
-    return counts, bars, (given, taken)
 
 
 def _facets(counts: Mapping[str, Mapping[str, int]]) -> Iterator[Facet]:
     for kind in _ORDER:
-        ordered = sorted(counts.get(kind, {}).items(), key=lambda item: (-item[1], item[0]))[:SHOWN]
+        ordered = sorted(
+            counts.get(_COLUMNS.get(kind, kind), {}).items(), key=lambda item: (-item[1], item[0])
+        )[:SHOWN]
         if ordered:
             most = ordered[0][1]
             yield Facet(kind, tuple(Value(name, n, max(6, 1000 * n // most)) for name, n in ordered))

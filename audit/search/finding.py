@@ -7,7 +7,7 @@ looked, and can be asked to go on from there.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, final
@@ -91,11 +91,17 @@ def calls_of(places: Sequence[UUID], areas: Areas) -> list[Call]:
     """These calls in their order. The wall stands here once more, whatever the index says."""
     calls: dict[UUID, Call] = {}
     for start in range(0, len(places), AT_ONCE):
-        some = places[start : start + AT_ONCE]
-        when = [ids.time_of(place) for place in some]
-        rows = Call.objects.filter(id__in=some, started_at__gte=min(when), started_at__lte=max(when))
+        rows = _rows_of(places[start : start + AT_ONCE])
         calls.update((call.id, call) for call in within(rows, areas))
     return [calls[place] for place in places if place in calls]
+
+
+def _rows_of(places: Sequence[UUID]) -> QuerySet[Call]:
+    """PostgreSQL finds them by their exact times, with which its key begins: between the first and the last
+    of them there may be everything."""
+    if connection.vendor == "postgresql":
+        return Call.objects.filter(started_at__in={ids.time_of(place) for place in places})
+    return Call.objects.filter(id__in=places)
 
 
 def narrowed(selection: Selection, areas: Areas) -> bool:
@@ -110,13 +116,13 @@ def _alone(selection: Selection, call: UUID, areas: Areas) -> list[UUID]:
         when = ids.time_of(call)
     except (ValueError, OverflowError):
         return []
-    if not within(Call.objects.filter(id=call, started_at=when), areas).exists():
+    inside = (selection.since or when) <= when < (selection.until or when + DAY)
+    if not inside or not within(Call.objects.filter(id=call, started_at=when), areas).exists():
         return []
     rest = replace(selection, call=None, since=None, until=None)
+    if not narrowed(rest, EVERYWHERE):
+        return [call]
     spans = _spans(rest, areas, when, when + MOMENT)
-    inside = (selection.since or when) <= when < (selection.until or when + DAY)
-    if not inside or not narrowed(rest, EVERYWHERE):
-        return [call] if inside else []
     return [place for place in statement.matches(list(spans), None, COMMON) if place == call]
 
 
@@ -124,9 +130,9 @@ def _in_time(selection: Selection, before: UUID | None, limit: int) -> Places:
     """Every call, open ones as well."""
     calls = newest_first(Call.objects.all())
     if selection.since is not None:
-        calls = calls.filter(started_at__gte=selection.since, id__gte=lowest(selection.since))
+        calls = calls.filter(started_at__gte=selection.since, id__gte=ids.lowest(selection.since))
     if selection.until is not None:
-        calls = calls.filter(started_at__lt=selection.until, id__lt=lowest(selection.until))
+        calls = calls.filter(started_at__lt=selection.until, id__lt=ids.lowest(selection.until))
     if before is not None:
         calls = calls.filter(started_at__lte=ids.time_of(before), id__lt=before)
     places = list(calls.values_list("id", flat=True)[: limit + 1])
@@ -140,29 +146,64 @@ def newest_first(calls: QuerySet[Call], areas: Areas = EVERYWHERE) -> QuerySet[C
     return calls.order_by("-id")
 
 
-def lowest(when: datetime) -> UUID:
-    """The id that is before all others of its moment."""
-    return UUID(int=(ids.microseconds(when) // 1000) << 80)
-
-
 def _walk(selection: Selection, areas: Areas, before: UUID | None, limit: int, patience: float) -> Places:
-    """Days newest first, a growing number of them at a time."""
+    places: list[UUID] = []
+
+    def read(spans: Sequence[Span], most: int) -> int:
+        found = statement.matches(spans, before, most)
+        places.extend(found)
+        return len(found)
+
+    back_to = walk(selection, areas, read, before=before, most=limit + 1, patience=patience)
+    if back_to is not None:
+        return Places(places, ids.lowest(back_to), back_to)
+    return Places(places[:limit], places[limit - 1] if len(places) > limit else None)
+
+
+Read = Callable[[Sequence[Span], int], int]
+"""Takes up to so many of the newest matches of some days; returns how many there were."""
+
+
+def walk(
+    selection: Selection,
+    areas: Areas,
+    read: Read,
+    *,
+    before: UUID | None = None,
+    most: int,
+    patience: float = PATIENCE,
+) -> datetime | None:
+    """Days newest first, a growing number of them at a time, until `most` matches are read.
+
+    Returns where patience ended; None when it did not.
+    """
     until = min(filter(None, (selection.until, ids.now() + SOON, _after(before))))
     since = max(filter(None, (selection.since, earliest())))
     days = _spans(selection, areas, since, until)
-    places: list[UUID] = []
-    began, group = time.monotonic(), 1
+    began, group, count = time.monotonic(), 1, 0
     while spans := [span for _, span in zip(range(group), days, strict=False)]:
         started = time.monotonic()
-        spans = list(_driven(spans))
-        places += statement.matches(spans, before, limit + 1 - len(places))
-        if len(places) > limit:
-            return Places(places[:limit], places[limit - 1])
+        spans = list(_driven(spans if selection.words else _as_one(spans)))
+        got = read(spans, most - count)
+        count += got
+        if count >= most:
+            return None
         spent = time.monotonic()
         if spent - began > patience and spans[-1].first > since:
-            return Places(places, lowest(spans[-1].first), spans[-1].first)
-        group = min(group * 2, MOST_DAYS) if spent - started < QUICK else group
-    return Places(places)
+            return spans[-1].first
+        group = _next(group, got, most - count, quick=spent - started < QUICK)
+    return None
+
+
+def _as_one(days: Sequence[Span]) -> list[Span]:
+    """Facts are the same on every day: one look-up does for all of them."""
+    return [replace(days[0], first=days[-1].first)]
+
+
+def _next(group: int, got: int, missing: int, *, quick: bool) -> int:
+    """How many days to look at now: as many as will do by what the last ones had, but no great leaps."""
+    wider = min(group * 2, MOST_DAYS) if quick else group
+    return min(wider, missing * group // got + 1) if got else wider
 
 
 def _after(before: UUID | None) -> datetime | None:
@@ -170,7 +211,7 @@ def _after(before: UUID | None) -> datetime | None:
     if before is None:
         return None
     when = ids.time_of(before)
-    return when if before == lowest(when) else when + MOMENT
+    return when if before == ids.lowest(when) else when + MOMENT
 
 
 def earliest() -> datetime:
@@ -190,8 +231,9 @@ def _driven(spans: Sequence[Span]) -> Iterator[Span]:
     count = {at: statement.frequency([(span, span.parts[at]) for span in few], COMMON) for at in places}
     # Of equals the one with the fewest digests: each of them is read by itself.
     order = sorted(places, key=lambda at: (count[at], len(spans[0].parts[at].digests), at))
+    rare = count[order[0]] < COMMON
     for span in spans:
-        yield replace(span, parts=tuple(span.parts[at] for at in order))
+        yield replace(span, parts=tuple(span.parts[at] for at in order), rare=rare)
 
 
 def _spans(selection: Selection, areas: Areas, since: datetime, until: datetime) -> Iterator[Span]:

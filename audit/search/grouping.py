@@ -1,40 +1,87 @@
-"""Groups of some calls, counted by the database in one pass over exactly these rows.
+"""Some calls added up by the database, in one pass over their brief rows: what comes back are sums.
 
-PostgreSQL groups by every column at once (grouping sets); SQLite does it column by column.
+Of each action the times of its calls come back as well, for the chart: its ends are known when all are read.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, final
 from uuid import UUID
 
 from django.db import connection
 
 from audit import ids
-from audit.models import Call
-from audit.search.selection import Selection
-from audit.walls import Areas
+from audit.models import Brief, Call
+from audit.search import briefs, statement
+from audit.search.statement import Span
+from audit.walls import EVERYWHERE, Areas
 
 BARS: Final = 40
-Row = tuple[str, str, int, int | None, int | None]
-"""Kind, value, calls; of a bar (its number and an action) the tokens as well."""
+AT_ONCE: Final = 400
+"""Ids in one statement."""
 
-COLUMNS: Final = ("action", "model", "endpoint", "area", "name", "highest", "policy", "api", "status", "code")
-_TABLE: Final = Call._meta.db_table
-_TAKEN: Final = ", ".join(f"c.{name}" for name in (*COLUMNS, "input_tokens", "output_tokens"))
+Row = tuple[str, str | None, int, int | None, int | None, str | None]
+"""Kind, value, calls; of an action the tokens, and when its calls began, in hexadecimal milliseconds."""
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Groups:
-    """Of calls between two moments, in milliseconds since 1970."""
+    """Sums that grow. `times` by action, in milliseconds since 1970; `missing` have no brief row."""
 
-    rows: Sequence[Row]
-    first: int = 0
-    last: int = 0
+    calls: int = 0
+    matched: int = 0  # by the index: more than `calls` where a call has no brief row, or the wall hides it
+    missing: list[UUID] = field(default_factory=list)
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    times: dict[str, list[int]] = field(default_factory=dict)
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def add(self, rows: Iterable[Row]) -> None:
+        for kind, value, calls, input_tokens, output_tokens, text in rows:
+            if kind == "matched":
+                self.matched += calls
+                self.missing += map(UUID, (text or "").split())
+            elif kind == "rest":
+                self._rest(json.loads(value or "[]"), calls)
+            else:
+                self._count(kind, value, calls)
+            if kind == "action":
+                self.calls += calls
+                self.times.setdefault(value or "", []).extend(int(at, 16) for at in (text or "").split())
+                self.input_tokens += int(input_tokens or 0)
+                self.output_tokens += int(output_tokens or 0)
+
+    def _rest(self, rest: Sequence[Any], calls: int) -> None:
+        *values, classes = rest
+        for kind, value in zip(briefs.REST, values, strict=True):
+            self._count(kind, value, calls)
+        for name in classes:
+            self._count("class", name, calls)
+
+    def _count(self, kind: str, value: object, calls: int) -> None:
+        if value not in (None, ""):
+            self.counts.setdefault(kind, Counter())[str(value)] += calls
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """When the first and the last of the calls began. There is one at least."""
+        return min(map(min, self.times.values())), max(map(max, self.times.values()))
+
+    def bars(self) -> dict[int, dict[str, int]]:
+        """Calls by action in each bar of a chart from the first call to the last one."""
+        first, last = self.ends
+        width = width_of(first, last)
+        found: dict[int, dict[str, int]] = {}
+        for action, times in self.times.items():
+            for bar, calls in Counter((at - first) // width for at in times).items():
+                found.setdefault(bar, {})[action] = calls
+        return found
 
 
 def width_of(first: int, last: int) -> int:
@@ -42,93 +89,95 @@ def width_of(first: int, last: int) -> int:
     return max(1, -(-(last + 1 - first) // BARS))
 
 
-def grouped(places: Sequence[UUID], areas: Areas) -> Groups:
-    """Of these calls, newest first. The wall stands here once more, whatever the index says."""
-    first, last = ids.milliseconds_of(places[-1]), ids.milliseconds_of(places[0])
-    if connection.vendor == "postgresql":
-        values: list[Any] = [list(places), ids.moment(first), ids.moment(last)]
-        if areas is None:  # everywhere
-            return _on_postgresql(_BY_ID, values)
-        return _on_postgresql(f"{_BY_ID} AND c.area = ANY(%s)", [*values, sorted(areas)])
-    bars = [(ids.milliseconds_of(place) - first) // width_of(first, last) for place in places]
-    rows = json.dumps([[place.hex, bar] for place, bar in zip(places, bars, strict=True)])
-    with connection.cursor() as cursor:
-        cursor.execute(_SQLITE, [rows, areas is None, json.dumps(sorted(areas or ()))])
-        return Groups(cursor.fetchall(), first, last)
+def matches_add(groups: Groups, spans: Sequence[Span], most: int, *, areas: Areas) -> int:
+    """Add the newest calls of some spans; returns how many matched. The wall stands here once more,
+    whatever the index says."""
+    asked = statement.newest(spans, most)
+    if asked is None:
+        return 0
+    sql, values = asked
+    inside, slugs = _inside("b", areas)
+    before = groups.matched
+    bounds = [statement.time_of(spans[-1].first), statement.time_of(spans[0].end)]
+    groups.add(_asked(_MATCHES.format(matches=sql, inside=inside), [*values, *bounds, *slugs]))
+    return groups.matched - before
 
 
-def grouped_newest(selection: Selection, most: int) -> Groups:
-    """Of the newest calls of a time. PostgreSQL only."""
+def calls_add(groups: Groups, calls: Sequence[UUID], areas: Areas) -> None:
+    """Add these calls, by their own rows: they may be open, and have no brief ones."""
+    inside, slugs = _inside("c", areas)
+    for start in range(0, len(calls), AT_ONCE):
+        some = calls[start : start + AT_ONCE]
+        marks = ", ".join(["%s"] * len(some))
+        when = f"c.started_at IN ({marks}) AND c.id IN ({marks}) AND {inside}"
+        times = [statement.time_of(ids.time_of(call)) for call in some]
+        numbers = [statement.id_of(call) for call in some]
+        groups.add(_asked(_CALLS.format(when=when), [*times, *numbers, *slugs, len(some)]))
+
+
+def newest_add(groups: Groups, since: datetime | None, until: datetime | None, most: int) -> None:
+    """Add the newest calls of a time, open ones as well."""
     when, values = ["true"], []
-    for sign, moment in ((">=", selection.since), ("<", selection.until)):
+    for sign, moment in ((">=", since), ("<", until)):
         if moment is not None:
-            when.append(f"c.started_at {sign} %s")
-            values.append(moment)
-    return _on_postgresql(_NEWEST.format(when=" AND ".join(when)), [*values, most])
+            when.append(f"c.started_at {sign} %s AND c.id {sign} %s")
+            values += [statement.time_of(moment), statement.id_of(ids.lowest(moment))]
+    groups.add(_asked(_CALLS.format(when=" AND ".join(when)), [*values, most]))
 
 
-def _on_postgresql(source: str, values: list[Any]) -> Groups:
+def _inside(row: str, areas: Areas) -> tuple[str, list[str]]:
+    if areas is EVERYWHERE:
+        return "true", []
+    if not areas:
+        return "false", []
+    return f"{row}.area IN ({', '.join(['%s'] * len(areas))})", sorted(areas)
+
+
+def _asked(sql: str, values: Sequence[Any]) -> list[Row]:
     with connection.cursor() as cursor:
-        cursor.execute(_POSTGRESQL.format(source=source), values)
-        found = cursor.fetchall()
-    first, last = next(((row[-2], row[-1]) for row in found), (None, None))
-    return Groups(list(_rows(found)), int(first or 0), int(last or 0))
+        cursor.execute(sql, values)
+        rows: list[Row] = cursor.fetchall()
+        return rows
 
 
-def _rows(found: Sequence[Sequence[Any]]) -> Iterator[Row]:
-    """The first column says which columns a row is not grouped by, one bit for each."""
-    for mask, *columns, bar, calls, input_tokens, output_tokens, _, _ in found:
-        if mask == _CLASS:
-            yield "class", columns[0], calls, None, None
-        elif not mask & 1:
-            yield "bar", f"{bar} {columns[0]}", calls, input_tokens, output_tokens
-        else:
-            at = next(place for place in range(len(COLUMNS)) if not mask >> (len(COLUMNS) - place) & 1)
-            if columns[at] is not None:
-                yield COLUMNS[at], str(columns[at]), calls, None, None
-
-
-_CLASS: Final = -1
-_BY_ID: Final = (
-    f"SELECT c.started_at, {_TAKEN}, c.counts, c.response_counts FROM unnest(%s::uuid[]) AS k(id) "  # noqa: S608 (constants)
-    f"JOIN {_TABLE} c ON c.id = k.id AND c.started_at = timestamptz 'epoch' + interval '1 millisecond' * "
-    "('x' || substr(k.id::text, 1, 8) || substr(k.id::text, 10, 4))::bit(48)::bigint "
-    "WHERE c.started_at >= %s AND c.started_at <= %s"
+_POSTGRESQL: Final = connection.vendor == "postgresql"
+_AT: Final = (
+    "string_agg(to_hex((date_part('epoch', started_at) * 1000)::bigint), ' ')"
+    if _POSTGRESQL
+    else "group_concat(substr(call_id, 1, 12), ' ')"
 )
-_NEWEST: Final = (
-    f"SELECT c.started_at, {_TAKEN}, c.counts, c.response_counts FROM {_TABLE} c WHERE {{when}} "  # noqa: S608 (constants)
-    "ORDER BY c.started_at DESC, c.id DESC LIMIT %s"
+_IDS: Final = "string_agg(call_id::text, ' ')" if _POSTGRESQL else "group_concat(call_id, ' ')"
+_NONE: Final = "NULL, NULL, NULL"
+_ORDER: Final = "c.started_at DESC, c.id DESC" if _POSTGRESQL else "c.id DESC"
+_READ: Final = (*briefs.REST, "counts", "response_counts")
+_SUMS: Final = (
+    f"SELECT 'action', action, count(*), sum(input_tokens), sum(output_tokens), {_AT} FROM m "  # noqa: S608 (constants)
+    f"GROUP BY action UNION ALL SELECT 'name', name, count(*), {_NONE} FROM m GROUP BY name "
 )
-_EMPTY: Final = ", ".join("NULL" for _ in COLUMNS[1:])
-_POSTGRESQL: Final = (
-    "WITH m AS MATERIALIZED ({source}), "  # noqa: S608 (constants)
-    "e AS MATERIALIZED (SELECT (extract(epoch FROM min(started_at)) * 1000)::bigint AS first, "
-    "(extract(epoch FROM max(started_at)) * 1000)::bigint AS last FROM m), "
-    "b AS (SELECT m.*, ((extract(epoch FROM m.started_at) * 1000)::bigint - e.first) "
-    f"/ greatest(1, (e.last - e.first + {BARS}) / {BARS}) AS bar FROM m, e), "
-    f"g AS (SELECT GROUPING({', '.join(COLUMNS)}, bar) AS mask, {', '.join(COLUMNS)}, bar, "
-    "count(*) AS calls, sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens "
-    "FROM b GROUP BY GROUPING SETS "
-    f"((bar, action), {', '.join(f'({name})' for name in COLUMNS)})), "
-    "f AS (SELECT k.name, count(*) AS calls FROM m, "
-    "jsonb_object_keys(m.counts || coalesce(m.response_counts, '{{}}')) AS k(name) GROUP BY k.name) "
-    f"SELECT g.*, e.first, e.last FROM g, e UNION ALL SELECT {_CLASS}, f.name, {_EMPTY}, NULL, f.calls, "
-    "NULL, NULL, e.first, e.last FROM f, e"
+_WHICH: Final = (
+    "b.started_at = d.started_at AND b.call_id = d.call_id AND b.started_at >= %s AND b.started_at < %s"
 )
-_COUNTED: Final = "SELECT '{name}', CAST({name} AS varchar), count(*), NULL, NULL FROM m GROUP BY {name}"
-_SQLITE: Final = (
-    f"WITH m AS MATERIALIZED (SELECT json_extract(k.value, '$[1]') AS bar, {_TAKEN}, "  # noqa: S608 (constants)
-    "json_patch(c.counts, coalesce(c.response_counts, '{}')) AS found "
-    f"FROM json_each(%s) AS k CROSS JOIN {_TABLE} c ON c.id = json_extract(k.value, '$[0]') "
-    "WHERE %s OR c.area IN (SELECT value FROM json_each(%s))), "
-    "f AS (SELECT e.key AS name FROM m, json_each(m.found) AS e) "
-    + " UNION ALL ".join(
-        [
-            "SELECT 'bar' AS kind, CAST(bar AS varchar) || ' ' || action AS value, count(*) AS calls, "
-            "sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens "
-            "FROM m GROUP BY bar, action",
-            *(_COUNTED.format(name=name) for name in COLUMNS),
-            "SELECT 'class', name, count(*), NULL, NULL FROM f GROUP BY name",
-        ]
-    )
+_BRIEF: Final = Brief._meta.db_table
+_ITS_BRIEF: Final = (
+    f"LATERAL (SELECT * FROM {_BRIEF} b WHERE {_WHICH} OFFSET 0) AS b ON true"  # noqa: S608 (constants)
+    if _POSTGRESQL
+    else f"{_BRIEF} b ON {_WHICH}"
+)
+"""Each by itself: PostgreSQL would rather read all rows of these days than look up a few thousand."""
+
+_MATCHES: Final = (
+    "WITH d AS MATERIALIZED ({matches}), "  # noqa: S608 (constants)
+    "a AS MATERIALIZED (SELECT d.call_id, b.call_id AS brief, b.started_at, b.area, b.name, b.action, "
+    f"b.rest, b.input_tokens, b.output_tokens FROM d LEFT JOIN {_ITS_BRIEF}), "
+    "m AS (SELECT * FROM a AS b WHERE brief IS NOT NULL AND {inside}) "
+    f"{_SUMS} UNION ALL SELECT 'rest', rest, count(*), {_NONE} FROM m GROUP BY rest "
+    "UNION ALL SELECT 'matched', NULL, (SELECT count(*) FROM d), NULL, NULL, "
+    f"(SELECT {_IDS} FROM a WHERE brief IS NULL)"
+)
+_CALLS: Final = (
+    f"WITH m AS MATERIALIZED (SELECT c.started_at, c.id AS call_id, c.name, c.action, c.input_tokens, "  # noqa: S608 (constants)
+    f"c.output_tokens, {', '.join(f'c.{name}' for name in _READ)} FROM {Call._meta.db_table} c "
+    f"WHERE {{when}} ORDER BY {_ORDER} LIMIT %s) {_SUMS} "
+    f"UNION ALL SELECT 'rest', {briefs.POSTGRESQL if _POSTGRESQL else briefs.SQLITE}, calls, {_NONE} "
+    f"FROM (SELECT {', '.join(_READ)}, count(*) AS calls FROM m GROUP BY {', '.join(_READ)}) AS alike"
 )

@@ -10,13 +10,15 @@ from uuid import UUID
 from django.conf import settings
 
 from audit import ids
-from audit.models import Entry, Fact, Word
+from audit.models import Brief, Entry, Fact, Word
 from audit.reader import Part, records_read
 from audit.records import NOT_KEPT
 from audit.retention.standing import standing
 from audit.search import terms
+from audit.search.briefs import brief_of
 from audit.search.dayskeys import key_of_day
 from audit.search.terms import Term
+from audit.search.writing import Terms, terms_write
 from audit.streamed import turns_of
 from audit.tree import Number, parse
 
@@ -36,43 +38,39 @@ ROWS: Final = 2_000
 def terms_derive(new: New) -> Callable[[], None]:
     """The rows of what is new; a call that has them already keeps them."""
     records = records_read(new.closed, READ)
-    words: list[Word] = []
-    facts: list[Fact] = []
+    briefs = [brief_of(call) for call in new.closed]
+    words: list[Terms] = []
+    facts: list[Terms] = []
     for call in new.closed:
         parts = records.get(call.id, [])
-        words += word_rows(call.id, parts)
-        facts += fact_rows(call.id, {*terms.facts_of(call), *_approvals(parts)})
+        words.append(words_of(call.id, parts))
+        facts.append(_facts(call.id, {*terms.facts_of(call), *_approvals(parts)}))
     for entry in new.events:
         if entry.call_id is not None:
-            facts += fact_rows(entry.call_id, set(_acts(entry)))
+            facts.append(_facts(entry.call_id, set(_acts(entry))))
 
     def write() -> None:
-        there = standing([*(row.call_id for row in words), *(row.call_id for row in facts)])
-        Word.objects.bulk_create(
-            [row for row in words if there.get(row.call_id)], batch_size=ROWS, ignore_conflicts=True
-        )
-        Fact.objects.bulk_create(
-            [row for row in facts if row.call_id in there], batch_size=ROWS, ignore_conflicts=True
+        there = standing(found.call_id for found in facts)
+        terms_write(Word, [found for found in words if there.get(found.call_id)])
+        terms_write(Fact, [found for found in facts if found.call_id in there])
+        Brief.objects.bulk_create(
+            [row for row in briefs if row.call_id in there], batch_size=ROWS, ignore_conflicts=True
         )
 
     return write
 
 
-def word_rows(call_id: UUID, parts: Sequence[Part]) -> Iterator[Word]:
+def words_of(call_id: UUID, parts: Sequence[Part]) -> Terms:
     """None where the key of the call's day was destroyed."""
-    when = ids.time_of(call_id)
-    key = key_of_day(when)
+    key = key_of_day(ids.time_of(call_id))
     if key is None:
-        return
+        return Terms(call_id, ())
     words, _ = terms.some_words(texts_of(parts), settings.AUDIT_WORDS_PER_CALL)
-    for digest in sorted({terms.word_digest(key, word) for word in words}):
-        yield Word(digest=digest, started_at=when, call_id=call_id)
+    return Terms(call_id, sorted({terms.word_digest(key, word) for word in words}))
 
 
-def fact_rows(call_id: UUID, found: Iterable[Term]) -> Iterator[Fact]:
-    when = ids.time_of(call_id)
-    for digest in sorted({terms.fact_digest(term) for term in found}):
-        yield Fact(digest=digest, started_at=when, call_id=call_id)
+def _facts(call_id: UUID, found: Iterable[Term]) -> Terms:
+    return Terms(call_id, sorted({terms.fact_digest(term) for term in found}))
 
 
 def _approvals(parts: Sequence[Part]) -> Iterator[Term]:

@@ -7,14 +7,15 @@ text as a whole, and of each value that the shipped schemas and those in force f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.decorators import permission_required
+from django.core import signing
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -25,11 +26,12 @@ from django.views.decorators.http import require_http_methods
 from audit import ids
 from audit.acts import acts
 from audit.events import event
-from audit.indexing import fingerprints_of, index_pending
+from audit.indexing import index_pending
 from audit.keys import KeyDirectory, KeysUnavailable
 from audit.listing import CallRow, call_rows
-from audit.models import Call, Fingerprint
-from audit.search.finding import calls_of, earliest
+from audit.models import Call
+from audit.search.finding import calls_of
+from audit.search.sightings import AT_ONCE, sighted
 from audit.walls import PERMISSION, Areas, audited_by
 from gateway.models import User
 from gateway.proxy.digests import keyed
@@ -48,19 +50,37 @@ PER_HOUR: Final = 30
 MOST_VALUES: Final = 10
 """Values of one trace, the pasted text as a whole being one: a list of guesses is no leaked value."""
 
+_SALT: Final = "postern.trace"
 LONGEST: Final = 10_000
 SHORTEST: Final = 4
 SHOWN: Final = 200
-"""Calls on the page, newest first. The sums are over all of them."""
+"""Calls that a page lists, newest first."""
+
+SUMMED: Final = 1_000
+"""Calls that its sums are over: those it lists, and the next ones."""
+
+LOOKED_AT: Final = 5_000
+"""Calls that are looked at for one page: they may all lie behind a wall."""
+
+GOES_ON: Final = 3600
+"""Seconds in which a trace can be gone on with."""
 
 may_trace = permission_required((PERMISSION, TRACES), raise_exception=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traced:
-    """Where a value passed, within the areas of whoever asked."""
+    """Where a value passed, within the areas of whoever asked, from some call on backwards.
+
+    `whole`: there are no more calls than these. `older`: the call to go on before; `back_to`: no further was
+    looked. `digests`: what was looked for.
+    """
 
     calls: int
+    whole: bool
+    older: UUID | None
+    back_to: datetime | None
+    digests: Sequence[bytes]
     first: datetime | None
     last: datetime | None
     rows: Sequence[CallRow]
@@ -77,28 +97,63 @@ class Traced:
 @may_trace
 def trace(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
-        return render(request, "audit/trace.html", {"per_hour": PER_HOUR})
+        return _page(request)
+    if request.POST.get("further"):
+        return _further(request)
     person, text = cast(User, request.user), request.POST.get("value", "").strip()
     if problem := _problem(text):
-        return render(request, "audit/trace.html", {"problem": problem, "per_hour": PER_HOUR}, status=400)
+        return _page(request, 400, problem=problem)
     if _asked_lately(person) >= PER_HOUR:
         problem = (
             f"You have traced {PER_HOUR} values within an hour. Wait, or ask somebody else to trace this one."
         )
-        return render(request, "audit/trace.html", {"problem": problem, "per_hour": PER_HOUR}, status=429)
-    areas = audited_by(person)
+        return _page(request, 429, problem=problem)
     values = values_in(text)
     if len(values) > MOST_VALUES:
         problem = f"This text holds {len(values)} values; paste {MOST_VALUES} at most."
-        return render(request, "audit/trace.html", {"problem": problem, "per_hour": PER_HOUR}, status=400)
+        return _page(request, 400, problem=problem)
     index_pending()
+    return _answer(request, lambda: digests_of(values), None)
+
+
+def _further(request: HttpRequest) -> HttpResponse:
+    """What lies before the last page. The value was kept nowhere: the page holds its keyed digests, signed,
+    so that nobody goes on with what they did not trace."""
+    person = cast(User, request.user)
     try:
-        found = traced(values, areas)
+        said = signing.loads(request.POST["further"], salt=_SALT, max_age=GOES_ON)
+    except signing.BadSignature:
+        said = {}
+    if said.get("person") != str(person.pk):
+        return _page(request, 400, problem="This trace cannot be gone on with. Paste the value again.")
+    digests = [bytes.fromhex(digest) for digest in said["digests"]]
+    return _answer(request, lambda: digests, UUID(said["before"]))
+
+
+def _answer(
+    request: HttpRequest, digests: Callable[[], Sequence[bytes]], before: UUID | None
+) -> HttpResponse:
+    person = cast(User, request.user)
+    areas = audited_by(person)
+    try:
+        found = traced(digests(), areas, before=before)
     except KeysUnavailable:
         problem = "Nothing can be traced: the keys of the record are not where AUDIT_KEY_DIR says."
-        return render(request, "audit/trace.html", {"problem": problem, "per_hour": PER_HOUR}, status=503)
-    trace_note(by=person, areas=areas, values=len(values), found=found)
-    return render(request, "audit/trace.html", {"traced": found, "shown": SHOWN, "per_hour": PER_HOUR})
+        return _page(request, 503, problem=problem)
+    trace_note(by=person, areas=areas, found=found, before=before)
+    return _page(request, traced=found, shown=SHOWN, older_than=before, further=_signed(person, found))
+
+
+def _page(request: HttpRequest, status: int = 200, **context: Any) -> HttpResponse:
+    return render(request, "audit/trace.html", {**context, "per_hour": PER_HOUR}, status=status)
+
+
+def _signed(person: User, found: Traced) -> str:
+    if found.older is None:
+        return ""
+    digests = [digest.hex() for digest in found.digests]
+    said = {"person": str(person.pk), "before": str(found.older), "digests": digests}
+    return signing.dumps(said, salt=_SALT)
 
 
 def _problem(text: str) -> str:
@@ -122,30 +177,44 @@ def values_in(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def traced(values: Iterable[str], areas: Areas) -> Traced:
-    """All calls in which one of these values was found."""
-    keys = KeyDirectory(settings.AUDIT_KEY_DIR)
-    key, since, until = keys.lasting("fingerprints"), earliest(), ids.now() + timedelta(minutes=1)
-    rows: list[Fingerprint] = []
-    for value in sorted(values):
-        rows += fingerprints_of(keys, keyed(key, value.encode())[:16], since, until)
-    numbers = sorted({row.call_id for row in rows}, reverse=True)
-    calls = calls_of(numbers, areas)
-    return _traced(calls, {row.call_id: row.data_class for row in rows})
+def digests_of(values: Iterable[str]) -> list[bytes]:
+    """As the data path notes them. Raises KeysUnavailable."""
+    key = _keys().lasting("fingerprints")
+    return [keyed(key, value.encode())[:16] for value in sorted(values)]
 
 
-def _traced(calls: Sequence[Call], classes: Mapping[UUID, str]) -> Traced:
+def _keys() -> KeyDirectory:
+    return KeyDirectory(settings.AUDIT_KEY_DIR)
+
+
+def traced(digests: Sequence[bytes], areas: Areas, *, before: UUID | None = None) -> Traced:
+    """The newest calls in which one of these values was found."""
+    keys, place, ended = _keys(), before, False
+    calls: list[Call] = []
+    classes: dict[UUID, str] = {}
+    while len(calls) <= SUMMED and len(classes) < LOOKED_AT and not ended:
+        some = sighted(keys, digests, before=place, most=AT_ONCE)
+        ended = len(some) < AT_ONCE
+        place = next(reversed(some), place)
+        calls += calls_of(list(some), areas)
+        classes.update(some)
+    older = calls[SHOWN - 1].id if len(calls) > SHOWN else None if ended else place
+    summed = calls[:SUMMED]
     return Traced(
-        calls=len(calls),
-        first=calls[-1].started_at if calls else None,
-        last=calls[0].started_at if calls else None,
-        rows=call_rows(calls[:SHOWN]),
-        ids=[call.id for call in calls],
-        people=_most(call.name or "unknown" for call in calls),
-        models=_most(call.model or "–" for call in calls),
-        endpoints=_most(call.endpoint or "–" for call in calls),
-        versions=_most(call.policy or "–" for call in calls),
-        classes=_most(classes[call.id] for call in calls),
+        calls=len(summed),
+        whole=ended and len(calls) <= SUMMED,
+        older=older,
+        back_to=None if ended or len(calls) > SHOWN or place is None else ids.time_of(place),
+        digests=digests,
+        first=summed[-1].started_at if summed else None,
+        last=summed[0].started_at if summed else None,
+        rows=call_rows(summed[:SHOWN]),
+        ids=[call.id for call in summed],
+        people=_most(call.name or "unknown" for call in summed),
+        models=_most(call.model or "–" for call in summed),
+        endpoints=_most(call.endpoint or "–" for call in summed),
+        versions=_most(call.policy or "–" for call in summed),
+        classes=_most(classes[call.id] for call in summed),
     )
 
 
@@ -153,14 +222,19 @@ def _most(values: Iterable[str]) -> list[tuple[str, int]]:
     return Counter(values).most_common()
 
 
-def trace_note(*, by: User, areas: Areas, values: int, found: Traced) -> None:
-    """That somebody traced, and how much they were shown, is durable when this returns. Not the value."""
+def trace_note(*, by: User, areas: Areas, found: Traced, before: UUID | None = None) -> None:
+    """That somebody traced, and how much they were shown, is durable when this returns. Not the value.
+
+    Going on is an event of another name: it is no further guess.
+    """
     detail = {
-        "values": values,
+        "values": len(found.digests),
         "calls": found.calls,
         "classes": dict(found.classes),
         "areas": "all" if areas is None else sorted(areas),
+        "before": before or "",
     }
     area = next(iter(areas)) if areas is not None and len(areas) == 1 else ""
+    name = "value.traced" if before is None else "value.followed"
     with transaction.atomic(durable=True):
-        event("value.traced", by=who(by), area=area, about="a value", detail=detail)
+        event(name, by=who(by), area=area, about="a value", detail=detail)

@@ -40,6 +40,7 @@ from audit.records import Recordable, Who
 from audit.retention import erasure, holds, months, rekeying, run
 from audit.retention.days import today
 from audit.retention.erasure import Selection
+from audit.search.sightings import sighted
 
 from .world import ALICE, ANSWER, BOB, DONE, asks
 from .world import run as run_async
@@ -143,8 +144,7 @@ def readable(call: Call) -> bool:
 
 
 def findable(call: Call, keys: KeyDirectory) -> bool:
-    found = indexing.fingerprints_of(keys, VALUE, call.started_at, call.started_at)
-    return call.id in {row.call_id for row in found}
+    return call.id in sighted(keys, [VALUE])
 
 
 def problems(call: Call) -> str:

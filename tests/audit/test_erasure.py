@@ -37,9 +37,10 @@ from audit.records import Recordable
 from audit.retention import days, emptying, erasure, rekeying, removing
 from audit.retention.erasure import ErasureRefused, Selection, outlook
 from audit.search.dayskeys import keys_by_day
-from audit.search.indexing import READ, terms_derive, word_rows
+from audit.search.indexing import READ, terms_derive, words_of
 from audit.search.rekeying import words_move
 from audit.search.terms import word_digest
+from audit.search.writing import terms_write
 
 from .kept import (
     VALUE,
@@ -69,7 +70,7 @@ def g(day: int, generation: int = 1) -> str:
 
 def word(call: Call, keys: KeyDirectory) -> None:
     """The words of this call, as a search finds them."""
-    Word.objects.bulk_create(word_rows(call.id, records_read([call], READ)[call.id]))
+    terms_write(Word, [words_of(call.id, records_read([call], READ)[call.id])])
     assert has_word(call, keys)
 
 

@@ -19,6 +19,7 @@ from audit.keys import KeyDirectory
 from audit.models import Call, CallKey, Entry, Fingerprint, Payload, Stream, Unindexed
 from audit.recorder import Recorder
 from audit.records import Recordable, Who
+from audit.search.sightings import sighted
 from audit.walls import EVERYWHERE
 
 from .world import ANSWER, DONE, asks, broken, run
@@ -198,21 +199,20 @@ def test_fingerprints_wait_for_their_index_and_are_moved_once(recorder: Recorder
     assert Unindexed.objects.count() == 1 and not Fingerprint.objects.exists()
     assert indexing.index_pending() == 1
     assert indexing.index_pending() == 0
-    (found,) = indexing.fingerprints_of(keys, b"e" * 32, call.started_at, call.started_at)
-    assert (found.data_class, found.call_id, found.started_at) == ("EMAIL", call.id, call.started_at)
-    assert indexing.fingerprints_of(keys, b"x" * 32, call.started_at, call.started_at) == []
+    assert sighted(keys, [b"e" * 32]) == {call.id: "EMAIL"}
+    assert sighted(keys, [b"x" * 32]) == {}
 
 
 def test_fingerprints_mean_nothing_without_their_days_key(recorder: Recorder, keys: KeyDirectory) -> None:
     """Neither in the index nor before they get there: a backup holds both."""
-    call = recorded(recorder, fingerprints=(("EMAIL", b"e" * 32),))
+    recorded(recorder, fingerprints=(("EMAIL", b"e" * 32),))
     waiting = bytes(Unindexed.objects.get().fingerprints)
     indexing.index_pending()
     held = bytes(Fingerprint.objects.get().digest)
     assert b"EMAIL" in waiting and (b"e" * 16).hex().encode() not in waiting
     assert len(held) == 16 and held != b"e" * 16
     keys.destroy(CallKey.objects.get().wrapped_by)
-    assert indexing.fingerprints_of(keys, b"e" * 32, call.started_at, call.started_at) == []
+    assert sighted(keys, [b"e" * 32]) == {}
 
 
 def test_what_was_written_before_days_had_keys_is_still_found(recorder: Recorder, keys: KeyDirectory) -> None:
@@ -220,8 +220,8 @@ def test_what_was_written_before_days_had_keys_is_still_found(recorder: Recorder
     old = json.dumps([[call.id.hex, [["EMAIL", (b"e" * 16).hex()]]]]).encode()
     Unindexed.objects.create(id=1, at=call.started_at, fingerprints=old)
     indexing.index_pending()
-    (found,) = indexing.fingerprints_of(keys, b"e" * 32, call.started_at, call.started_at)
-    assert (found.call_id, found.generation) == (call.id, 0)
+    assert sighted(keys, [b"e" * 32]) == {call.id: "EMAIL"}
+    assert Fingerprint.objects.get().generation == 0
 
 
 def test_a_call_that_a_months_key_wraps_still_opens(

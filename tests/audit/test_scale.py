@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import connection
 
 from audit.keys import KeyDirectory
+from audit.search.facets import MOST
 from bench import evidence
 from bench.traffic import seed
 
@@ -37,4 +38,7 @@ def test_every_page_and_search_goes_by_an_index(asks: dict[str, Any]) -> None:
     assert len(asks["search: a word in twenty calls"]().calls) == 20
     assert asks["search: two words that never meet"]().calls == []
     assert len(asks["search: a word, in a small area"]().calls) == 50
-    assert asks["facets: nothing asked"]().calls == 10_000
+    assert asks["sums: nothing asked"]().calls == MOST
+    for title in ("a word in every hundredth call", "two words"):
+        sums = asks[f"sums: {title}"]()
+        assert (sums.calls, sums.whole, sum(bar.calls for bar in sums.bars)) == (2_000, True, 2_000)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,17 +13,20 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
 
 from audit import deriving, ids
 from audit.events import event
 from audit.keys import KeyDirectory
-from audit.models import Call
+from audit.models import Brief, Call, Fact
 from audit.recorder import Recorder
 from audit.records import Close, Recordable
 from audit.search import facets, finding
 from audit.search.facets import summary
 from audit.search.finding import found
 from audit.search.selection import Selection, SelectionError, selection_of
+from audit.search.terms import fact_digest
+from audit.search.writing import Terms, terms_write
 from audit.walls import EVERYWHERE, Areas
 from tests.audit.world import ALICE, BOB, CHAT, DONE, MASKED, asks, run
 
@@ -282,3 +287,64 @@ def test_the_sums_are_over_the_newest_matches(world: World, monkeypatch: pytest.
 def test_there_are_no_sums_of_nothing(world: World) -> None:
     got = summary(selection_of({"model": "none"}), EVERYWHERE)
     assert (got.calls, got.whole, got.facets, got.bars) == (0, True, (), ())
+
+
+def sums_of(asked: dict[str, str], areas: Areas = EVERYWHERE) -> facets.Summary:
+    return summary(selection_of(asked), areas)
+
+
+def test_calls_without_a_brief_row_are_counted_by_their_own(world: World) -> None:
+    """An event about a call that is open has it found before it has one."""
+    before = sums_of({"words": "aspirin"})
+    some = [call for call, what in world.calls.items() if "aspirin" in what["words"]][::2]
+    Brief.objects.filter(call_id__in=some).delete()
+    assert sums_of({"words": "aspirin"}) == before
+    clinic = frozenset({"clinic"})
+    assert sums_of({"words": "aspirin"}, clinic).count("area", "bank") == 0
+    assert sums_of({"words": "aspirin"}, clinic).calls == before.count("area", "clinic")
+
+
+def test_sums_of_more_areas_than_a_statement_has_selects(world: World) -> None:
+    many = frozenset({"clinic", *(f"area-{n}" for n in range(100))})
+    for asked in ({}, {"words": "aspirin"}, {"model": "small"}):
+        assert sums_of(asked, many) == sums_of(asked, frozenset({"clinic"}))
+
+
+def test_a_call_that_two_granted_days_find_is_counted_once(world: World) -> None:
+    call = next(iter(world.calls))
+    fact_rows = [fact_digest(("granted", day)) for day in ("2026-01-01", "2026-01-02")]
+    terms_write(Fact, [Terms(call, sorted(fact_rows))])
+    assert sums_of({"granted_since": "2026-01-01", "granted_until": "2026-01-03"}).calls == 1
+
+
+def test_sums_say_whether_they_are_all(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for asked in ({}, {"words": "aspirin"}, {"words": "aspirin", "model": "small"}):
+        calls = len(world.expected(selection_of(asked), EVERYWHERE))
+        for most, whole in ((calls, True), (calls - 1, False)):
+            monkeypatch.setattr(facets, "MOST", most)
+            assert (sums_of(asked).calls, sums_of(asked).whole) == (most, whole)
+
+
+def test_the_sums_of_one_call_are_its_own(recorder: Recorder) -> None:
+    asked = asks()
+    run(_admitted(recorder, asked))
+    got = sums_of({"call": str(asked.call_id)})
+    assert (got.calls, got.whole, got.count("model", "demo")) == (1, True, 1)
+
+
+def test_an_upgrade_makes_the_briefs_of_calls_before(world: World) -> None:
+    migration = importlib.import_module("audit.migrations.0011_briefs")
+    rest = migration.ON_POSTGRESQL if connection.vendor == "postgresql" else migration.ON_SQLITE
+
+    def told() -> list[tuple[Any, ...]]:
+        rows = Brief.objects.order_by("call_id").values_list(
+            "call_id", "started_at", "area", "name", "action", "input_tokens", "output_tokens", "rest"
+        )
+        return [(*row[:-1], json.loads(row[-1])) for row in rows]
+
+    derived = told()
+    Brief.objects.all()._raw_delete(Brief.objects.db)
+    with connection.cursor() as cursor:
+        cursor.execute(migration.FILL.format(rest=rest))
+    assert told() == derived
+    assert len(derived) == len(world.calls)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -120,6 +121,18 @@ def test_a_value_among_the_words_is_refused_and_nowhere_stored(record: Callable[
     assert not acts(None, name="calls.searched").rows
 
 
+def test_criteria_that_hold_a_value_are_stored_masked(record: Callable[[str, str], UUID]) -> None:
+    """People paste into the wrong field: what they look for is not on record in clear."""
+    record("clinic", CARD)
+    dave = signed_in("dave")
+    for name in ("caller", "model", "key", "reviewer"):
+        assert dave.post("/audit/search/", {name: f"of {CARD}"}).status_code == 200
+        assert CARD[-9:] not in str(acts(None, name="calls.searched").rows[0].detail[name]), name
+    stored = b"".join(bytes(entry.meta) for entry in Entry.objects.all())
+    assert b"1111 1111" not in stored
+    assert b"11111111" not in stored
+
+
 def test_what_cannot_be_asked_is_said_on_the_page() -> None:
     page = signed_in("dave").post("/audit/search/", {"since": "yesterday", "words": "write"})
     assert page.status_code == 400
@@ -179,6 +192,72 @@ def test_a_trace_is_on_record_without_its_value(record: Callable[[str, str], UUI
     stored = b"".join(bytes(entry.meta) for entry in Entry.objects.all())
     assert b"41111111" not in stored
     assert b"1111 1111" not in stored
+
+
+def further(page: str) -> str:
+    """What the page goes on with; "" where it does not."""
+    found = re.search(r'name="further" value="([^"]+)"', page)
+    return found[1] if found else ""
+
+
+def listed(page: str, calls: Sequence[UUID]) -> list[UUID]:
+    return [call for call in calls if f"/audit/calls/{call}/" in page]
+
+
+def test_a_trace_is_gone_on_with_page_by_page(
+    record: Callable[[str, str], UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [record("clinic", CARD) for _ in range(5)]
+    monkeypatch.setattr(tracing, "SHOWN", 2)
+    monkeypatch.setattr(tracing, "SUMMED", 3)
+    dave = signed_in("dave")
+    page = dave.post("/audit/trace/", {"value": CARD}).content.decode()
+    assert "The newest 3 of more calls" in page
+    pages = [listed(page, made)]
+    while place := further(page):
+        assert "1111 1111" not in page
+        page = dave.post("/audit/trace/", {"further": place}).content.decode()
+        pages.append(listed(page, made))
+    assert pages == [made[3:], made[1:3], made[:1]]
+    assert len(acts(None, name="value.traced").rows) == 1  # going on is no further guess
+    last, middle = acts(None, name="value.followed").rows
+    assert (middle.detail["before"], middle.detail["calls"]) == (str(made[3]), 3)
+    assert (last.detail["before"], last.detail["calls"]) == (str(made[1]), 1)
+
+
+def test_a_trace_looks_on_behind_what_the_wall_hides(
+    record: Callable[[str, str], UUID], clinic: Area, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = record("clinic", CARD)
+    for _ in range(5):
+        record("bank", CARD)
+    monkeypatch.setattr(tracing, "AT_ONCE", 2)
+    ward = signed_in("ward", area=clinic)
+    page = ward.post("/audit/trace/", {"value": CARD}).content.decode()
+    assert listed(page, [mine]) and not further(page)
+    monkeypatch.setattr(tracing, "LOOKED_AT", 4)
+    page = ward.post("/audit/trace/", {"value": CARD}).content.decode()
+    assert not listed(page, [mine])
+    assert "Looked back to" in page
+    page = ward.post("/audit/trace/", {"further": further(page)}).content.decode()
+    assert listed(page, [mine]) and not further(page)
+
+
+def test_nobody_goes_on_with_what_they_did_not_trace(
+    record: Callable[[str, str], UUID], clinic: Area, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        record("clinic", CARD)
+    monkeypatch.setattr(tracing, "SHOWN", 1)
+    dave, erin = signed_in("dave"), signed_in("erin", area=clinic)
+    place = further(dave.post("/audit/trace/", {"value": CARD}).content.decode())
+    for person, said in ((erin, place), (dave, place[:-1]), (dave, "x")):
+        answer = person.post("/audit/trace/", {"further": said})
+        assert answer.status_code == 400
+        assert "Paste the value again" in answer.content.decode()
+    monkeypatch.setattr(tracing, "GOES_ON", -1)
+    assert dave.post("/audit/trace/", {"further": place}).status_code == 400
+    assert not acts(None, name="value.followed").rows
 
 
 def test_nobody_guesses_values_by_tracing_on(
