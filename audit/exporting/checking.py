@@ -2,19 +2,21 @@
 
     python -m audit.verifier EXPORT.zip --key PUBLIC_KEY [--checkpoints FILE_OR_DIRECTORY …]
 
-What is held against what: the manifest against its signature; every file against the manifest; each entry
-against its own digest; each entry's digest, at its place, against a signed checkpoint; each row against the
-entries of its call; the checkpoints against those of an anchor, where there is one.
+What is held against what: the manifest against its signature, without which nothing else is looked at; every
+file against the manifest; each entry against its own digest; each entry's digest, at its place, against a
+signed checkpoint; each row against the entries of its call; the checkpoints against those of an anchor, where
+there is one.
 
-Memory: some 300 bytes for each entry of the export.
+Memory: some 300 bytes for each entry of the export, and one line of it. What is longer than the manifest
+says is not read to its end.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import zlib
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -46,6 +48,9 @@ LONGEST: Final = 20
 """Problems of one sort that are named; their number is said in any case."""
 
 _SMALL: Final = 1 << 24
+LONGEST_LINE: Final = 1 << 28
+"""Bytes. A row holds the payloads of one call: request and response have bounds of their own, well below."""
+
 UNREADABLE: Final = (
     ValueError,
     LookupError,
@@ -73,23 +78,27 @@ class Export:
         """What is wrong with it, in words. Raises ValueError or OSError where it cannot be read at all."""
         with ZipFile(self.path) as file:
             said = yield from self._manifest(file)
+            if said is None:
+                return
             yield from _files(file, said)
             known: Known = {}
             yield from _few(self._entries(file, said, known))
-            yield from _few(self._proof(file, known))
+            yield from _few(self._proof(file, said, known))
             for name in ("calls", "entries", "checkpoints"):
                 told, there = said["counts"].get(name), self.counts[name]
                 if told != there:
                     yield f"the manifest says {told} {name}, {there} are there"
 
-    def _manifest(self, file: ZipFile) -> Generator[str, None, dict[str, Any]]:
+    def _manifest(self, file: ZipFile) -> Generator[str, None, dict[str, Any] | None]:
+        """None, behind a problem: nobody we know signed it, so that nothing that it says may be believed."""
         data = _small(file, manifest.NAME)
         said = manifest.read(data)
         if said.get("form") not in FORMS or not isinstance(said.get("counts"), dict):
             raise manifest.ManifestError("manifest.json says no format or no counts")
         signature = _small(file, manifest.SIGNATURE) if manifest.SIGNATURE in file.namelist() else b""
         if problem := manifest.wrong(data, signature, self.key):
-            yield f"{manifest.SIGNATURE}: {problem}"
+            yield f"{manifest.SIGNATURE}: {problem}; nothing else was looked at"
+            return None
         return said
 
     def _entries(self, file: ZipFile, said: Mapping[str, Any], known: Known) -> Iterator[str]:
@@ -97,7 +106,7 @@ class Export:
         form = Form(str(said["form"]), str(said.get("gateway")))
         name = FORMS[form.name]
         try:
-            with _text(file, name) as text, _text(file, manifest.ENTRIES) as lines:
+            with _lines(file, said, name) as text, _lines(file, said, manifest.ENTRIES) as lines:
                 reading = Reading(form, text)
                 if problem := reading.begin():
                     yield f"{name}: {problem}"
@@ -124,16 +133,17 @@ class Export:
         if problem := reading.differs(links):
             yield f"{name}, row {reading.count} (call {call}): {problem}"
 
-    def _proof(self, file: ZipFile, known: Known) -> Iterator[str]:
+    def _proof(self, file: ZipFile, said: Mapping[str, Any], known: Known) -> Iterator[str]:
         """Each part of the proof against its checkpoint, then what was proven against `known`."""
         unproven = {stream: set(digests) for stream, digests in known.items()}
         try:
-            with _text(file, manifest.PROOF) as text, _text(file, manifest.CHECKPOINTS) as lines:
+            proof, checkpoints = _lines(file, said, manifest.PROOF), _lines(file, said, manifest.CHECKPOINTS)
+            with proof as text, checkpoints as lines:
                 section: _Section | None = None
                 for row in map(_row, text):
                     if row[0] == "checkpoint":
                         yield from section.end() if section else ()
-                        section = _Section(*(yield from self._next(lines, row)), known, unproven)
+                        section = _Section(*(yield from self._next(lines, row, said)), known, unproven)
                     elif section is None:
                         raise ValueError("the proof begins without a checkpoint")
                     else:
@@ -149,7 +159,9 @@ class Export:
             for sequence in sorted(sequences):
                 yield f"stream {stream}: {sequence} is in no checkpoint: it was put in, or never stated"
 
-    def _next(self, lines: Iterable[str], row: list[Any]) -> Generator[str, None, tuple[Checkpoint, str]]:
+    def _next(
+        self, lines: Iterable[str], row: list[Any], said: Mapping[str, Any]
+    ) -> Generator[str, None, tuple[Checkpoint, str]]:
         """The checkpoint that the next part of the proof is about."""
         self.counts["checkpoints"] += 1
         text = next(iter(lines), "").encode()
@@ -161,6 +173,8 @@ class Export:
             signed.check(self.key)
         except CheckpointError as error:
             yield f"{name}: {error}"
+        if checkpoint.store.hex() != said.get("store"):
+            yield f"{name}: is of another store than the export"
         if signed.key != key_id(self.key):
             yield f"{name}: names another key"
         if row[1:] != [checkpoint.epoch, checkpoint.number, signed.digest.hex()]:
@@ -257,7 +271,7 @@ def _files(file: ZipFile, said: Mapping[str, Any]) -> Iterator[str]:
     there = file.namelist()
     of_itself = (manifest.NAME, manifest.SIGNATURE)
     yield from (f"{name} was put in" for name in there if name not in (*wanted, *of_itself))
-    yield from (f"{name} is there twice" for name in sorted({n for n in there if there.count(n) > 1}))
+    yield from (f"{name} is there twice" for name, times in sorted(Counter(there).items()) if times > 1)
     yield from (f"{name} is missing" for name in (*wanted, manifest.SIGNATURE) if name not in there)
     for name in wanted:
         if name in there and not _is(file, name, wanted[name]):
@@ -265,10 +279,10 @@ def _files(file: ZipFile, said: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is(file: ZipFile, name: str, said: Any) -> bool:
-    digest, size = sha256(), 0
+    digest, size, wanted = sha256(), 0, _size(said)
     try:
         with file.open(name) as data:
-            while piece := data.read(PIECE):
+            while size <= wanted and (piece := data.read(PIECE)):
                 digest.update(piece)
                 size += len(piece)
     except UNREADABLE:
@@ -285,10 +299,27 @@ def _small(file: ZipFile, name: str) -> bytes:
         raise manifest.ManifestError(f"{name} cannot be read: {_why(error)}") from None
 
 
+def _size(said: Any) -> int:
+    """The bytes that a file has by the manifest."""
+    size = said.get("bytes") if isinstance(said, dict) else None
+    return size if isinstance(size, int) else 0
+
+
 @contextmanager
-def _text(file: ZipFile, name: str) -> Iterator[IO[str]]:
-    with file.open(name) as data, io.TextIOWrapper(data, encoding="utf-8", newline="") as text:
-        yield text
+def _lines(file: ZipFile, said: Mapping[str, Any], name: str) -> Iterator[Iterator[str]]:
+    """The lines of a file, each of bounded length, and no more of them than the manifest says."""
+    files = said.get("files")
+    most = _size(files.get(name)) if isinstance(files, dict) else 0
+    with file.open(name) as data:
+        yield _bounded(data, most)
+
+
+def _bounded(data: IO[bytes], most: int) -> Iterator[str]:
+    while text := data.readline(min(LONGEST_LINE, most) + 1):
+        most -= len(text)
+        if most < 0 or len(text) > LONGEST_LINE:
+            raise ValueError("it is longer than the manifest says, or has a line that none of ours has")
+        yield text.decode("utf-8")
 
 
 def _few(problems: Iterable[str]) -> Iterator[str]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any, Final, final
+from typing import Any, Final, final
 
 from audit.chain import Link
 from audit.exporting import ocsf
@@ -94,7 +94,7 @@ class Reading:
     """The rows of a data file one by one, to be held against the entries."""
 
     form: Form
-    text: IO[str]
+    text: Iterable[str]
     count: int = 0
     _rows: Iterator[Any] = field(init=False)
 

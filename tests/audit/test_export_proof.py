@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipExtFile, ZipFile
 
 import pytest
 from hypothesis import given, settings
@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from audit import chain
 from audit.chain import Link
 from audit.checkpoint import Signed
-from audit.exporting import manifest
+from audit.exporting import checking, manifest
 from audit.exporting.checking import Export
 from audit.exporting.facts import FIELDS, facts_of
 from audit.exporting.formats import FORMS, Form
@@ -178,19 +178,26 @@ def export(form: str = "jsonl", payloads: bool = False) -> Files:
     }
 
 
-def manifest_of(files: Files, form: str) -> bytes:
+def manifest_of(files: Files, form: str, **other: Any) -> bytes:
     digests = {name: {"sha256": sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
     counts = {"calls": len(PICKED), "entries": 3 * len(PICKED), "checkpoints": 2}
-    return manifest.written({"gateway": "0.1.0", "form": form, "counts": counts, "files": digests})
+    about = {"gateway": "0.1.0", "form": form, "store": SIGNED[0].read().store.hex(), "counts": counts}
+    return manifest.written({**about, "files": digests, **other})
 
 
 def packed(
-    path: Path, files: Files, form: str = "jsonl", *, about: Files | None = None, key: Any = KEY
+    path: Path,
+    files: Files,
+    form: str = "jsonl",
+    *,
+    about: Files | None = None,
+    key: Any = KEY,
+    **other: Any,
 ) -> Path:
-    """`about`: the files that the manifest describes, where those are others."""
-    text = manifest_of(about or files, form)
+    """`about`: the files that the manifest describes, where those are others; `other`: what else it says."""
+    text = manifest_of(about or files, form, **other)
     more = {manifest.NAME: text, manifest.SIGNATURE: manifest.signed(text, key)}
-    with ZipFile(path, "w") as archive:
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
         for name, data in {**files, **more}.items():
             archive.writestr(name, data)
     return path
@@ -346,8 +353,80 @@ def test_the_first_that_is_wrong_is_named(tmp_path: Path) -> None:
     assert "row 1" in problems[1] and "`status` is not what its entries say" in problems[1]
 
 
-def test_somebody_elses_signature_says_nothing(tmp_path: Path) -> None:
-    assert any(manifest.SIGNATURE in each for each in found(packed(tmp_path / "e.zip", export(), key=OTHER)))
+def test_somebody_elses_signature_says_nothing_and_nothing_else_is_believed(tmp_path: Path) -> None:
+    """Not even how long a file may be."""
+    bomb = {**export(), "entries.jsonl": b" " * (1 << 26)}
+    (problem,) = found(packed(tmp_path / "e.zip", bomb, key=OTHER))
+    assert problem.startswith(manifest.SIGNATURE) and problem.endswith("nothing else was looked at")
+
+
+def test_an_export_with_the_proof_of_another_store_is_none(tmp_path: Path) -> None:
+    problems = found(packed(tmp_path / "e.zip", export(), store="ab" * 16))
+    assert problems == [f"checkpoint {number}: is of another store than the export" for number in (1, 3)]
+
+
+def test_what_is_longer_than_the_manifest_says_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = export()
+    read = 0
+    real = ZipExtFile.read
+
+    def counted(self: ZipExtFile, n: int | None = -1) -> bytes:
+        nonlocal read
+        data = real(self, n)
+        read += len(data)
+        return data
+
+    bomb = {**whole, "entries.jsonl": whole["entries.jsonl"] + b" " * (1 << 27)}
+    path = packed(tmp_path / "e.zip", bomb, about=whole)
+    monkeypatch.setattr(ZipExtFile, "read", counted)
+    problems = found(path)
+    assert any(each.startswith("entries.jsonl was changed") for each in problems)
+    assert any("longer than the manifest says" in each for each in problems)
+    assert read < 1 << 24
+
+
+def test_a_line_has_a_bound_whatever_the_manifest_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "LONGEST_LINE", 4096)
+    whole = export()
+    longer = {**whole, "proof.jsonl": b"[" * 5000 + whole["proof.jsonl"]}
+    assert any("a line that none of ours has" in each for each in found(packed(tmp_path / "e.zip", longer)))
+
+
+def deep(text: bytes) -> bytes:
+    return b"[" * 100_000 + b"]" * 100_000 + b"\n" + text
+
+
+EVIL: dict[str, Callable[[bytes], bytes]] = {
+    "nested": deep,
+    "no UTF-8": lambda text: b"\xff\xfe" + text,
+    "not a number": lambda text: text.replace(b",", b",NaN,", 1),
+    "a huge number": lambda text: text.replace(b"1", b"1" * 5000, 1),
+    "nothing": lambda text: b"",
+    "null bytes": lambda text: text.replace(b'"', b"\0", 1),
+    "carriage returns": lambda text: text.replace(b"\n", b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", ["entries.jsonl", "proof.jsonl", "checkpoints.jsonl", "calls.jsonl"])
+@pytest.mark.parametrize("evil", EVIL)
+def test_evil_files_are_problems_and_nothing_worse(tmp_path: Path, name: str, evil: str) -> None:
+    """Also where whoever wrote them could sign."""
+    whole = export()
+    changed = {**whole, name: EVIL[evil](whole[name])}
+    assert changed != whole
+    assert found(packed(tmp_path / "e.zip", changed))
+
+
+def test_odd_names_are_put_in_and_never_unpacked(tmp_path: Path) -> None:
+    whole = export()
+    odd = ["/etc/passwd", "../../up.txt", "C:\\up.txt", "ENTRIES.JSONL", "entries.jsonl/", "\u202e.txt"]
+    path = packed(tmp_path / "e.zip", {**whole, **{name: b"x" for name in odd}}, about=whole)
+    assert sorted(found(path)) == sorted(f"{name} was put in" for name in odd)
+    assert [each.name for each in tmp_path.iterdir()] == ["e.zip"]
 
 
 def test_the_anchors_checkpoints_have_to_agree(tmp_path: Path) -> None:
