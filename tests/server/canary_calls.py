@@ -51,10 +51,7 @@ class Caller:
         lines = {**JSON, "Authorization": f"Bearer {self.house.key(key)}", **(headers or {})}
         head = "".join(f"{name}: {text}\r\n" for name, text in lines.items() if text)
         begin = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(data)}\r\n"
-        import time; t=time.monotonic()
         got = self._exchange((begin + head + "Connection: close\r\n\r\n").encode() + data)
-        t=time.monotonic()-t
-        if t>.3: print("SLOW", what, t)
         self.told.append((f"answer to {what}", [got]))
         answer = parse(got)
         self.statuses[what] = answer.status if answer else 0
@@ -112,7 +109,7 @@ def _streaming(plan: str) -> dict[str, bool]:
 def _tools(who: Caller) -> None:
     arguments = json.dumps({"mrn": who.value("field"), "note": who.but("iban", "field")})
     call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": arguments}}
-    told = {"role": "tool", "tool_call_id": "c1", "content": json.dumps({"mrn": who.value("field")})}
+    told = {"role": "tool", "tool_call_id": "c1", "content": json.dumps({"note": who.but("iban", "field")})}
     schema = {"type": "object", "properties": {"who": {"type": "string", "default": who.value("mail")}}}
     tool = {"type": "function", "function": {"name": "look", "description": who.but("iban"), "parameters": schema}}
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "tool_calls": [call]}, told]

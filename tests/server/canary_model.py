@@ -59,7 +59,7 @@ class CanaryModel(ScriptedModel):
         return response("200 OK", "application/json", body, *lines, CLOSE)
 
     def _error(self) -> Script:
-        error = {"error": {"message": self.text, "type": self.mail, "param": self.field, "code": self.mail}}
+        error = {"error": {"message": self.text, "type": self.mail, "param": self.mail, "code": self.mail}}
         return response("400 Bad Request", "application/json", json.dumps(error).encode(), CLOSE)
 
     def _limit(self) -> Script:

@@ -26,7 +26,7 @@ def store(house: House) -> Iterator[Place]:
         for table, column, values in columns(reader):
             yield f"table {table}.{column}", values
         for table, kind in (("payload", "payload"), ("original", "original, without its outer seal")):
-            yield f"an unsealed {kind}", list(_unsealed(reader, house.keys, table))
+            yield f"an unsealed {kind}", list(unsealed(reader, house.keys, table))
 
 
 def columns(reader: Reader) -> Iterator[tuple[str, str, list[bytes]]]:
@@ -60,7 +60,7 @@ def _bytes(value: Any) -> bytes:
     return bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
 
 
-def _unsealed(reader: Reader, keys: Path, table: str) -> Iterator[bytes]:
+def unsealed(reader: Reader, keys: Path, table: str) -> Iterator[bytes]:
     """As far as this house's own keys open it. An original is sealed once more, to a key that is not here."""
     directory = KeyDirectory(keys)
     rows = reader.rows(
