@@ -14,7 +14,8 @@ from .canary_model import PLANS, STREAMED
 from .hammer_clients import parse
 from .hammer_house import House
 
-JSON = {"Content-Type": "application/json"}
+USUAL = {"Content-Type": "application/json", "Prefer": "wait=0"}
+"""Nobody waits for a person where chance makes a card out of an account's digits."""
 
 
 @dataclass(slots=True)
@@ -48,7 +49,7 @@ class Caller:
     ) -> bytes:
         """One call; returns all that came."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        lines = {**JSON, "Authorization": f"Bearer {self.house.key(key)}", **(headers or {})}
+        lines = {**USUAL, "Authorization": f"Bearer {self.house.key(key)}", **(headers or {})}
         head = "".join(f"{name}: {text}\r\n" for name, text in lines.items() if text)
         begin = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(data)}\r\n"
         got = self._exchange((begin + head + "Connection: close\r\n\r\n").encode() + data)
@@ -111,7 +112,10 @@ def _tools(who: Caller) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": arguments}}
     told = {"role": "tool", "tool_call_id": "c1", "content": json.dumps({"note": who.but("iban", "field")})}
     schema = {"type": "object", "properties": {"who": {"type": "string", "default": who.value("mail")}}}
-    tool = {"type": "function", "function": {"name": "look", "description": who.but("iban"), "parameters": schema}}
+    tool = {
+        "type": "function",
+        "function": {"name": "look", "description": who.but("iban"), "parameters": schema},
+    }
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "tool_calls": [call]}, told]
     body = {"model": "m", "messages": messages, "tools": [tool]}
     who.ask("tools", who.house.path("openai"), body)
@@ -161,7 +165,10 @@ def refused(who: Caller) -> None:
 
 
 def _misshapen(who: Caller, chat: str, text: str) -> None:
-    mail, whole = who.value("mail"), json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]})
+    mail, whole = (
+        who.value("mail"),
+        json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}),
+    )
     for what, data in (
         ("broken JSON", whole.encode() + b"}"),
         ("cut JSON", whole.encode()[:-5]),
@@ -173,7 +180,12 @@ def _misshapen(who: Caller, chat: str, text: str) -> None:
         ("a wrong shape", json.dumps({"model": [text], "messages": {text: text}}).encode()),
         ("a wrong option", json.dumps({**json.loads(whole), "stream": text}).encode()),
         ("a wrong role", json.dumps({"model": "m", "messages": [{"role": mail, "content": 1}]}).encode()),
-        ("an unknown part", json.dumps({"model": "m", "messages": [{"role": "user", "content": [{"type": mail, mail: text}]}]}).encode()),
+        (
+            "an unknown part",
+            json.dumps(
+                {"model": "m", "messages": [{"role": "user", "content": [{"type": mail, mail: text}]}]}
+            ).encode(),
+        ),
         ("depth", (f'{{"{mail}":' * 200 + "1" + "}" * 200).encode()),
     ):
         who.ask(what, chat, data)
@@ -190,7 +202,10 @@ def headed(who: Caller) -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": who.control}]}
     for what, text in _lines(who.canaries):
         names = ("User-Agent", "Referer", "Cookie", "X-Request-Id", "X-Title", "OpenAI-Organization")
-        more = {name: text for name in (*names, "Traceparent", "Baggage", "X-Postern-Session", "X-Postern-Purpose")}
+        more = {
+            name: text
+            for name in (*names, "Traceparent", "Baggage", "X-Postern-Session", "X-Postern-Purpose")
+        }
         who.ask(f"headers with {what}", chat, body, headers=more)
     for name in ("X-Postern-Classification", "Prefer", "X-Forwarded-For", "X-Stainless-Read-Timeout"):
         who.ask(f"wrong {name}", chat, body, headers={name: who.value("mail")})

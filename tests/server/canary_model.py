@@ -64,7 +64,9 @@ class CanaryModel(ScriptedModel):
 
     def _limit(self) -> Script:
         error = {"error": {"message": self.text, "type": "tokens", "param": None, "code": "rate"}}
-        return response("429 Too Many", "application/json", json.dumps(error).encode(), "retry-after: 1", CLOSE)
+        return response(
+            "429 Too Many", "application/json", json.dumps(error).encode(), "retry-after: 1", CLOSE
+        )
 
     def _failure(self) -> Script:
         return response(f"500 {self.mail}", "text/html", f"<h1>{self.text}</h1>".encode(), CLOSE)
@@ -124,13 +126,19 @@ class CanaryModel(ScriptedModel):
     def _anthropic(self, streams: bool) -> Script:
         tool = {"type": "tool_use", "id": "t1", "name": "look", "input": {"mrn": self.field, "q": self.text}}
         message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": []}
-        message |= {"stop_reason": None, "stop_sequence": None, "usage": {"input_tokens": 1, "output_tokens": 1}}
+        message |= {
+            "stop_reason": None,
+            "stop_sequence": None,
+            "usage": {"input_tokens": 1, "output_tokens": 1},
+        }
         if not streams:
             content = [{"type": "text", "text": self.text}, tool]
             return _json(message | {"content": content, "stop_reason": "end_turn"})
         events: list[dict[str, Any]] = [{"type": "message_start", "message": message}]
         events += _block(0, {"type": "text", "text": ""}, "text_delta", "text", self.text)
-        events += _block(1, tool | {"input": {}}, "input_json_delta", "partial_json", json.dumps(tool["input"]))
+        events += _block(
+            1, tool | {"input": {}}, "input_json_delta", "partial_json", json.dumps(tool["input"])
+        )
         end = {"stop_reason": "end_turn", "stop_sequence": None}
         events += [{"type": "message_delta", "delta": end, "usage": {"output_tokens": 4}}]
         events += [{"type": "message_stop"}]

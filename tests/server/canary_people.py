@@ -213,7 +213,17 @@ PAGES = (
     "/audit/retention/", "/drift/", "/live/", "/review/", "/review/policies/", "/history/", "/proposals/",
     "/account/", "/keys/", "/access-review/", "/metrics", "/admin/",
 )  # fmt: skip
-QUESTIONS = ("calls", "sessions", "events", "approvals", "exports", "integrity", "checkpoints", "usage", "locks")
+QUESTIONS = (
+    "calls",
+    "sessions",
+    "events",
+    "approvals",
+    "exports",
+    "integrity",
+    "checkpoints",
+    "usage",
+    "locks",
+)
 
 
 def looked_at(people: Sequence[Person], calls: Sequence[str], approvals: Sequence[str]) -> None:

@@ -45,7 +45,9 @@ def columns(reader: Reader) -> Iterator[tuple[str, str, list[bytes]]]:
 def _columns(reader: Reader, table: str) -> list[str]:
     if reader.is_sqlite:
         return [row[1] for row in reader.rows(f'PRAGMA table_info("{table}")')]
-    sql = "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = ?"
+    sql = (
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = ?"
+    )
     return [row[0] for row in reader.rows(sql, table)]
 
 

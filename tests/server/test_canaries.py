@@ -7,14 +7,13 @@ Then all that the deployment has written, told or shown is searched. `docs/evide
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from .canaries import Hit, Place, Searcher
+from .canaries import Canary, Place, Searcher
 from .canary_calls import headed, refused, understood
 from .canary_house import Scene, running_scene
 from .canary_people import Person, exported, held, looked_at, reasons, typed
@@ -40,11 +39,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     root: Path = tmp_path_factory.mktemp("canaries") / "house"
     root.mkdir()
     with running_scene(root, seed) as scene:
-        began = time.monotonic()
         calls, approvals = sent(scene)
-        print(f"{len(calls)} calls, {time.monotonic() - began:.1f} s")
         handled(scene, calls, approvals)
-        print(f"handled {time.monotonic() - began:.1f} s")
         yield scene
 
 
@@ -57,7 +53,6 @@ def sent(scene: Scene) -> tuple[dict[str, str], dict[str, str]]:
     said = reasons(scene.canaries["headers"], scene.control)
     erin = Person(scene.house, "erin", scene.told)
     approvals = held(bodies, erin, said)
-    print(sorted(bodies.statuses.items()))
     return bodies.calls | headers.calls, approvals
 
 
@@ -67,7 +62,7 @@ def handled(scene: Scene, calls: dict[str, str], approvals: dict[str, str]) -> N
     admin, dave = (Person(scene.house, name, scene.told) for name in ("admin", "dave"))
     typed(admin, dave, people, said, calls["a chat"])
     files = exported(dave, people, said)
-    scene.told += [(f"export {name}", [data]) for name, data in files.items()]
+    scene.told += [(f"an export, {name}", [data]) for name, data in files.items()]
     shown = [call for what, call in calls.items() if what in SHOWN or what.startswith("model that")]
     looked_at([admin, dave], shown, list(approvals.values()))
     with closing(Reader(scene.house.database_url)) as reader:
@@ -99,8 +94,21 @@ def everything(scene: Scene) -> Iterator[Place]:
 
 
 def test_no_canary_is_anywhere(scene: Scene) -> None:
-    searcher = Searcher(scene.everyone)
-    began = time.monotonic()
-    hits = searcher.search(everything(scene))
-    print(f"{sum(searcher.looked.values()) / 1e6:.0f} MB, {time.monotonic() - began:.1f} s")
+    hits = Searcher(scene.everyone).search(everything(scene))
     assert not hits, "\n".join(map(str, hits))
+
+
+def test_what_no_schema_knows_is_where_it_belongs(scene: Scene) -> None:
+    """A word stood beside every canary. Where it is not found, nothing would have been."""
+    hits = Searcher([Canary("the word", scene.control, whole=True)]).search(everything(scene))
+    assert {hit.place for hit in hits} >= {
+        "an unsealed payload",
+        "an export, jsonl",
+        "page /audit/calls/…/",
+        "API calls/…",
+        "table audit_entry.meta",
+        "told to the sink",
+        "told by syslog",
+        "what the model received",
+        "answer to a stream",
+    }
