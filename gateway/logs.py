@@ -1,4 +1,4 @@
-"""What Django writes about requests, without what was in them: addresses, hosts and origins are a client's text."""
+"""What Django writes about requests, without what was in them: addresses and hosts are a client's text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, final
 
 @final
 class PlacesOnly(logging.Filter):
-    """Names the route of a request where Django names its address, and the kind of a refusal, not its text."""
+    """Names a request's route where Django names its address, and the kind of a refusal, not its text."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         request = getattr(record, "request", None)

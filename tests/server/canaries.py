@@ -1,7 +1,7 @@
 """Values that must stay in, every way in which one of them could hide, and the search for them.
 
 A canary is made anew for each run, so that one found was planted by this run and by nothing else. What is
-searched is bytes under the name of where they came from; what is found says which canary, in which form, where.
+searched is bytes under the name of where they came from; a hit says which canary, in which form, where.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Place = tuple[str, Iterable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """`whole`: its beginning and its end say nothing by themselves, as those of a card with its last digits."""
+    """`whole`: its beginning and its end say nothing by themselves, as a card's last digits."""
 
     name: str
     text: str

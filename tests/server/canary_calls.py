@@ -157,7 +157,8 @@ def refused(who: Caller) -> None:
     _misshapen(who, chat, text)
     image = {"type": "image_url", "image_url": {"url": f"https://x.example/{key}?to={mail}"}}
     who.chat("an image", [{"type": "text", "text": text}, image])
-    part = f'--b\r\nContent-Disposition: form-data; name="file"; filename="{mail}.txt"\r\n\r\n{text}\r\n--b--\r\n'
+    disposition = f'form-data; name="file"; filename="{mail}.txt"'
+    part = f"--b\r\nContent-Disposition: {disposition}\r\n\r\n{text}\r\n--b--\r\n"
     sent = {"Content-Type": "multipart/form-data; boundary=b"}
     who.ask("an upload", f"{base}/files", part.encode(), headers=sent)
     who.ask("an upload to chat", chat, part.encode(), headers=sent)

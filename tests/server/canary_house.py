@@ -1,4 +1,4 @@
-"""A house that tells everything to everybody who may be told, and whoever is told: what canaries are sent through."""
+"""A house that tells all that it may tell, and whoever is told: what canaries are sent through."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ for policy in Policy.objects.all():
     draft.save()
     services.policy_version_publish(version=draft, by=None)
 for kind in ("standard", "slack"):
-    webhook_add(webhook=Webhook(name=kind, kind=kind, allow_private=True), url=sys.stdin.readline().strip(), by=None)
+    hook = Webhook(name=kind, kind=kind, allow_private=True)
+    webhook_add(webhook=hook, url=sys.stdin.readline().strip(), by=None)
 """
 BROODS = ("bodies", "headers", "people", "model")
 """Who brings them: each has canaries of its own, so that what is found says where it came in."""

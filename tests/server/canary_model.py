@@ -1,4 +1,4 @@
-"""A model's service that says canaries wherever a service can say something, as the call's `model` tells it to."""
+"""A model's service that says canaries wherever a service can, as the call's `model` tells it to."""
 
 from __future__ import annotations
 
@@ -84,9 +84,8 @@ class CanaryModel(ScriptedModel):
         return [f"HTTP/9 {self.text}\r\n\r\n".encode()]
 
     def _half(self) -> Script:
-        return [b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99999\r\n\r\n{"] + [
-            f'"id": "{self.text}'.encode()
-        ]
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99999\r\n\r\n"
+        return [head, f'{{"id": "{self.text}'.encode()]
 
     def _stream(self) -> Script:
         return stream(*self._deltas(self.text), *END)

@@ -79,10 +79,10 @@ def reasons(canaries: Sequence[Canary], control: str) -> list[str]:
 
 
 def held(bob: Caller, erin: Person, said: Sequence[str]) -> dict[str, str]:
-    """Calls that wait and are let go, denied, withdrawn and left; each asked for and answered with canaries."""
+    """Calls that wait and are let go, denied and left; each asked for and answered with canaries."""
     found: dict[str, str] = {}
     purposes = [each for each in said if "\n" not in each]
-    for number, what in enumerate(("approved", "denied", "withdrawn", "left", "streamed")):
+    for number, what in enumerate(("approved", "denied", "left", "streamed")):
         text = f"{what}: {bob.but(*SECRET)}"
         headers = {"Prefer": "wait=0", "X-Postern-Purpose": purposes[number % len(purposes)]}
         more = {"stream": True, "model": "stream"} if what == "streamed" else {}
@@ -99,7 +99,7 @@ def held(bob: Caller, erin: Person, said: Sequence[str]) -> dict[str, str]:
 
 
 def _asked(bob: Caller, erin: Person, what: str, text: str, **more: Any) -> str:
-    """The approval. A process that has never masked a purpose compiles what that takes, and says 503 meanwhile."""
+    """The approval. A process that has never masked a purpose compiles first, and says 503 meanwhile."""
     before = _open(erin)
 
     def waits() -> bool:

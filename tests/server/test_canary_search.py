@@ -1,4 +1,4 @@
-"""The search for canaries finds one that was left behind, in each kind of place and in each form, and says where."""
+"""The search finds a canary that was left behind, in each kind of place and in each form, and says where."""
 
 from __future__ import annotations
 
