@@ -24,8 +24,9 @@ from .hammer_oracle import Reader
 pytestmark = [pytest.mark.database, pytest.mark.timeout(300)]
 
 SHOWN = {
-    "a chat", "a stream", "parts", "tools", "what a client adds", "a model's name", "a message", "fields",
-    "keys", "broken JSON", "an image", "/v1/responses", "path 3", "blocked", "held, denied", "released, approved",
+    "a chat", "a stream", "parts", "tools", "what a client adds", "a model's name", "a message",
+    "fields", "keys", "broken JSON", "an image", "/v1/responses", "path 3", "blocked", "held, denied",
+    "released, approved",
     "released, streamed",
 }  # fmt: skip
 """Calls whose pages are looked at: each way of making a page, not each call."""
