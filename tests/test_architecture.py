@@ -66,6 +66,7 @@ ROOMS = {
             "gateway.formats",
             "gateway.front",
             "gateway.health",
+            "gateway.logs",
             "gateway.management",
             "gateway.scim",
             "gateway.server",

@@ -43,6 +43,9 @@ LEVELS: Final[Mapping[Level, str]] = {level: level.name.lower() for level in Lev
 ACTIONS: Final[Mapping[Gate, str]] = {Gate.FLAG: "flagged", Gate.HOLD: "held", Gate.BLOCK: "blocked"}
 
 
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+"""Any other is a client's own text, which nobody has looked into: it is not kept."""
+
 NO_OUTCOME: Final = Outcome()  # read only
 NOTHING_MORE: Final[Mapping[str, object]] = MappingProxyType({})
 CONSTANT: Final[Headers] = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
@@ -217,7 +220,8 @@ class Ledger:
         return route.what(call.model, call.shape.streaming)
 
     def _aim(self) -> What:
-        method = self.head.method if self.head and self.caller else ""
+        named = self.head.method if self.head and self.caller else ""
+        method = named if named in METHODS else ""
         target = self.target
         if target is None:
             return What(method=method)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -31,6 +32,14 @@ MAX_RESPONSE: Final = 64 * 1024 * 1024
 
 PASSED: Final = frozenset({b"retry-after", b"retry-after-ms"})
 """Response headers of the model's service that clients get, beside its rate-limit headers."""
+
+FIGURE: Final = re.compile(
+    rb"[0-9]{1,13}(?:\.[0-9]{1,6})?"
+    rb"|(?:[0-9]{1,6}(?:\.[0-9]{1,9})?(?:ms|s|m|h|d)){1,5}"
+    rb"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,18}(?:Z|[+-][0-9]{2}:[0-9]{2})"
+    rb"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
+)
+"""A number, a duration or a time. Nobody looks into headers, so nothing else of them is passed on."""
 
 NONE: Final[Mapping[str, str]] = {}
 
@@ -131,7 +140,8 @@ class Answer:
 
     def passed_headers(self) -> list[tuple[bytes, bytes]]:
         named = [(name.lower(), value) for name, value in self._response.raw_headers]
-        return [pair for pair in named if pair[0] in PASSED or pair[0].startswith(b"x-ratelimit-")]
+        wanted = [pair for pair in named if pair[0] in PASSED or pair[0].startswith(b"x-ratelimit-")]
+        return [(name, value) for name, value in wanted if FIGURE.fullmatch(value)]
 
     async def chunk(self) -> bytes:
         """The bytes that have come, at least one; empty at the end."""

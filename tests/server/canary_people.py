@@ -1,0 +1,246 @@
+"""People at a browser who type canaries wherever a page or the API takes text, and look at what it shows."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from .canaries import Canary, Place, sentence, spoken
+from .canary_calls import Caller
+from .hammer_house import House, wait_for
+
+LONGEST = 300
+"""Characters of a reason."""
+
+SECRET = ("openai key", "aws key", "github token", "stripe key", "password", "jwt", "private key")
+"""What bob's policy blocks instead of holding it."""
+
+
+@dataclass(slots=True)
+class Person:
+    """Somebody who is signed in. What pages show them is kept."""
+
+    house: House
+    name: str
+    told: list[Place] = field(default_factory=list)
+    browser: requests.Session = field(default_factory=requests.Session)
+
+    def __post_init__(self) -> None:
+        password = next(each["password"] for each in self.house.facts["people"] if each["name"] == self.name)
+        assert self.sends("/login/", username=self.name, password=password).status_code == 302
+
+    @property
+    def site(self) -> str:
+        return f"http://127.0.0.1:{self.house.port}"
+
+    def sees(self, path: str, **how: Any) -> requests.Response:
+        return self._kept(f"page {path}", self.browser.get(self.site + path, timeout=60, **how))
+
+    def sends(self, path: str, at: str = "", **form: Any) -> requests.Response:
+        """A form of the page `at`, or of the address itself."""
+        page = self.browser.get(self.site + (at or path), timeout=60)
+        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
+        assert found, (path, page.status_code)
+        body = {**form, "csrfmiddlewaretoken": found[1]}
+        answer = self.browser.post(self.site + path, data=body, allow_redirects=False, timeout=60)
+        return self._kept(f"form {path}", answer)
+
+    def asks(self, path: str, body: Any = None) -> requests.Response:
+        """The API: a question, or with a body an act."""
+        address = f"{self.site}/api/v1/{path}"
+        if body is None:
+            return self._kept(f"API {path}", self.browser.get(address, timeout=60))
+        headers = {"X-CSRFToken": self.browser.cookies["csrftoken"]}
+        return self._kept(f"API {path}", self.browser.post(address, json=body, headers=headers, timeout=60))
+
+    def _kept(self, what: str, answer: requests.Response) -> requests.Response:
+        if what.startswith("form"):
+            return answer  # it gives back to whoever wrote it what is not right yet
+        place = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "…", what)
+        head = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
+        self.told.append((place, [head.encode(), answer.content]))
+        return answer
+
+
+def reasons(canaries: Sequence[Canary], control: str) -> list[str]:
+    """All canaries in as few reasons as they fit in."""
+    found = [control]
+    for each in canaries:
+        said = sentence([each])
+        if len(found[-1]) + len(said) + 2 > LONGEST:
+            found.append(control)
+        found[-1] += ", " + said if said else ""
+    return found
+
+
+def held(bob: Caller, erin: Person, said: Sequence[str]) -> dict[str, str]:
+    """Calls that wait and are let go, denied and left; each asked for and answered with canaries."""
+    found: dict[str, str] = {}
+    purposes = [each for each in said if "\n" not in each]
+    for number, what in enumerate(("approved", "denied", "left", "streamed")):
+        text = f"{what}: {bob.but(*SECRET)}"
+        headers = {"Prefer": "wait=0", "X-Postern-Purpose": purposes[number % len(purposes)]}
+        more = {"stream": True, "model": "stream"} if what == "streamed" else {}
+        more |= {"key": "bob", "headers": headers, "metadata": {"purpose": said[-1]}}
+        approval = _asked(bob, erin, f"held, {what}", text, **more)
+        found[what] = approval
+        for reason in said:
+            erin.asks(f"approvals/{approval}/comment", {"text": reason})
+        _end(erin, approval, what, said)
+        if what in ("approved", "streamed"):
+            bob.chat(f"released, {what}", text, **more)
+    bob.chat("blocked", bob.but("ssn"), key="bob")
+    return found
+
+
+def _asked(bob: Caller, erin: Person, what: str, text: str, **more: Any) -> str:
+    """The approval. A process that has never masked a purpose compiles first, and says 503 meanwhile."""
+    before = _open(erin)
+
+    def waits() -> bool:
+        bob.chat(what, text, **more)
+        return bob.statuses[what] != 503
+
+    assert wait_for(waits, seconds=30) and bob.statuses[what] == 403, bob.statuses[what]
+    (approval,) = _open(erin) - before
+    return approval
+
+
+def _end(erin: Person, approval: str, what: str, said: Sequence[str]) -> None:
+    if what in ("approved", "streamed", "denied"):
+        seen = erin.asks(f"approvals/{approval}").json()["seen"]
+        choice = "deny" if what == "denied" else "approve"
+        body = {"choice": choice, "reason": said[-1], "seen": seen}
+        answer = erin.asks(f"approvals/{approval}/decide", body)
+        assert answer.status_code == 200, answer.text
+
+
+def _open(erin: Person) -> set[str]:
+    return {row["id"] for row in erin.asks("approvals?status=pending&limit=100").json()["results"]}
+
+
+def typed(admin: Person, dave: Person, canaries: Sequence[Canary], said: Sequence[str], call: str) -> None:
+    """Reasons, notes, questions: everything that passes the engine before it is kept."""
+    for reason in said:
+        lock = admin.asks("locks", {"target": "user:carol", "reason": reason}).json()
+        admin.asks(f"locks/{lock['id']}/lift", {"reason": reason})
+        admin.sends("/audit/holds/new/", call_id=call, reason=reason)
+        admin.sends("/audit/erasures/new/", subject="local:nobody", reason=reason)
+        dave.sends("/audit/holds/new/", call_id=call, reason=reason)
+        dave.sends("/audit/erasures/new/", subject="local:nobody", reason=reason)
+        dave.sends(f"/audit/calls/{call}/original/ask/", f"/audit/calls/{call}/", reason=reason)
+    for each in canaries:
+        if each.name.endswith(" field"):
+            continue  # its field's name finds it, and nobody types a field
+        dave.asks("calls/search", {"selection": {"words": spoken(each)}})
+        _lost(admin, each.text.replace(" ", "-"))
+    for each in some(canaries):
+        dave.sends("/audit/search/", words=each.text)
+        dave.sends("/audit/search/", model=each.text, caller=each.text, code=each.text)
+        dave.sends("/audit/trace/", value=each.text)
+        dave.asks("calls/search", {"selection": {"caller": each.text}})
+        _stranger(admin, each.text.replace(" ", "-"))
+    text = "\n".join(said)
+    admin.sends("/playground/", payload=text, form="text", family="openai", direction="request")
+    version = _version(admin)
+    for form, payload in (("text", text), ("json", f'{{"messages": [{{"content": "{canaries[0].text}"}}')):
+        admin.asks("playground", {"payload": payload, "form": form, "version": version})
+    admin.sends("/keys/leaked/", text=text)
+    admin.asks("keys/leaked", {"text": text})
+
+
+def _lost(person: Person, text: str) -> None:
+    """In addresses: a client with the wrong base URL, a form that is sent as a question."""
+    for path in (f"/{text}", f"/v1/chat/completions?key={text}", f"/audit/search/?words={text}"):
+        person.sees(path)
+    for path in (f"calls?before={text}", f"calls/{text}", f"approvals?requester={text}", f"nothing/{text}"):
+        person.asks(path)
+
+
+def _stranger(person: Person, text: str) -> None:
+    """A name at the door, a password, a credential of somebody else's."""
+    stranger = requests.Session()  # what the door gives back is their own
+    page = stranger.get(person.site + f"/login/?next=/{text}", timeout=20)
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
+    assert token
+    form = {"username": text, "password": text, "csrfmiddlewaretoken": token[1]}
+    stranger.post(person.site + "/login/", data=form, timeout=20)
+    bearer = {"Authorization": f"Bearer {text}"}
+    answer = stranger.get(f"{person.site}/api/v1/calls", headers=bearer, timeout=20)
+    person.told.append(("API of a stranger", [answer.content]))
+
+
+def _version(admin: Person) -> str:
+    policies = admin.asks("policies").json()["results"]
+    versions = admin.asks(f"policies/{policies[0]['id']}/versions").json()["results"]
+    return str(versions[0]["id"])
+
+
+def some(canaries: Sequence[Canary]) -> Sequence[Canary]:
+    """Enough of them where each costs a second."""
+    return [each for each in canaries if each.name.partition("'s ")[2] in ("card", "mail", "openai key")]
+
+
+def exported(dave: Person, canaries: Sequence[Canary], said: Sequence[str]) -> dict[str, bytes]:
+    """Everything in each format, and what was asked for with canaries: the files."""
+    files: dict[str, bytes] = {}
+    asked = [(form, {"format": form, "payloads": form == "jsonl"}) for form in ("jsonl", "csv", "ocsf")]
+    asked += [(each.name, {"selection": {"model": each.text}}) for each in some(canaries)]
+    for name, body in asked:
+        answer = dave.asks("exports", {**body, "reason": said[-1]})
+        if answer.status_code == 202:
+            files[name] = _fetched(dave, answer.json()["id"])
+    return files
+
+
+def _fetched(dave: Person, export: str) -> bytes:
+    def ready() -> bool:
+        time.sleep(0.3)
+        return dave.browser.get(f"{dave.site}/api/v1/exports/{export}", timeout=20).json()["state"] == "ready"
+
+    assert wait_for(ready, seconds=60), dave.asks(f"exports/{export}").text
+    return dave.asks(f"exports/{export}/file").content
+
+
+PAGES = (
+    "/", "/audit/", "/audit/calls/", "/audit/acts/", "/audit/search/", "/audit/trace/", "/audit/flagged/",
+    "/audit/usage/", "/usage/", "/audit/integrity/", "/audit/exports/", "/audit/holds/", "/audit/erasures/",
+    "/audit/retention/", "/drift/", "/live/", "/review/", "/review/policies/", "/history/", "/proposals/",
+    "/account/", "/keys/", "/access-review/", "/metrics", "/admin/",
+)  # fmt: skip
+QUESTIONS = (
+    "calls",
+    "sessions",
+    "events",
+    "approvals",
+    "exports",
+    "integrity",
+    "checkpoints",
+    "usage",
+    "locks",
+)
+
+
+def looked_at(people: Sequence[Person], calls: Sequence[str], approvals: Sequence[str]) -> None:
+    """Every page that shows what was recorded, by each of them; who may not look gets a refusal."""
+    for person in people:
+        for path in PAGES:
+            person.sees(path)
+        for path in QUESTIONS:
+            person.asks(path)
+        for approval in approvals:
+            for path in (f"/review/{approval}/", f"/review/{approval}/standing/", f"/approvals/{approval}"):
+                person.sees(path)
+            person.asks(f"approvals/{approval}")
+    dave = next(each for each in people if each.name == "dave")
+    for call in calls:
+        dave.sees(f"/audit/calls/{call}/")
+        dave.asks(f"calls/{call}")
+    for session in dave.asks("sessions?limit=100").json()["results"]:
+        dave.sees(f"/audit/sessions/{session['id']}/")
+        dave.sees(f"/audit/sessions/{session['id']}/conversation/")
