@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, ClassVar, Final, Protocol
 from uuid import UUID
 
@@ -49,6 +50,8 @@ class Door:
 
     origin: str
     headers: Mapping[str, Secret]
+    secret: Secret
+    """The same by itself, for a provider that wants it otherwise."""
     allow_private: bool = False
 
 
@@ -80,6 +83,8 @@ class Made:
 
     secret: Secret
     provider_id: str
+    good_for: timedelta | None = None
+    """How long its provider takes it; the next rotation comes before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def _door(plan: RotationPlan) -> Door | None:
     except NoSecret:
         raise Refused("admin_credential", "The admin credential holds no secret that opens.") from None
     headers = headers_of(admin, secret)
-    return Door(origin=admin.origin, headers=headers, allow_private=plan.allow_private)
+    return Door(origin=admin.origin, headers=headers, secret=secret, allow_private=plan.allow_private)
 
 
 def _current(credential: Credential) -> Secret | None:

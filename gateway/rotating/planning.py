@@ -41,6 +41,14 @@ def _by_schedule(plan: RotationPlan, moment: datetime) -> datetime | None:
     )
 
 
+def ends(plan: RotationPlan, good_for: timedelta | None) -> None:
+    """The next rotation is due when two thirds of a secret's life are over, if not before."""
+    if good_for is not None:
+        due = timezone.now() + good_for * 2 / 3
+        rows = RotationPlan.objects.filter(pk=plan.pk)
+        rows.filter(Q(next_at=None) | Q(next_at__gt=due)).update(next_at=due)
+
+
 def succeeded(plan: RotationPlan) -> None:
     RotationPlan.objects.filter(pk=plan.pk).update(failures=0)
 

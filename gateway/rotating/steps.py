@@ -123,6 +123,7 @@ def _keep(rotation: Rotation, plan: RotationPlan, made: Made) -> None:
                 provider_id=made.provider_id,
             )
             advance(rotation, RotationStep.TEST, version=version)
+            planning.ends(plan, made.good_for)
             _tell("rotation.created", rotation, number=version.number, provider_id=made.provider_id)
     except SealError:
         raise Refused("no_master_key", "The new secret could not be sealed.") from None

@@ -29,6 +29,16 @@ RECIPE: dict[str, Any] = {
     },
     "revoke": {"method": "DELETE", "path": "/admin/keys/{id}", "gone": [404]},
 }
+SLOTS: dict[str, Any] = {
+    "title": "A provider with two keys",
+    "slots": ["Key1", "Key2"],
+    "create": {
+        "path": "/admin/regenerate",
+        "body": {"slot": "{slot}"},
+        "secret": {"Key1": "/Key1", "Key2": "/Key2"},
+    },
+    "revoke": {"path": "/admin/regenerate", "body": {"slot": "{slot}"}},
+}
 PAGE = 3
 """Keys on one page of its list: few, so that pages are turned."""
 
@@ -140,12 +150,25 @@ def handler(state: State) -> type[BaseHTTPRequestHandler]:
                 self._answer(401, {"error": "no"})
             elif state.trouble(f"{method.lower()}_500"):
                 self._answer(500, {"error": "no"})
+            elif self.path == "/admin/regenerate":
+                self._regenerate(json.loads(body)["slot"])
             elif method == "POST":
                 self._create(json.loads(body))
             elif method == "GET":
                 self._list()
             else:
                 self._revoke()
+
+        def _regenerate(self, slot: str) -> None:
+            with state.lock:
+                for key in state.good():
+                    key.revoked = key.revoked or key.name == slot
+                state.make(slot)
+                said = {key.name: key.secret for key in state.good()}
+            if state.trouble("made_and_lost"):
+                self.connection.shutdown(socket.SHUT_RDWR)
+            else:
+                self._answer(200, said)
 
         def _create(self, said: Any) -> None:
             if state.trouble("refuse"):

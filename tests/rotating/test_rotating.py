@@ -33,7 +33,7 @@ from gateway.rotating.services import (
     spares_add,
 )
 
-from .provider import Provider, provider
+from .provider import SLOTS, Provider, provider
 from .world import House, house
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
@@ -310,6 +310,39 @@ def test_keys_of_a_store_that_is_not_this_one_stay(there: Provider) -> None:
     rotate_now(credential=home.credential, by=None)
     sweeping.sweep()
     assert not other.revoked
+
+
+def test_of_two_keys_the_one_that_is_not_in_use_is_made_anew(there: Provider) -> None:
+    """And the one before once more, when its time has come: nobody knows it then."""
+    home = house(there, options={"own": SLOTS, "slot_in_use": "Key1"})
+    there.state.keys["key_1"].name = "Key1"
+    there.state.make("Key2")
+    used = [there.state.keys["key_1"].secret]
+    for slot in ("Key2", "Key1", "Key2"):
+        there.state.troubles = ["made_and_lost"]
+        rotate_now(credential=home.credential, by=None)
+        sweeping.sweep()
+        with later(40):
+            sweeping.sweep()
+        assert last(home).step == RotationStep.DONE
+        assert home.current().provider_id == slot and works(home)
+        used.append(secret_in_use(home))
+        with later(60):
+            sweeping.sweep()
+        assert works(home)
+    assert {key.secret for key in there.state.good()} & set(used[1:-1]) == set()
+
+
+def test_while_both_are_in_use_it_waits(there: Provider) -> None:
+    home = house(there, options={"own": SLOTS, "slot_in_use": "Key1"}, overlap=timedelta(days=2))
+    there.state.keys["key_1"].name = "Key1"
+    for _ in range(2):
+        rotate_now(credential=home.credential, by=None)
+        sweeping.sweep()
+    rotate_now(credential=home.credential, by=None)
+    sweeping.sweep()
+    assert (last(home).step, last(home).error) == (RotationStep.CREATE, "no_slot")
+    assert works(home)
 
 
 def test_from_a_list_one_after_the_other(there: Provider) -> None:

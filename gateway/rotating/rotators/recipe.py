@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import yaml
 
-from gateway.credentials.outbound import Fetched, FetchFailed, fetch
 from gateway.credentials.secret import Secret
+from gateway.rotating.asking import ask, document
 from gateway.rotating.contract import Errand, Failed, Found, Made, Refused, Waiting
 from gateway.rotating.recipe import (
-    Call,
     Listing,
     Recipe,
     RecipeError,
     at,
-    filled,
-    filled_path,
     read,
     values_of,
 )
 
 FOLDER: Final = Path(__file__).parent.parent / "recipes"
-SECONDS: Final = 10.0
 PAGES: Final = 100
 _KNOWN: Final = frozenset({"recipe", "own", "variables", "slot_in_use"})
 
@@ -75,7 +70,7 @@ class ByRecipe:
         values |= {"slot": slot, "secret": secret}
         answer: Any = None
         for call in recipe.create:
-            answer = _document(_ask(errand, call, values), call.secret != "")
+            answer = document(ask(errand, call, values), call.secret != "")
         last = recipe.create[-1]
         pointer = last.secret if isinstance(last.secret, str) else last.secret[slot]
         made = secret or at(answer, pointer)
@@ -91,7 +86,7 @@ class ByRecipe:
         spare = secrets.token_urlsafe(recipe.new_secret) if recipe.new_secret else ""
         values |= {"id": provider_id, "slot": provider_id, "secret": spare}
         for call in recipe.revoke:
-            _ask(errand, call, values)
+            ask(errand, call, values)
 
     def living(self, errand: Errand) -> Sequence[Found] | None:
         recipe, values = _begun(errand)
@@ -122,7 +117,7 @@ def _listed(errand: Errand, listing: Listing, values: dict[str, str]) -> list[Fo
     found: list[Found] = []
     after = ""
     for _ in range(PAGES):
-        answer = _document(_ask(errand, listing.call, values, query=(listing.next_query, after)), True)
+        answer = document(ask(errand, listing.call, values, query=_onward(listing, after)))
         items = at(answer, listing.items)
         if not isinstance(items, list):
             raise Failed("unreadable", "The provider's list is not where the recipe says.")
@@ -137,50 +132,11 @@ def _listed(errand: Errand, listing: Listing, values: dict[str, str]) -> list[Fo
     raise Failed("too_many", "The provider's list does not end.")
 
 
-def _ask(errand: Errand, call: Call, values: Mapping[str, str], query: tuple[str, str] = ("", "")) -> Fetched:
-    """One call. Raises `Failed` and `Refused`; neither repeats what was sent or answered."""
-    door = errand.door
-    if door is None:
-        raise Refused("no_admin_credential", "The recipe needs an admin credential.")
-    seconds = min(SECONDS, errand.ends - time.monotonic())
-    if seconds <= 0:
-        raise Failed("timeout", "The provider's admin API took too long.")
-    try:
-        answer = fetch(
-            door.origin + filled_path(call.path, values) + _query(call.path, query),
-            method=call.method,
-            allow_private=door.allow_private,
-            seconds=seconds,
-            body=None if call.body is None else json.dumps(filled(call.body, values)).encode(),
-            headers=_headers(call, values, door.headers),
-        )
-    except FetchFailed as failure:
-        raise Failed(failure.code, f"The provider's admin API: {failure.code}.") from None
-    if answer.status in call.expect or answer.status in call.gone:
-        return answer
-    words = f"The provider's admin API answered with status {answer.status}."
-    raise (Refused if answer.status in (400, 401, 403, 404, 422) else Failed)("status", words)
-
-
-def _headers(call: Call, values: Mapping[str, str], door: Mapping[str, Secret]) -> dict[str, str]:
-    said = {name: str(filled(value, values)) for name, value in call.headers.items()}
-    kind = {} if call.body is None else {"content-type": "application/json"}
-    return {**kind, **said, **{name: secret.reveal() for name, secret in door.items()}}
-
-
-def _query(path: str, query: tuple[str, str]) -> str:
-    if not query[0] or not query[1]:
+def _onward(listing: Listing, after: str) -> str:
+    """The query that turns the page."""
+    if not listing.next_query or not after:
         return ""
-    return f"{'&' if '?' in path else '?'}{query[0]}={filled_path('{value}', {'value': query[1]})}"
-
-
-def _document(answer: Fetched, needed: bool) -> Any:
-    try:
-        return json.loads(answer.body)
-    except ValueError:
-        if needed:
-            raise Failed("unreadable", "The provider's admin API answered with no JSON.") from None
-        return None
+    return f"{'&' if '?' in listing.call.path else '?'}{listing.next_query}={quote(after, safe='')}"
 
 
 rotator = ByRecipe()
