@@ -10,9 +10,23 @@ import pytest
 
 from gateway.proxy import exchange as module
 from gateway.proxy.exchange import Exchange, Unreadable
+from gateway.proxy.wire.anthropic import Messages
+from gateway.proxy.wire.openai import ChatCompletions
 from gateway.proxy.wire.plain import PlainJson
 from policies.engine.errors import MaskError
-from policies.engine.types import Gate, Matcher, Verdict
+from policies.engine.policy import Policy
+from policies.engine.schema import Schema
+from policies.engine.types import (
+    DataClass,
+    Gate,
+    KeyDetector,
+    Level,
+    Matcher,
+    PolicySpec,
+    SchemaSpec,
+    Verdict,
+)
+from policies.library.recognisers import LIBRARY
 
 from .world import EMAIL, HEAD, KEYS, chat, exchange, policy, rule
 
@@ -97,3 +111,50 @@ def test_a_chat_holds_fields_in_tool_arguments_and_in_what_the_api_does_not_know
 ) -> None:
     call, _ = judged(chat("hello", **more), HOLD)
     assert [field.path for field in call.fields] == paths
+
+
+# --- what tools return --------------------------------------------------------------------------------
+RESULT = {"patient": {"mrn": "A-778821", "ward": "north"}, "n": 1.50}
+MRN = DataClass(slug="MRN", name="MRN", level=Level.RESTRICTED, detectors=(KeyDetector(names=("mrn",)),))
+
+
+def with_records() -> Policy:
+    known = Schema(SchemaSpec(version_id="s", number=1, name="test", classes=(MRN,)), LIBRARY)
+    return Policy(PolicySpec(version_id="p", number=1, name="test", rules=()), known)
+
+
+def openai_result(content: Any) -> dict[str, Any]:
+    called = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "look her up"},
+        {"role": "assistant", "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "c1", "content": content},
+    ]
+    return {"model": "m", "messages": messages}
+
+
+def anthropic_result(content: Any) -> dict[str, Any]:
+    block = {"type": "tool_result", "tool_use_id": "t1", "content": content}
+    return {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [block]}]}
+
+
+@pytest.mark.parametrize(
+    ("wire", "body"), [(ChatCompletions(), openai_result), (Messages(), anthropic_result)]
+)
+@pytest.mark.parametrize("parts", [False, True], ids=["text", "parts"])
+def test_field_rules_reach_into_what_a_tool_returned(wire: Any, body: Any, parts: bool) -> None:
+    text = json.dumps(RESULT)
+    call = Exchange(with_records(), wire, KEYS)
+    call.request(HEAD, json.dumps(body([{"type": "text", "text": text}] if parts else text)).encode())
+    assert call.recorded is not None
+    assert b"A-778821" not in call.outgoing and b"A-778821" not in call.recorded
+    assert b"north" in call.outgoing and b"1.5" in call.outgoing
+
+
+@pytest.mark.parametrize("text", ["[INFO] mrn A-1", '{"mrn": "A-778', "", "{}", '"mrn"', "\ud800"])
+def test_what_only_begins_like_a_document_is_text(text: str) -> None:
+    tree = openai_result(text)
+    assert ChatCompletions().request(tree).embedded == (
+        ("messages", 1, "tool_calls", 0, "function", "arguments"),
+        *([("messages", 2, "content")] if text == "{}" else []),
+    )

@@ -110,7 +110,11 @@ def _streaming(plan: str) -> dict[str, bool]:
 def _tools(who: Caller) -> None:
     arguments = json.dumps({"mrn": who.value("field"), "note": who.but("iban", "field")})
     call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": arguments}}
-    told = {"role": "tool", "tool_call_id": "c1", "content": json.dumps({"note": who.but("iban", "field")})}
+    told = {
+        "role": "tool",
+        "tool_call_id": "c1",
+        "content": json.dumps({"mrn": who.value("field"), "note": who.but("iban", "field")}),
+    }
     schema = {"type": "object", "properties": {"who": {"type": "string", "default": who.value("mail")}}}
     tool = {
         "type": "function",

@@ -20,6 +20,7 @@ from gateway.proxy.wire.base import (
     ShapeError,
     Slot,
     count_of,
+    documents,
     dotted,
     word_of,
 )
@@ -89,7 +90,11 @@ class Messages:
                 raise ShapeError("invalid_message", f"messages[{index}] must be an object.")
             opaque += _content(message.get("content"), ("messages", index, "content"))
         return RequestShape(
-            model=model, streaming=bool(stream), opaque=tuple(opaque), opening=_opening(tree, messages)
+            model=model,
+            streaming=bool(stream),
+            embedded=tuple(_results(messages)),
+            opaque=tuple(opaque),
+            opening=_opening(tree, messages),
         )
 
     def structured(self, tree: Json) -> Sequence[Path]:
@@ -160,6 +165,14 @@ class CountTokens(Messages):
         if not isinstance(tree, dict) or count_of(tree.get("input_tokens")) is None:
             raise ShapeError("missing_count", "The answer has no number of tokens.")
         return ResponseShape()  # counted, not spent
+
+
+def _results(messages: Sequence[Mapping[str, Json]]) -> Iterator[Path]:
+    for index, message in enumerate(messages):
+        content, path = message.get("content"), ("messages", index, "content")
+        for position, block in enumerate(content if isinstance(content, list) else ()):
+            if block.get("type") == "tool_result":
+                yield from documents(block.get("content"), (*path, position, "content"))
 
 
 def _content(content: Json, path: Path) -> Iterator[OpaquePart]:

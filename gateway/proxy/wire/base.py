@@ -7,9 +7,10 @@ document; a wire only says what is special in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
+from policies.engine.jsontext import JsonError, loads
 from policies.engine.types import Opaque
 
 Json = Any
@@ -32,6 +33,27 @@ def dotted(path: Path) -> str:
     """`("messages", 0, "content")` as `messages[0].content`."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
+
+
+def documents(content: Json, path: Path) -> Iterator[Path]:
+    """The texts of a tool's result that are whole JSON documents, as tools return them: fields have names.
+
+    Text that only begins like one is text.
+    """
+    texts: list[tuple[Path, Json]] = [(path, content)]
+    for at, part in enumerate(content if isinstance(content, list) else ()):
+        texts.append(((*path, at, "text"), part.get("text") if isinstance(part, dict) else None))
+    for where, text in texts:
+        if isinstance(text, str) and text.lstrip()[:1] in ("{", "[") and _is_document(text):
+            yield where
+
+
+def _is_document(text: str) -> bool:
+    try:
+        loads(text.encode())
+    except (JsonError, UnicodeEncodeError):
+        return False
+    return True
 
 
 class OpaquePart(NamedTuple):
@@ -57,7 +79,7 @@ class RequestShape(NamedTuple):
 
     model: str = ""
     streaming: bool = False
-    embedded: tuple[Path, ...] = ()  # strings that hold JSON, such as tool arguments
+    embedded: tuple[Path, ...] = ()  # strings that hold JSON: arguments and results of tools
     opaque: tuple[OpaquePart, ...] = ()
     opening: Sequence[str] = ()  # how the conversation began: calls that share it belong together
 

@@ -20,6 +20,7 @@ from gateway.proxy.wire.base import (
     ShapeError,
     Slot,
     count_of,
+    documents,
     dotted,
     word_of,
 )
@@ -57,6 +58,10 @@ REQUEST, MESSAGE = frozenset(_REQUEST.split()), frozenset(_MESSAGE.split())
 """Members that the API, or usual dialects of it, give a meaning. `metadata` is the caller's own."""
 
 
+RESULTS: Final = frozenset({"tool", "function"})
+"""Roles whose messages are what a tool returned."""
+
+
 class ChatCompletions:
     """`POST /v1/chat/completions`, plain and streamed."""
 
@@ -78,6 +83,8 @@ class ChatCompletions:
         opaque: list[OpaquePart] = list(_hosted(tree))
         for index, message in enumerate(messages):
             _message(message, ("messages", index), embedded, opaque)
+            if message.get("role") in RESULTS:
+                embedded += documents(message.get("content"), ("messages", index, "content"))
         return RequestShape(
             model=model,
             streaming=bool(stream),
