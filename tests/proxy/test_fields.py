@@ -147,7 +147,7 @@ def test_field_rules_reach_into_what_a_tool_returned(wire: Any, body: Any, parts
     call = Exchange(with_records(), wire, KEYS)
     call.request(HEAD, json.dumps(body([{"type": "text", "text": text}] if parts else text)).encode())
     assert call.recorded is not None
-    assert b"A-778821" not in call.outgoing and b"A-778821" not in call.recorded
+    assert b"A-778821" not in call.outgoing and b"A-778821" not in call.recorded.data
     assert b"north" in call.outgoing and b"1.5" in call.outgoing
 
 
