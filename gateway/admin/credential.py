@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path
 from django.utils.decorators import method_decorator
 from django.utils.safestring import SafeString
@@ -137,6 +137,8 @@ class CredentialAdmin(ProposingAdmin[Credential]):
 
     def custody(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Who can have this secret sent."""
+        if request.method != "GET":
+            return HttpResponseNotAllowed(["GET"])
         credential = self.found(request, object_id)
         return custody_page(request, credential, self.admin_site.each_context(request))
 
