@@ -153,10 +153,18 @@ def spellings(secret: Secret) -> Iterable[str]:
     yield quote(plain, safe="")
     yield quote(plain)
     encoded = plain.encode()
-    for text in (base64.b64encode(encoded), base64.urlsafe_b64encode(encoded)):
-        yield text.decode().rstrip("=")
+    for text in (base64.b64encode(encoded).decode().rstrip("="), *_inside(encoded)):
+        yield text
+        yield text.replace("+", "-").replace("/", "_")
     yield encoded.hex()
     yield encoded.hex().upper()
+
+
+def _inside(encoded: bytes) -> Iterable[str]:
+    """What base64 makes of it in the midst of other bytes, as far as that is the same whatever they are."""
+    for shift in range(3):  # how far it is from the beginning of a group of three bytes
+        whole = base64.b64encode(bytes(shift) + encoded).decode()
+        yield whole[(0, 2, 3)[shift] :][: (None, -3, -2)[(shift + len(encoded)) % 3]]
 
 
 def _mapped(tree: Json, mask: Callable[[str], str]) -> Json:
