@@ -25,6 +25,7 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1", "testserver"})
 def refusals() -> list[str]:
     """Why a server must not start, one line each."""
     found = run_checks(tags=[TAG], include_deployment_checks=True)
+    found += sealed_rows_open(None, databases=["default"])
     return [f"{message.id}: {message.msg} {message.hint}" for message in found if message.is_serious()]
 
 
@@ -34,12 +35,39 @@ def secrets_are_set(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
     if settings.SECRET_KEY_IS_EPHEMERAL:
         hint = "Set SECRET_KEY or SECRET_KEY_FILE to at least 50 random characters."
         found.append(Error("SECRET_KEY is not set.", hint=hint, id="gateway.E001"))
-    if not settings.MASTER_KEYS:
+    if not settings.MASTER_KEYS and not settings.MASTER_KEY_VAULT_URL:
         hint = "Set MASTER_KEYS or MASTER_KEYS_FILE to `<id>:<32 random bytes in base64>`."
         found.append(
             Error("MASTER_KEYS is not set: no credential can be kept.", hint=hint, id="gateway.E002")
         )
     return found
+
+
+@register(TAG, deploy=True)
+def sealed_rows_open(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """A master key that is missing or wrong. Looks into the store; one that is away says nothing here."""
+    if not databases:
+        return []
+    from gateway.rekeying import trouble
+
+    try:
+        found = trouble()
+    except DatabaseError:  # no tables yet, or the store is away
+        return []
+    errors: list[CheckMessage] = []
+    for key, rows in found.missing.items():
+        hint = f"Put the key back into MASTER_KEYS; if it is lost: manage.py rekey --forget {key}."
+        text = f"Master key {key} is not here, and {rows} rows need it."
+        errors.append(Error(text, hint=hint, id="gateway.E050"))
+    for key, rows in found.wrong.items():
+        hint = f"Put the right key under this id; if it is lost: manage.py rekey --forget {key}."
+        text = f"Master key {key} opens none of its {rows} rows."
+        errors.append(Error(text, hint=hint, id="gateway.E051"))
+    hint = "Set this secret again: its row or its origin was changed past the services."
+    odd = [Warning(f"A seal does not open: {row}.", hint=hint, id="gateway.W050") for row in found.odd]
+    return [*errors, *odd]
 
 
 @register(TAG, deploy=True)

@@ -7,10 +7,13 @@ line of ours could refuse it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from django.db import connections
 
 from gateway.checks import refusals
 from gateway.health import Health
@@ -88,7 +91,7 @@ class Front:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self) -> str:
-        if problems := refusals():
+        if problems := await asyncio.to_thread(_refusals):  # they look into the store
             return "\n".join(problems)
         try:
             await self.proxy.startup()
@@ -96,6 +99,13 @@ class Front:
             logger.exception("The proxy could not start")
             return f"The proxy could not start: {type(problem).__name__}."
         return ""
+
+
+def _refusals() -> list[str]:
+    try:
+        return refusals()
+    finally:
+        connections.close_all()  # of this thread
 
 
 @dataclass(frozen=True, slots=True)

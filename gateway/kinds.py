@@ -16,8 +16,15 @@ from django.db import models
 from gateway.access_rules import FIELDS as RULE_FIELDS
 from gateway.access_rules import access_rule_delete, access_rule_save
 from gateway.areas import FLAGS, area_save
-from gateway.credentials.services import OriginMismatch, check_fit, endpoint_move, endpoint_save
-from gateway.models import AccessRule, Area, Endpoint, User
+from gateway.credentials.services import (
+    OriginMismatch,
+    check_fits,
+    credential_save,
+    endpoint_move,
+    endpoint_save,
+)
+from gateway.models import AccessRule, Area, Credential, Endpoint, User
+from gateway.models.credential import PLACING
 from policies.content import NOTHING, changes, packed, texts, unpack
 from policies.grants import Grant
 from policies.proposals import Apply, Check, Gone, Kind, Look, Payload, Sight, register, there
@@ -29,6 +36,9 @@ ENDPOINT_FIELDS = tuple(
     if field.name not in ("id", "created_at", "updated_at")
 )
 PLACE = ("origin", "base_path")
+SENT = ("origin", "placement", *PLACING)
+"""Where and how a credential's secret is sent: what belongs together changes together."""
+
 ACCESS, ORIGIN, AREA = (f"policies.confirm_{name}" for name in ("access", "origin", "area"))
 
 
@@ -45,6 +55,14 @@ def register_all() -> None:
             _look_origin,
             _move_endpoint,
             _check_origin,
+        ),
+        _kind(
+            "credential.origin",
+            "Send a credential's secret elsewhere",
+            ORIGIN,
+            _look_credential,
+            _move_credential,
+            _check_credential,
         ),
         _kind("area.two_person", "Change what takes two people", AREA, _look_area, _change_area),
     ):
@@ -151,9 +169,8 @@ def _look_endpoint(target_id: UUID | None, payload: Payload, lock: bool) -> Sigh
 def _check_endpoint(target_id: UUID | None, payload: Payload) -> None:
     endpoint = _new_endpoint(payload)
     endpoint.full_clean()
-    if endpoint.credential is not None:
-        with _fitting():
-            check_fit(endpoint, endpoint.credential)
+    with _fitting():
+        check_fits(endpoint)
 
 
 def _add_endpoint(target_id: UUID | None, payload: Payload, grant: Grant, by: AbstractUser) -> object:
@@ -175,16 +192,18 @@ def _look_origin(target_id: UUID | None, payload: Payload, lock: bool) -> Sight:
     endpoint = copy(stored)
     unpack(endpoint, payload, PLACE)
     rows = changes(texts(stored, PLACE), texts(endpoint, PLACE))
-    if stored.credential is not None and endpoint.origin != stored.origin:
-        rows = (*rows, ("Credential", str(stored.credential), NOTHING))
-    state = [packed(stored, (*PLACE, "credential", "allow_private")), stored.slug]
+    for held in (stored.credential, stored.client_certificate):
+        if held is not None and endpoint.origin != stored.origin:
+            rows = (*rows, ("Credential", str(held), NOTHING))
+    held_now = packed(stored, (*PLACE, "credential", "client_certificate", "allow_private"))
+    state = [held_now, stored.slug]
     return Sight(area_id=stored.area_id, name=str(stored), rows=rows, state=state)
 
 
 def _check_origin(target_id: UUID | None, payload: Payload) -> None:
     endpoint = _locked(Endpoint, target_id, False)
     unpack(endpoint, payload, PLACE)
-    endpoint.credential = None
+    endpoint.credential = endpoint.client_certificate = None
     endpoint.full_clean()
 
 
@@ -194,6 +213,37 @@ def _move_endpoint(target_id: UUID | None, payload: Payload, grant: Grant, by: A
     unpack(wanted, payload, PLACE)
     origin, path = wanted.origin, wanted.base_path
     endpoint_move(endpoint=stored, origin=origin, base_path=path, by=_person(by), grant=grant)
+
+
+# --- credentials ------------------------------------------------------------------------------------
+
+
+def _look_credential(target_id: UUID | None, payload: Payload, lock: bool) -> Sight:
+    stored = _locked(Credential, target_id, lock)
+    credential = copy(stored)
+    unpack(credential, payload, SENT)
+    rows = changes(texts(stored, SENT), texts(credential, SENT))
+    used = [*stored.endpoints.order_by("slug"), *stored.certified.order_by("slug")]
+    if credential.origin != stored.origin:
+        rows = (*rows, *(("Endpoint", str(endpoint), NOTHING) for endpoint in used))
+    if credential.sealed_for != stored.sealed_for:
+        rows = (*rows, ("Secret", "kept", NOTHING))
+    state = [packed(stored, SENT), [endpoint.slug for endpoint in used]]
+    return Sight(area_id=stored.area_id, name=str(stored), rows=rows, state=state)
+
+
+def _wanted_credential(target_id: UUID | None, payload: Payload) -> Credential:
+    credential = copy(_locked(Credential, target_id, False))
+    unpack(credential, payload, SENT)
+    return credential
+
+
+def _check_credential(target_id: UUID | None, payload: Payload) -> None:
+    _wanted_credential(target_id, payload).full_clean()
+
+
+def _move_credential(target_id: UUID | None, payload: Payload, grant: Grant, by: AbstractUser) -> None:
+    credential_save(credential=_wanted_credential(target_id, payload), by=_person(by), grant=grant)
 
 
 # --- areas ------------------------------------------------------------------------------------------

@@ -31,6 +31,14 @@ if SECRET_KEY_IS_EPHEMERAL:
     SECRET_KEY = secrets.token_urlsafe(48)
 SECRET_KEY_FALLBACKS = [key for key in [env.secret("SECRET_KEY_PREVIOUS")] if key]
 MASTER_KEYS: dict[str, bytes] = env.keys("MASTER_KEYS")  # key id -> key; the first one seals
+MASTER_KEY_VAULT_URL = env.text("MASTER_KEY_VAULT_URL").rstrip("/")  # set: Vault's transit engine seals
+MASTER_KEY_VAULT_KEY = env.text("MASTER_KEY_VAULT_KEY", "postern")
+MASTER_KEY_VAULT_MOUNT = env.text("MASTER_KEY_VAULT_MOUNT", "transit").strip("/")
+MASTER_KEY_VAULT_NAMESPACE = env.text("MASTER_KEY_VAULT_NAMESPACE")
+MASTER_KEY_VAULT_TOKEN = Secret(env.secret("MASTER_KEY_VAULT_TOKEN"))
+MASTER_KEY_VAULT_TOKEN_FILE = env.text("MASTER_KEY_VAULT_TOKEN_FILE")  # read anew each time: agents renew it
+MASTER_KEY_VAULT_CA_FILE = env.text("MASTER_KEY_VAULT_CA_FILE")
+MASTER_KEY_VAULT_PRIVATE = env.flag("MASTER_KEY_VAULT_PRIVATE")  # allow private addresses for it
 
 # --- where it listens -------------------------------------------------------------------------------
 ALLOWED_HOSTS = env.names("ALLOWED_HOSTS", ("localhost", "127.0.0.1", "[::1]"))
@@ -314,6 +322,7 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django.server": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
-        "httpx": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},  # says addresses
+        "httpcore": {"level": "WARNING"},  # says headers
     },
 }

@@ -37,6 +37,7 @@ ROOMS = {
     "gateway.issuers": "base",
     "gateway.callers": "base",
     "gateway.kinds": "base",
+    "gateway.rekeying": "base",
     "gateway.reveal_kinds": "base",
     "gateway.role_kinds": "base",
     "gateway.evidence_kinds": "base",

@@ -34,19 +34,26 @@ class EndpointForm(ReasonForm[Endpoint]):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         self._leave_the_place(cleaned)
-        credential = cleaned.get("credential")
-        if credential is None or self.errors:
-            return cleaned
+        if not self.errors:
+            self._fit("credential", cleaned)
+            self._fit("client_certificate", cleaned)
+        return cleaned
+
+    def _fit(self, name: str, cleaned: dict[str, Any]) -> None:
+        """What was sealed for another origin cannot come along; whoever chose it anew is told."""
+        credential = cleaned.get(name)
+        if credential is None:
+            return
         moved = not self.instance._state.adding and cleaned["origin"] != self.instance.origin
-        if moved and "credential" not in self.changed_data and credential.origin != cleaned["origin"]:
-            cleaned["credential"] = None
-            return cleaned
+        if moved and name not in self.changed_data and credential.origin != cleaned["origin"]:
+            cleaned[name] = None
+            return
         try:
             area = cleaned.get("area") or self.instance.area
-            check_fit(Endpoint(origin=cleaned["origin"], area=area), credential)
+            place = Endpoint(origin=cleaned["origin"], area=area)
+            check_fit(place, credential, certificate=name == "client_certificate")
         except OriginMismatch as mismatch:
-            self.add_error("credential", str(mismatch))
-        return cleaned
+            self.add_error(name, str(mismatch))
 
     def _leave_the_place(self, cleaned: dict[str, Any]) -> None:
         """Where two people are needed, where its calls go stays as it is until it is confirmed."""
@@ -79,7 +86,14 @@ class EndpointAdmin(HealthAdmin, ProposingAdmin[Endpoint]):
         (None, {"fields": ("name", "slug", "area", "kind", "enabled")}),
         (
             "Where it is",
-            {"fields": (("origin", "base_path"), "allow_private", "credential", "ca_certificates")},
+            {
+                "fields": (
+                    ("origin", "base_path"),
+                    "allow_private",
+                    ("credential", "client_certificate"),
+                    "ca_certificates",
+                )
+            },
         ),
         ("What it takes", {"fields": ("ceiling",), "description": CEILING}),
         ("Limits", {"fields": ("max_body_bytes", TIMEOUTS)}),
@@ -104,10 +118,12 @@ class EndpointAdmin(HealthAdmin, ProposingAdmin[Endpoint]):
         if form.wanted and not change:
             self.propose_instead(request, form)
             return
-        stored = Endpoint.objects.filter(pk=obj.pk).select_related("credential").first()
-        if stored and stored.origin != obj.origin and stored.credential and obj.credential is None:
-            text = f"{stored.credential} was sealed for {stored.origin} and is detached."
-            messages.warning(request, text)
+        stored = Endpoint.objects.filter(pk=obj.pk).first()
+        if stored and stored.origin != obj.origin:
+            for held in (stored.credential, stored.client_certificate):
+                if held and held not in (obj.credential, obj.client_certificate):
+                    text = f"{held} was sealed for {stored.origin} and is detached."
+                    messages.warning(request, text)
         endpoint_save(endpoint=obj, by=person(request))
         self.propose_instead(request, form)
 

@@ -14,8 +14,8 @@ from gateway.areas import area_save
 from gateway.code.document import told
 from gateway.code.fill import fill_classes, fill_rules, schema_spec_of
 from gateway.code.plan import CHANGE, KINDS, REFERS, REMOVE, Change, Plan, again
-from gateway.code.shape import ACCESS, AREA, CREDENTIAL, ENDPOINT, SETTINGS, Normal, inert, put
-from gateway.credentials.services import CredentialError, credential_move, endpoint_save
+from gateway.code.shape import ACCESS, AREA, CREDENTIAL, ENDPOINT, HELD, SETTINGS, Normal, inert, put
+from gateway.credentials.services import CredentialError, credential_save, endpoint_save
 from gateway.models import AccessRule, Area, Credential, Endpoint, User
 from policies import services
 from policies.compiler import SchemaError, compile_schema
@@ -205,18 +205,9 @@ def _latest(rows: Any) -> Any:
 def _credential(change: Change, slug: str, by: User | None) -> None:
     """Without a secret: it has to be put in afterwards, and its endpoints are closed until then."""
     area = Area.objects.get(slug=slug)
-    row = Credential.objects.filter(area=area, name=change.key).first()
-    if row is not None and row.origin != change.wanted["origin"]:
-        credential_move(credential=row, origin=change.wanted["origin"], by=by)
-        row.refresh_from_db()
-    added = row is None
-    row = row or Credential(area=area)
+    row = Credential.objects.filter(area=area, name=change.key).first() or Credential(area=area)
     put(row, CREDENTIAL, change.wanted)
-    row.full_clean()
-    row.save()
-    action = "credential.added" if added else "credential.changed"
-    fields = [name for name, _, _ in change.rows]
-    note(action=action, by=by, target=row, facts={"name": row.name, "fields": fields})
+    credential_save(credential=row, by=by)
 
 
 def _endpoint(change: Change, slug: str, by: User | None) -> None:
@@ -230,8 +221,9 @@ def _endpoint(change: Change, slug: str, by: User | None) -> None:
     if row.area_id != area.pk:
         raise ValidationError("An endpoint of this name lies in another area.")
     put(row, ENDPOINT, change.wanted)
-    name = change.wanted["credential"]
-    row.credential = Credential.objects.get(area=area, name=name) if name else None
+    for held in HELD:
+        name = change.wanted[held]
+        setattr(row, held, Credential.objects.get(area=area, name=name) if name else None)
     endpoint_save(endpoint=row, by=by)
 
 

@@ -33,7 +33,7 @@ KINDS: Final = {
 }
 REFERS: Final[Mapping[str, Mapping[str, str]]] = {
     "policies": {"schema": "schemas"},
-    "endpoints": {"credential": "credentials"},
+    "endpoints": {"credential": "credentials", "client_certificate": "credentials"},
     "access_rules": {"endpoint": "endpoints", "policy": "policies"},
 }
 """Which columns name objects of which kind."""

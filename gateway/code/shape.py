@@ -16,6 +16,7 @@ from django.db import models
 
 from gateway.code.document import Mapped, told
 from gateway.models import AccessRule, Area, Credential, Endpoint
+from gateway.models.credential import PLACING
 from policies.engine.types import Gate, Level
 from policies.models import DataClass, Detector, Example, Policy, PolicyVersion, Rule, Schema
 from policies.publishing import POLICY_SETTINGS
@@ -59,15 +60,18 @@ RULE: Final = Part(
 )
 SETTINGS: Final = Part(PolicyVersion, POLICY_SETTINGS)
 POLICY: Final = Part(Policy, ("slug", "name", "description"), ("schema",), {"rules": RULE})
-CREDENTIAL: Final = Part(Credential, ("name", "origin", "header", "scheme"))
+CREDENTIAL: Final = Part(Credential, ("name", "origin", "placement", *PLACING))
+HELD: Final = ("credential", "client_certificate")
+"""The credentials that an endpoint names."""
+
 ENDPOINT: Final = Part(
     Endpoint,
     tuple(
         each.name
         for each in Endpoint._meta.concrete_fields
-        if each.name not in ("id", "area", "credential", "created_at", "updated_at")
+        if each.name not in ("id", "area", *HELD, "created_at", "updated_at")
     ),
-    ("credential",),
+    HELD,
 )
 ACCESS: Final = Part(
     AccessRule,

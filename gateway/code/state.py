@@ -17,6 +17,7 @@ from gateway.code.shape import (
     DETECTOR,
     ENDPOINT,
     EXAMPLE,
+    HELD,
     POLICY,
     ROOT,
     RULE,
@@ -43,8 +44,8 @@ def of_area(area: Area) -> State:
             of_row(CREDENTIAL, row) for row in Credential.objects.filter(area=area).order_by("name")
         ],
         "endpoints": [
-            of_row(ENDPOINT, row) | {"credential": row.credential.name if row.credential else ""}
-            for row in Endpoint.objects.filter(area=area).select_related("credential").order_by("slug")
+            of_row(ENDPOINT, row) | {name: held.name if (held := getattr(row, name)) else "" for name in HELD}
+            for row in Endpoint.objects.filter(area=area).select_related(*HELD).order_by("slug")
         ],
         "access_rules": [_access(row) for row in access_rows(area)],
     }

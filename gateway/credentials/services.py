@@ -3,11 +3,13 @@
 CredentialError
 ├── OriginMismatch      endpoint and credential name different origins or areas
 └── NoSecret            nothing is sealed for that origin, or it cannot be opened
+    └── NotNow          whoever keeps the master key does not answer
 """
 
 from __future__ import annotations
 
 import re
+from copy import copy
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -16,15 +18,18 @@ from django.utils import timezone
 
 from gateway.access_rules import access_rules_drop
 from gateway.credentials import versions
+from gateway.credentials.certificates import CertificateError, identity_of
 from gateway.credentials.origins import normalise_origin
-from gateway.credentials.sealing import MasterKeys, Place, Sealed, SealError
+from gateway.credentials.sealing import MasterKeys, Place, Sealed, SealError, SealUnavailable
 from gateway.credentials.secret import Secret
+from gateway.credentials.transit import transit
 from gateway.models import (
     Area,
     Credential,
     CredentialState,
     CredentialVersion,
     Endpoint,
+    Placement,
     Rotation,
     RotationPlan,
     RotationStep,
@@ -37,6 +42,7 @@ from policies.history import attributed, record
 from policies.journal import note
 
 TWO_FOR_ORIGINS = "Where an endpoint's calls go takes two people in this area."
+TWO_FOR_SECRETS = "Where a credential's secret is sent takes two people in this area."
 
 HEADER_SAFE = re.compile(r"[\x21-\x7e]{1,4096}\Z")
 
@@ -53,23 +59,30 @@ class NoSecret(CredentialError):
     pass
 
 
+class NotNow(NoSecret):
+    pass
+
+
 @attributed
 def credential_set(*, credential: Credential, secret: Secret, by: User | None) -> CredentialVersion:
     """Seal a new secret and make it the current one. The one before becomes previous, older ones go.
 
     A rotation that is under way ends: by hand it is done by this, otherwise what it made is taken back.
     """
-    if not HEADER_SAFE.match(secret.reveal()):
-        raise CredentialError("A secret is 1 to 4096 visible ASCII characters without spaces.")
     with transaction.atomic():
         locked = Credential.objects.select_for_update().get(pk=credential.pk)
+        if problem := secret_problem(locked.placement, secret):
+            raise CredentialError(problem)
         plan = RotationPlan.objects.filter(credential=locked).first()
         ended = rotation_replace(credential=locked, code="entered")
         versions.retire(locked.versions.filter(state=CredentialState.PREVIOUS, retire_at=None))
         versions.step_down(locked, retire_at=timezone.now() + plan.overlap if plan else None)
-        version = versions.version_seal(
-            keys=master_keys(), credential=locked, secret=secret, state=CredentialState.CURRENT, by=by
-        )
+        try:
+            version = versions.version_seal(
+                keys=master_keys(), credential=locked, secret=secret, state=CredentialState.CURRENT, by=by
+            )
+        except SealUnavailable as error:
+            raise CredentialError(f"Nothing can be sealed now: {error}.") from None
         if ended is not None and ended.version_id is None:
             Rotation.objects.filter(pk=ended.pk).update(version=version)
         _open_again(locked)
@@ -82,6 +95,19 @@ def credential_set(*, credential: Credential, secret: Secret, by: User | None) -
     return version
 
 
+def secret_problem(placement: str, secret: Secret) -> str:
+    """Why this cannot be a secret that is sent so; empty if it can. Quotes nothing of it."""
+    if placement == Placement.CERTIFICATE:
+        try:
+            identity = identity_of(secret)
+        except CertificateError as error:
+            return f"It cannot be used: {error}."
+        return "The certificate has run out." if identity.ends <= timezone.now() else ""
+    if not HEADER_SAFE.match(secret.reveal()):
+        return "A secret is 1 to 4096 visible ASCII characters without spaces."
+    return ""
+
+
 def credential_current(*, credential: Credential) -> CredentialVersion:
     """The version in use; raises `NoSecret`."""
     version = credential.versions.filter(state=CredentialState.CURRENT).first()
@@ -92,32 +118,88 @@ def credential_current(*, credential: Credential) -> CredentialVersion:
 
 def credential_reveal_for_origin(*, version: CredentialVersion, origin: str) -> Secret:
     """The secret, for a request to `origin` and no other. Raises `NoSecret` without saying what was there."""
-    place = Place(credential_id=version.credential_id, number=version.number, origin=origin)
     try:
-        return master_keys().unseal(Sealed(version.key_id, bytes(version.sealed)), place)
+        return master_keys().unseal(Sealed(version.key_id, bytes(version.sealed)), place_of(version, origin))
+    except SealUnavailable as error:
+        raise NotNow(str(error)) from None
     except SealError as error:
         raise NoSecret(str(error)) from None
 
 
+def place_of(version: CredentialVersion, origin: str | None = None) -> Place:
+    """What this version's seal is bound to, for its credential's own origin or another."""
+    credential = version.credential
+    sealed_for = credential.sealed_at(credential.origin if origin is None else origin)
+    return Place(credential_id=version.credential_id, number=version.number, origin=sealed_for)
+
+
 @attributed
-def credential_move(*, credential: Credential, origin: str, by: User | None) -> None:
-    """Point a credential at another origin. Secrets sealed for the old one are wiped."""
-    origin = normalise_origin(origin)
+def credential_save(*, credential: Credential, by: User | None, grant: Grant | None = None) -> Credential:
+    """Add a credential, or store what was edited of one. Raises `ValidationError` and `NeedsSecondPerson`.
+
+    Where its secret goes is its origin and its token address: changing either lets go of the secret, and of
+    the endpoints where it is the origin. A credential keeps its area, whose requirements it would leave, and
+    a client certificate stays one.
+    """
+    credential.full_clean()
     with transaction.atomic():
-        locked = Credential.objects.select_for_update().get(pk=credential.pk)
-        if locked.origin == origin:
-            return
-        before, locked.origin = locked.origin, origin
-        locked.save(update_fields=("origin",))
-        rotation_replace(credential=locked, code="moved")
-        versions.retire(locked.versions.all())
-        left = Endpoint.objects.filter(credential=locked).exclude(origin=origin)
-        detached = list(left.values_list("pk", flat=True))
-        left.update(credential=None)
-        record(Endpoint.objects.filter(pk__in=detached))
-        facts = {"name": locked.name, "from": before, "to": origin}
-        note(action="credential.moved", by=by, target=locked, facts=facts)
-    credential.origin = origin
+        stored = Credential.objects.select_for_update().filter(pk=credential.pk).first()
+        if stored is not None:
+            _check_lasting(stored, credential)
+            _moving(stored, credential, by, grant)
+        fields = changed(stored, credential)
+        if stored is not None and not fields:
+            return credential
+        credential.save()
+        facts = {"name": credential.name, "fields": fields}
+        action = "credential.changed" if stored else "credential.added"
+        note(action=action, by=by, target=credential, facts=facts)
+    return credential
+
+
+def _check_lasting(stored: Credential, credential: Credential) -> None:
+    if stored.area_id != credential.area_id:
+        raise ValidationError("A credential keeps its area. Add another one instead.")
+    kinds = {stored.placement, credential.placement}
+    if Placement.CERTIFICATE in kinds and len(kinds) > 1:
+        raise ValidationError("A client certificate stays one. Add another credential instead.")
+
+
+def _moving(stored: Credential, credential: Credential, by: User | None, grant: Grant | None) -> None:
+    """What follows from where the secret goes now."""
+    before, after = goes_to(stored), goes_to(credential)
+    needed = before != after and Area.objects.get(pk=stored.area_id).two_person_origin
+    require(grant, kind="credential.origin", target_id=stored.pk, needed=needed, why=TWO_FOR_SECRETS)
+    if stored.sealed_for != credential.sealed_for:
+        rotation_replace(credential=stored, code="moved")
+        versions.retire(stored.versions.all())
+        facts = {"name": stored.name, "from": stored.sealed_for, "to": credential.sealed_for}
+        note(action="credential.moved", by=by, target=stored, facts=facts)
+    if stored.origin != credential.origin:
+        for name in ("credential", "client_certificate"):
+            left = Endpoint.objects.filter(**{name: stored})
+            detached = list(left.values_list("pk", flat=True))
+            left.update(**{name: None})
+            record(Endpoint.objects.filter(pk__in=detached))
+
+
+def goes_to(credential: Credential) -> tuple[str, str]:
+    """Where a credential's secret is sent."""
+    return credential.origin, credential.token_url
+
+
+@attributed
+def credential_move(
+    *, credential: Credential, origin: str, by: User | None, grant: Grant | None = None
+) -> None:
+    """Point a credential at another origin. Secrets sealed for the old one are wiped.
+
+    Raises `NeedsSecondPerson`.
+    """
+    moved = copy(Credential.objects.get(pk=credential.pk))
+    moved.origin = normalise_origin(origin)
+    credential_save(credential=moved, by=by, grant=grant)
+    credential.origin = moved.origin
 
 
 @attributed
@@ -159,11 +241,12 @@ def endpoint_move(
         require(grant, kind="endpoint.origin", target_id=locked.pk, needed=needed, why=TWO_FOR_ORIGINS)
         locked.origin, locked.base_path = origin, path
         if origin != before[0]:
-            locked.credential = None
-        locked.save(update_fields=("origin", "base_path", "credential", "updated_at"))
+            locked.credential = locked.client_certificate = None
+        locked.save(update_fields=("origin", "base_path", "credential", "client_certificate", "updated_at"))
         facts = {"endpoint": locked.slug, "from": "".join(before), "to": origin + path}
         note(action="endpoint.moved", by=by, target=locked, facts=facts)
     endpoint.origin, endpoint.base_path, endpoint.credential = origin, path, locked.credential
+    endpoint.client_certificate = locked.client_certificate
 
 
 @attributed
@@ -178,8 +261,7 @@ def endpoint_save(*, endpoint: Endpoint, by: User | None, grant: Grant | None = 
     """
     endpoint.full_clean()
     with transaction.atomic():
-        if endpoint.credential_id:
-            check_fit(endpoint, Credential.objects.select_for_update().get(pk=endpoint.credential_id))
+        check_fits(endpoint, lock=True)
         stored = Endpoint.objects.filter(pk=endpoint.pk).first()
         if stored is None:
             needed = Area.objects.get(pk=endpoint.area_id).two_person_origin
@@ -208,8 +290,19 @@ def endpoint_delete(*, endpoint: Endpoint, by: User | None) -> None:
         locked.delete()
 
 
-def check_fit(endpoint: Endpoint, credential: Credential) -> None:
+def check_fits(endpoint: Endpoint, *, lock: bool = False) -> None:
+    """Raises `OriginMismatch` unless what the endpoint holds fits it."""
+    for pk, certificate in ((endpoint.credential_id, False), (endpoint.client_certificate_id, True)):
+        if pk:
+            rows = Credential.objects.select_for_update() if lock else Credential.objects.all()
+            held = rows.get(pk=pk)
+            check_fit(endpoint, held, certificate=certificate)
+
+
+def check_fit(endpoint: Endpoint, credential: Credential, *, certificate: bool = False) -> None:
     """Raises `OriginMismatch` unless the credential was made for this endpoint's origin and area."""
+    if (credential.placement == Placement.CERTIFICATE) is not certificate:
+        raise OriginMismatch(f"{credential} is {'no' if certificate else 'a'} client certificate.")
     if credential.origin != endpoint.origin:
         raise OriginMismatch(f"{credential} is sealed for {credential.origin}, not for {endpoint.origin}.")
     if credential.area_id != endpoint.area_id:
@@ -223,7 +316,7 @@ def _check_place(stored: Endpoint, endpoint: Endpoint) -> None:
 
 
 def master_keys() -> MasterKeys:
-    return MasterKeys(settings.MASTER_KEYS)
+    return MasterKeys(settings.MASTER_KEYS, transit())
 
 
 def _open_again(credential: Credential) -> None:

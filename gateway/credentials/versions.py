@@ -31,7 +31,7 @@ def version_seal(
 ) -> CredentialVersion:
     """A new version in this state. Raises `SealError`."""
     highest = credential.versions.aggregate(highest=Max("number"))["highest"] or 0
-    place = Place(credential_id=credential.pk, number=highest + 1, origin=credential.origin)
+    place = Place(credential_id=credential.pk, number=highest + 1, origin=credential.sealed_for)
     sealed = keys.seal(secret, place)
     return CredentialVersion.objects.create(
         credential=credential,

@@ -14,7 +14,7 @@ from django.db.models import Q
 from gateway.identity import overage
 from gateway.identity.expressions import expression_problem
 from gateway.identity.saml.issuers import saml_problems, saml_warnings
-from gateway.models import GroupMapping, Issuer, IssuerKind, Match, Overage
+from gateway.models import GroupMapping, Issuer, IssuerKind, Match, Overage, Placement
 from gateway.models.issuer import ALGORITHMS
 
 LONGEST_WORD: Final = 300
@@ -170,6 +170,8 @@ def _introspection(issuer: Issuer) -> Iterator[tuple[str, str]]:
     parts = urlsplit(issuer.introspection_url)
     if f"{parts.scheme}://{parts.netloc.lower()}" != credential.origin:
         yield "introspection_credential", f"It is sealed for {credential.origin}, which is another origin."
+    if credential.placement not in (Placement.HEADER, Placement.BASIC):
+        yield "introspection_credential", "Use one that is sent in a header or as HTTP basic."
 
 
 def _words_problem(value: object) -> str:

@@ -10,8 +10,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
+from gateway.credentials.origins import normalise_origin
+from gateway.credentials.placing import HEADER
 from gateway.credentials.secret import Secret
+from gateway.credentials.sending import placed_of
 from gateway.credentials.services import NoSecret, credential_current, credential_reveal_for_origin
 from gateway.identity.discovery import Place
 from gateway.identity.mapping import MappingRule
@@ -129,9 +133,21 @@ def _introspection(row: Issuer) -> Introspection | None:
         return Introspection(row.introspection_url)
     try:
         version = credential_current(credential=credential)
-        secret = credential_reveal_for_origin(version=version, origin=credential.origin)
+        # For where it is sent, not for what the credential says: that may have moved since.
+        secret = credential_reveal_for_origin(version=version, origin=_origin(row.introspection_url))
     except NoSecret as error:
         log.error("issuer %s: its credential cannot be used: %s", row.name, error)
         return None
-    value = Secret(f"{credential.scheme} {secret.reveal()}".strip())
-    return Introspection(row.introspection_url, credential.header, value)
+    placed = placed_of(credential, secret)
+    if placed is None or placed.where != HEADER:
+        log.error("issuer %s: its credential is not sent in a header", row.name)
+        return None
+    return Introspection(row.introspection_url, placed.name, placed.value)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        return normalise_origin(f"{parts.scheme}://{parts.netloc}")
+    except ValueError:
+        return ""  # sealed for no origin, so it opens nothing

@@ -3,7 +3,7 @@
 from gateway.models.access_rule import AccessRule
 from gateway.models.api_key import ApiKey, KeyKind
 from gateway.models.area import Area
-from gateway.models.credential import Credential, CredentialState, CredentialVersion
+from gateway.models.credential import ClientAuth, Credential, CredentialState, CredentialVersion, Placement
 from gateway.models.cut import Cut
 from gateway.models.deployment import Deployment
 from gateway.models.directory import DirectoryGroup, DirectoryToken, DirectoryUser
@@ -38,6 +38,7 @@ __all__ = [
     "AccessRule",
     "ApiKey",
     "Area",
+    "ClientAuth",
     "Credential",
     "CredentialState",
     "CredentialVersion",
@@ -68,6 +69,7 @@ __all__ = [
     "MembershipChange",
     "Overage",
     "PermissionChange",
+    "Placement",
     "Revision",
     "RoleGrant",
     "Rotation",

@@ -2,17 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
 from audit import ids
-from gateway.credentials.origins import validate_origin
+from gateway.credentials.origins import normalise_origin, validate_origin
 
 header_name = RegexValidator(r"^[A-Za-z][A-Za-z0-9-]{0,62}\Z", "Use a header name such as Authorization.")
 scheme_name = RegexValidator(
     r"^[A-Za-z][A-Za-z0-9-]{0,30}\Z", "Use a word such as Bearer, or leave it empty."
 )
+parameter_name = RegexValidator(r"^[A-Za-z_][A-Za-z0-9_.-]{0,62}\Z", "Use a name such as key or api_key.")
+user_name = RegexValidator(r"^[\x21-\x39\x3b-\x7e]{1,200}\Z", "Use visible ASCII without spaces and colons.")
+
+
+class Placement(models.TextChoices):
+    """How a secret is sent."""
+
+    HEADER = "header", "In a header"
+    QUERY = "query", "In a query parameter"
+    BODY = "body", "In a field of the JSON body"
+    BASIC = "basic", "As the password of HTTP basic"
+    OAUTH = "oauth", "For an access token (OAuth 2 client credentials)"
+    CERTIFICATE = "certificate", "As a client certificate (mutual TLS)"
+
+
+class ClientAuth(models.TextChoices):
+    """How a client says to the token address who it is (RFC 6749, section 2.3.1)."""
+
+    BASIC = "client_secret_basic", "HTTP basic"
+    POST = "client_secret_post", "In the form"
+
+
+NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
+    Placement.HEADER: ("header",),
+    Placement.QUERY: ("parameter",),
+    Placement.BODY: ("parameter",),
+    Placement.BASIC: ("username",),
+    Placement.OAUTH: ("header", "token_url", "client_id"),
+    Placement.CERTIFICATE: (),
+}
+"""The columns that a placement cannot do without."""
+
+TAKES: Final[Mapping[str, tuple[str, ...]]] = {
+    Placement.HEADER: ("scheme",),
+    Placement.OAUTH: ("scheme", "scope", "audience", "client_auth", "token_private"),
+}
+"""Those that say something under it besides."""
+
+PLACING: Final = (
+    "header",
+    "scheme",
+    "parameter",
+    "username",
+    "token_url",
+    "client_id",
+    "client_auth",
+    "scope",
+    "audience",
+    "token_private",
+)
+"""All of them."""
+
+
+def columns_of(placement: str) -> frozenset[str]:
+    """What of `PLACING` says something under this placement."""
+    return frozenset((*NEEDS.get(placement, ()), *TAKES.get(placement, ())))
+
+
+def _set(*names: str) -> models.Q:
+    said = models.Q()
+    for name in names:
+        said &= ~models.Q(**{name: ""})
+    return said
+
+
+def _empty(*names: str) -> models.Q:
+    return models.Q(**dict.fromkeys(names, ""))
 
 
 class Credential(models.Model):
@@ -35,16 +107,118 @@ class Credential(models.Model):
     disabled_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="Since when it is not sent: its rotation is overdue."
     )
+    placement = models.CharField("how it is sent", max_length=12, choices=Placement, default=Placement.HEADER)
+    parameter = models.CharField(
+        max_length=64,
+        blank=True,
+        validators=[parameter_name],
+        help_text="Name of the query parameter or of the field, such as key.",
+    )
+    username = models.CharField(
+        max_length=200,
+        blank=True,
+        validators=[user_name],
+        help_text="The secret is the password that goes with it.",
+    )
+    token_url = models.CharField(
+        "token address",
+        max_length=500,
+        blank=True,
+        help_text="Where access tokens are fetched; the secret is sent there and nowhere else. Changing its "
+        "host lets go of the secret.",
+    )
+    client_id = models.CharField(max_length=200, blank=True)
+    client_auth = models.CharField(
+        "client authentication", max_length=20, choices=ClientAuth, default=ClientAuth.BASIC
+    )
+    scope = models.CharField(max_length=500, blank=True, help_text="Several are separated by spaces.")
+    audience = models.CharField(max_length=500, blank=True)
+    token_private = models.BooleanField(
+        "token address inside",
+        default=False,
+        help_text="Allow private addresses and plain http:// there: inside your own network only.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.UniqueConstraint(fields=["area", "name"], name="gateway_credential_name_unique")
+            models.UniqueConstraint(fields=["area", "name"], name="gateway_credential_name_unique"),
+            models.CheckConstraint(
+                condition=models.Q(placement__in=Placement.values), name="gateway_credential_placement_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(client_auth__in=ClientAuth.values), name="gateway_credential_auth_known"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(placement__in=(Placement.HEADER, Placement.OAUTH)) | _set("header"),
+                name="gateway_credential_header_named",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(placement__in=(Placement.QUERY, Placement.BODY)) & _set("parameter")
+                | ~models.Q(placement__in=(Placement.QUERY, Placement.BODY)) & _empty("parameter"),
+                name="gateway_credential_parameter_iff_sent_in_one",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(placement=Placement.BASIC) & _set("username")
+                | ~models.Q(placement=Placement.BASIC) & _empty("username"),
+                name="gateway_credential_username_iff_basic",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(placement=Placement.OAUTH) & _set("token_url", "client_id")
+                | ~models.Q(placement=Placement.OAUTH)
+                & _empty("token_url", "client_id", "scope", "audience")
+                & models.Q(token_private=False),
+                name="gateway_credential_client_iff_oauth",
+            ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def sealed_for(self) -> str:
+        """What the seal is bound to: the origin, and where the secret goes first, if that is elsewhere."""
+        return self.sealed_at(self.origin)
+
+    def sealed_at(self, origin: str) -> str:
+        if self.placement != Placement.OAUTH:
+            return origin
+        parts = urlsplit(self.token_url)
+        return f"{parts.scheme}://{parts.netloc.lower()} for {origin}"
+
+    def clean(self) -> None:
+        problems: dict[str, str] = {}
+        for name, default in unplaced(self.placement).items():
+            if getattr(self, name) != default:
+                problems[name] = f"This says nothing where the placement is {self.placement}."
+        for name in NEEDS.get(self.placement, ()):
+            if not getattr(self, name):
+                problems[name] = "This is needed."
+        if self.token_url and "token_url" not in problems and (wrong := self._token_url_problem()):
+            problems["token_url"] = wrong
+        if problems:
+            raise ValidationError(problems)
+
+    def _token_url_problem(self) -> str:
+        try:
+            parts = urlsplit(self.token_url)
+            normal = normalise_origin(f"{parts.scheme}://{parts.netloc}")
+        except ValueError as error:
+            return f"Not an address: {error}."
+        if parts.fragment or not self.token_url.isascii() or not self.token_url.isprintable():
+            return "Use plain ASCII and no fragment."
+        if " " in self.token_url or not self.token_url.startswith(normal):
+            return f"Begin it with {normal}."
+        if normal.startswith("http://") and not self.token_private:
+            return "Use https://; plain http:// is for private addresses only."
+        return ""
+
+
+def unplaced(placement: str) -> dict[str, Any]:
+    """The columns that say nothing under this placement, with what they hold then."""
+    own, blank = columns_of(placement), Credential()
+    return {name: getattr(blank, name) for name in PLACING if name not in own}
 
 
 class CredentialState(models.TextChoices):

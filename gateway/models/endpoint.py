@@ -67,6 +67,14 @@ class Endpoint(models.Model):
     credential = models.ForeignKey(
         "gateway.Credential", models.PROTECT, null=True, blank=True, related_name="endpoints"
     )
+    client_certificate = models.ForeignKey(
+        "gateway.Credential",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="certified",
+        help_text="Shown to the service when it asks who is there (mutual TLS).",
+    )
     ceiling = models.PositiveSmallIntegerField(
         choices=LEVELS,
         default=Level.RESTRICTED.value,

@@ -57,7 +57,7 @@ def webhook_add(*, webhook: Webhook, url: str, by: User | None) -> Secret | None
     origin, target = address_of(url, allow_private=webhook.allow_private)
     webhook.origin, webhook.created_by = origin, by
     try:
-        sealed = master_keys().seal(Secret(target), _place(webhook, 0))
+        sealed = master_keys().seal(Secret(target), place_of(webhook, 0))
     except SealError as error:
         raise WebhookRefused(f"Nothing can be sealed: {error}.") from None
     webhook.target, webhook.target_key_id = sealed.data, sealed.key_id
@@ -152,7 +152,7 @@ def delivery_again(*, delivery: Delivery, by: User | None) -> bool:
 def url_of(webhook: Webhook) -> Secret:
     """Where it is sent to. Raises `SealError`."""
     sealed = Sealed(webhook.target_key_id, bytes(webhook.target))
-    return Secret(webhook.origin + master_keys().unseal(sealed, _place(webhook, 0)).reveal())
+    return Secret(webhook.origin + master_keys().unseal(sealed, place_of(webhook, 0)).reveal())
 
 
 def secrets_of(webhook: Webhook) -> list[str]:
@@ -161,21 +161,21 @@ def secrets_of(webhook: Webhook) -> list[str]:
     keys, found = master_keys(), []
     for row in rows:
         sealed = Sealed(row.key_id, bytes(row.sealed))
-        found.append(keys.unseal(sealed, _place(webhook, row.number)).reveal())
+        found.append(keys.unseal(sealed, place_of(webhook, row.number)).reveal())
     return found
 
 
 def _secret(webhook: Webhook) -> Secret:
     highest = webhook.secrets.aggregate(highest=Max("number"))["highest"] or 0
     secret = Secret(webhooks.secret_of(secrets.token_bytes(KEY_BYTES)))
-    sealed = master_keys().seal(secret, _place(webhook, highest + 1))
+    sealed = master_keys().seal(secret, place_of(webhook, highest + 1))
     WebhookSecret.objects.create(
         webhook=webhook, number=highest + 1, sealed=sealed.data, key_id=sealed.key_id
     )
     return secret
 
 
-def _place(webhook: Webhook, number: int) -> Place:
+def place_of(webhook: Webhook, number: int) -> Place:
     """Number 0 is the address, the secrets count from 1."""
     return Place(credential_id=webhook.pk, number=number, origin=webhook.origin)
 

@@ -28,7 +28,6 @@ from gateway.proxy.errors import (
     ProxyError,
     Unavailable,
     Unrecorded,
-    UpstreamFailed,
     body_for,
     event_for,
     headers_for,
@@ -279,7 +278,7 @@ class _Call:
         self.ledger.answering = True  # also where the client leaves before the answer: the model is at it
         try:
             answer = await send(turn, route.path, call.leaving, self.patience, self.ledger.asked_for)
-        except UpstreamFailed:
+        except ProxyError:
             self.ledger.answering = False
             raise
         try:
@@ -312,7 +311,7 @@ class _Call:
     async def _stream(self, call: Exchange, answer: Answer) -> None:
         if not call.shape.streaming:
             raise unreadable()
-        stream = StreamExchange(call)
+        stream = StreamExchange(call, answer.echo)
         while chunk := await answer.chunk():
             self.ledger.lap("upstream_stream", away=True)
             await self._release(read_part(call, stream.decode, chunk))

@@ -11,16 +11,19 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, Final, NamedTuple, final
 from uuid import UUID
 
 import aiohttp
+from yarl import URL
 
 from gateway.credentials.addresses import refused
+from gateway.credentials.certificates import CertificateError, load
 from gateway.proxy.breaker import CLOSED, NO_TURN, Breaker
-from gateway.proxy.errors import UpstreamUnhealthy
+from gateway.proxy.errors import UpstreamFailed, UpstreamUnhealthy
 from gateway.proxy.routes import Target
-from gateway.upstreams.certificates import context_for
+from gateway.upstreams.certificates import context_for, own_context
 
 CONNECTIONS: Final = 512
 """Of one pool; beyond them calls wait for one, bounded by the first-byte timeout."""
@@ -57,6 +60,7 @@ class Place(NamedTuple):
     allow_private: bool
     connect_timeout: float
     authorities: str
+    certificate: UUID | None  # the version that is shown
 
 
 @final
@@ -210,7 +214,28 @@ def _place(target: Target) -> Place:
         target.allow_private,
         target.connect_timeout,
         target.authorities,
+        target.certificate.version_id if target.certificate else None,
     )
+
+
+QUERY: ContextVar[str] = ContextVar("query", default="")
+"""What carries the secret of the request that is being sent, where that is its query."""
+
+
+class Request(aiohttp.ClientRequest):
+    """Adds the query's secret while the head is written. The address that errors, traces and the answer know
+    never has it."""
+
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        query = QUERY.get()
+        if not query:
+            return await super().send(conn)
+        known = self.url
+        self.url = URL(f"{known}{'&' if known.query_string else '?'}{query}", encoded=True)
+        try:
+            return await super().send(conn)
+        finally:
+            self.url = known
 
 
 def _session(target: Target) -> aiohttp.ClientSession:
@@ -230,6 +255,7 @@ def _session(target: Target) -> aiohttp.ClientSession:
     )
     return aiohttp.ClientSession(
         connector=connector,
+        request_class=Request,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=target.connect_timeout),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
@@ -240,5 +266,14 @@ def _session(target: Target) -> aiohttp.ClientSession:
 
 
 def _context(target: Target) -> ssl.SSLContext:
-    """Names are checked and TLS 1.2 is the least, whoever is believed."""
-    return context_for(target.authorities)
+    """Names are checked and TLS 1.2 is the least, whoever is believed.
+
+    Raises `UpstreamFailed` where the client certificate cannot be shown.
+    """
+    if target.certificate is None:
+        return context_for(target.authorities)
+    try:
+        return load(own_context(target.authorities), target.certificate.pem)
+    except CertificateError:
+        text = "The gateway's certificate for the model's service cannot be used."
+        raise UpstreamFailed("upstream_certificate", text) from None

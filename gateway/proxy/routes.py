@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 from audit.records import What, Who
+from gateway.credentials.placing import Placed
 from gateway.credentials.secret import Secret
 from gateway.identity.trust import Trusted
 from gateway.proxy import breaker
@@ -28,6 +29,7 @@ from gateway.proxy.errors import (
     Unavailable,
 )
 from gateway.proxy.operations import METHOD
+from gateway.proxy.renewing import AccessTokens
 from gateway.proxy.scope import EVERYWHERE, Scope
 from gateway.proxy.wire.base import Wire
 from policies.engine.policy import Policy
@@ -117,12 +119,11 @@ class Known(NamedTuple):
     name: str  # as the issuer last gave it
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamCredential:
-    """The header that carries the endpoint's secret; `value` does not print."""
+class Certificate(NamedTuple):
+    """What an endpoint's connections show of the gateway; the same version is the same certificate."""
 
-    header: str
-    value: Secret
+    version_id: UUID
+    pem: Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,13 +137,14 @@ class Target:
     origin: str
     base_path: str
     allow_private: bool
-    credential: UpstreamCredential | None
+    credential: Placed | AccessTokens | None
     max_body: int
     connect_timeout: float
     first_byte_timeout: float
     idle_timeout: float
     authorities: str = ""  # in PEM, who alone vouch for it
     breaker: breaker.Limits = breaker.USUAL
+    certificate: Certificate | None = None
     ceiling: Level = Level.RESTRICTED  # the highest level of data that it takes
     refusal: str = ""  # why it takes no calls now: disabled, locked, credential not usable
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Final, NoReturn
@@ -20,14 +20,10 @@ from django.db import close_old_connections, connection
 from django.db.models import Q, QuerySet
 from django.db.utils import Error as DatabaseError
 
-from gateway.credentials.secret import Secret
-from gateway.credentials.services import NoSecret, credential_reveal_for_origin
 from gateway.identity.trust import trusted_issuers
 from gateway.models import (
     AccessRule,
     ApiKey,
-    Credential,
-    CredentialState,
     Cut,
     Endpoint,
     Revision,
@@ -41,7 +37,9 @@ from gateway.proxy.known import known
 from gateway.proxy.locking import Locks, locks_at
 from gateway.proxy.met import MetKeys, MetNames
 from gateway.proxy.meter import Limits
-from gateway.proxy.routes import Access, Name, Snapshot, Target, UpstreamCredential
+from gateway.proxy.opening import Held, Opening
+from gateway.proxy.renewing import Renewing
+from gateway.proxy.routes import Access, Name, Snapshot, Target
 from policies.engine.policy import Policy
 from policies.engine.types import Level
 from policies.store import NotInForce, in_force, load_versions
@@ -75,17 +73,20 @@ class Snapshots:
         self._stopped = False
         self._wake = threading.Event()
         self._compiling = Compiling(self._wake.set)
+        self.tokens = Renewing()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Read once in the calling thread, then follow. A store that is down delays calls, not the start."""
         self.refresh()
+        self.tokens.start()
         self._thread = threading.Thread(target=self._follow, name="postern-snapshots", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         self._stopped = True
         self._wake.set()
+        self.tokens.stop()
         if self._thread is not None:
             self._thread.join(timeout=5)
 
@@ -116,7 +117,7 @@ class Snapshots:
                 now = self.number()
             if self._outdated(now):
                 self._compiling.begin(patient=self._snapshot is None)
-                self._snapshot = build(now, self._compiling, self.met.names(), self.keys.names())
+                self._snapshot = build(now, self._compiling, self.met.names(), self.keys.names(), self.tokens)
             self._read_at, self._clock = asked_at, clock
         except DatabaseError as error:
             log.warning("configuration could not be read: %s", type(error).__name__)
@@ -168,23 +169,26 @@ def build(
     compiling: Compiling | None = None,
     names: Collection[Name] | None = None,
     digests: Collection[bytes] | None = None,
+    tokens: Renewing | None = None,
 ) -> Snapshot:
     """Everything a call's routing needs, read at one revision, and whoever bears these names at an issuer or
     holds the API keys of these digests.
 
-    Without `compiling` it compiles before it returns, without `names` and `digests` it has everybody.
+    Without `compiling` it compiles before it returns, without `names` and `digests` it has everybody, without
+    `tokens` nobody fetches access tokens.
     """
     now = datetime.now(UTC)
     locks = locks_at(now)
-    endpoints = Endpoint.objects.select_related("area", "credential")
+    endpoints = Endpoint.objects.select_related("area", "credential", "client_certificate")
+    secrets = Opening(tokens)
     policies = _Policies(compiling)
     groups = Groups()
     return Snapshot(
         revision=number,
         callers=keyholders(locks, now, digests, groups),
-        targets={endpoint.slug: _target(endpoint, locks) for endpoint in endpoints},
+        targets=_targets(endpoints, locks, secrets),
         access=_access(policies, now),
-        valid_until=min([*locks.ends, *policies.changes], default=float("inf")),
+        valid_until=min([*locks.ends, *policies.changes, *secrets.again], default=float("inf")),
         issuers=trusted_issuers(),
         known=known(locks, names, groups),
         locked=locks.everything,
@@ -199,15 +203,21 @@ def part(*, key: ApiKey, endpoint: Endpoint, now: datetime) -> Snapshot:
     return Snapshot(
         revision=0,
         callers={b"": keyholder(key, locks)},
-        targets={endpoint.slug: _target(endpoint, locks)},
+        targets=_targets([endpoint], locks, Opening(None)),
         access={},
         locked=locks.everything,
         locked_groups=locks.groups,
     )
 
 
-def _target(endpoint: Endpoint, locks: Locks) -> Target:
-    credential, refusal = _credential(endpoint)
+def _targets(endpoints: Iterable[Endpoint], locks: Locks, secrets: Opening) -> dict[str, Target]:
+    found = {each.slug: _target(each, locks, secrets.of(each)) for each in endpoints}
+    secrets.done()
+    return found
+
+
+def _target(endpoint: Endpoint, locks: Locks, held: Held) -> Target:
+    refusal = held.refusal
     if not endpoint.enabled:
         refusal = "disabled"
     elif locks.on("endpoint", endpoint.id) or locks.on("area", endpoint.area_id):
@@ -220,7 +230,8 @@ def _target(endpoint: Endpoint, locks: Locks) -> Target:
         origin=endpoint.origin,
         base_path=endpoint.base_path,
         allow_private=endpoint.allow_private,
-        credential=credential,
+        credential=held.credential,
+        certificate=held.certificate,
         max_body=endpoint.max_body_bytes,
         connect_timeout=endpoint.connect_timeout,
         first_byte_timeout=endpoint.first_byte_timeout,
@@ -232,28 +243,6 @@ def _target(endpoint: Endpoint, locks: Locks) -> Target:
         ceiling=Level(endpoint.ceiling),
         refusal=refusal,
     )
-
-
-def _credential(endpoint: Endpoint) -> tuple[UpstreamCredential | None, str]:
-    """The endpoint's secret, opened for the endpoint's own origin; one that does not open closes it."""
-    credential = endpoint.credential
-    if credential is None:
-        return None, ""
-    if credential.disabled_at is not None:
-        return None, "credential"
-    try:
-        return UpstreamCredential(credential.header, _header_value(credential, endpoint.origin)), ""
-    except NoSecret as error:
-        log.error("endpoint %s: its credential cannot be used: %s", endpoint.slug, error)
-        return None, "credential"
-
-
-def _header_value(credential: Credential, origin: str) -> Secret:
-    version = credential.versions.filter(state=CredentialState.CURRENT).first()
-    if version is None:
-        raise NoSecret("it has no current version")
-    secret = credential_reveal_for_origin(version=version, origin=origin)
-    return Secret(f"{credential.scheme} {secret.reveal()}".strip())
 
 
 class _Policies:

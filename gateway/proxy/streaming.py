@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from audit.records import NOT_KEPT, Recordable
+from gateway.proxy.echo import NO_ECHO, Channel, Echo
 from gateway.proxy.exchange import Exchange, Piece, Unreadable, mask_document
 from gateway.proxy.marks import marks_of
 from gateway.proxy.wire import sse
@@ -21,7 +22,7 @@ from policies.engine.errors import MaskError
 from policies.engine.jsontext import JsonError
 from policies.engine.masker import Masker
 from policies.engine.stream import StreamMasker
-from policies.engine.types import Direction, Finding, Gate, MaskedDocument, Verdict
+from policies.engine.types import Direction, Finding, Gate, MaskedDocument, MaskedString, Verdict
 
 Framed = tuple[bytes, bytes]
 """One event as sent and as recorded; the same object when they are equal."""
@@ -59,8 +60,10 @@ class _Held:
 class StreamExchange:
     """Bytes of the model's stream in, pieces out. One per streamed response."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, echo: Echo = NO_ECHO) -> None:
         self._exchange = exchange
+        self._echo = echo
+        self._echoes: dict[Path, Channel] = {}  # only where there is something not to be repeated
         self._looked = exchange.looked_back
         self._wire = exchange.wire
         self._masker = Masker(exchange.policy, Direction.RESPONSE)
@@ -139,7 +142,7 @@ class StreamExchange:
             yield done, done
             self._over = self._exchange.outcome.whole = True
             return
-        tree = self._parse(event.data)
+        tree = self._parse(self._echo.data(event.data) if self._echo else event.data)
         if tree.get("error") is not None:
             yield self._whole(tree)
             self._over = self._exchange.outcome.failed = True
@@ -227,6 +230,10 @@ class StreamExchange:
             self._check_new(slot.channel)
             channel = self._channels[slot.channel] = self._masker.stream(self._name(slot.channel))
             self._looked.texts += 1
+            if self._echo:
+                self._echoes[slot.channel] = self._echo.channel()
+        if self._echo:
+            text = self._echoes[slot.channel].decode(text)
         masked = channel.decode(text)
         self._looked.size += len(text) if text.isascii() else len(text.encode())
         self._findings += masked.findings
@@ -250,17 +257,25 @@ class StreamExchange:
     def _drain(self, index: int | None) -> Iterator[Framed]:
         """The rest of every channel of a choice (or of all), as events of their own."""
         for channel in [key for key in self._channels if index is None or key[0] == index]:
-            masked = self._channels.pop(channel).flush()
-            self._findings += masked.findings
-            self._exchange.meet(masked.fingerprints)
-            if masked.sent or masked.recorded:
-                yield self._tail(channel, masked.sent, masked.recorded)
+            for masked in self._rest(channel):
+                self._findings += masked.findings
+                self._exchange.meet(masked.fingerprints)
+                if masked.sent or masked.recorded:
+                    yield self._tail(channel, masked.sent, masked.recorded)
         for channel in [key for key in self._held if index is None or key[0] == index]:
             if text := self._held.pop(channel).text():
                 yield self._arguments(channel, text)
 
+    def _rest(self, key: Path) -> Iterator[MaskedString]:
+        """What a channel still holds, which ends with it."""
+        channel, echo = self._channels.pop(key), self._echoes.pop(key, None)
+        if echo is not None and (left := echo.flush()):
+            yield channel.decode(left)
+        yield channel.flush()
+
     def _arguments(self, channel: Path, text: str) -> Framed:
         name = self._name(channel)
+        text = self._echo.text(text) if self._echo else text
         masked = self._masked({name: text}, [(name,)])
         self._findings += masked.findings
         return self._tail(channel, _only_text(masked.sent), _only_text(masked.recorded))

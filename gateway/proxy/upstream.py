@@ -1,8 +1,8 @@
 """The way to the model: one pooled client per endpoint, pinned to its origin, addresses checked at connect.
 
 No redirects, no proxies from the environment, no compression, no retry once a byte was sent. The secret's
-plain text appears in `_headers` and nowhere else. A call takes a turn first: a service that is unwell is left
-alone (`breaker.py`), and how the call ends is told there.
+plain text is in what `carry` returns, until the request is written, and nowhere else. A call takes a turn
+first: a service that is unwell is left alone (`breaker.py`), and how the call ends is told there.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import Final
 import aiohttp
 from aiohttp.client_exceptions import ClientConnectorDNSError, ClientConnectorError
 
-from gateway.proxy.errors import UpstreamFailed, UpstreamTimeout, place_of
+from gateway.credentials.placing import Carried, Placed, Unplaceable, carry
+from gateway.proxy.echo import NO_ECHO, Echo, echo_of
+from gateway.proxy.errors import BadRequest, Unavailable, UpstreamFailed, UpstreamTimeout, place_of
 from gateway.proxy.health import HealthLog
 from gateway.proxy.patience import Patience
-from gateway.proxy.pools import AddressRefused, Pools, Turn
+from gateway.proxy.pools import QUERY, AddressRefused, Pools, Turn
 from gateway.proxy.routes import Snapshot, Target
 from gateway.upstreams.saying import tls_code
 
@@ -42,6 +44,9 @@ FIGURE: Final = re.compile(
 """A number, a duration or a time. Nobody looks into headers, so nothing else of them is passed on."""
 
 NONE: Final[Mapping[str, str]] = {}
+
+LARGE: Final = 64 * 1024
+"""Bytes of an answer from which on it is searched in a thread."""
 
 ERRORS: Final[tuple[tuple[type[BaseException], type[UpstreamFailed], str, str], ...]] = (
     (asyncio.TimeoutError, UpstreamTimeout, "upstream_timeout", "The model's service took too long."),
@@ -111,25 +116,33 @@ async def send(
     `asked_for`: headers that the API wants beside ours.
     """
     target = turn.target
+    placed = placed_now(target)
+    carried = _carried(placed, body)
+    written = QUERY.set(carried.query)
     turn.leaves()
     try:
         with patience.limit(target.first_byte_timeout):
             response = await turn.session.post(
                 target.origin + target.base_path + path,
-                data=body,
-                headers=_headers(target, asked_for),
+                data=carried.body,
+                headers={**asked_for, **carried.headers},
                 allow_redirects=False,
             )
     except Exception as error:
         raise _told(turn, error) from None
+    finally:
+        QUERY.reset(written)
     turn.answered(response.status)
-    return Answer(response, patience, turn)
+    return Answer(response, patience, turn, echo_of(placed))
 
 
 class Answer:
     """The model's response: status, the few headers that matter, and its bytes as they come."""
 
-    def __init__(self, response: aiohttp.ClientResponse, patience: Patience, turn: Turn) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, patience: Patience, turn: Turn, echo: Echo = NO_ECHO
+    ) -> None:
+        self.echo = echo
         self._response = response
         self._patience = patience
         self._turn = turn
@@ -141,7 +154,8 @@ class Answer:
     def passed_headers(self) -> list[tuple[bytes, bytes]]:
         named = [(name.lower(), value) for name, value in self._response.raw_headers]
         wanted = [pair for pair in named if pair[0] in PASSED or pair[0].startswith(b"x-ratelimit-")]
-        return [(name, value) for name, value in wanted if FIGURE.fullmatch(value)]
+        figures = [(name, value) for name, value in wanted if FIGURE.fullmatch(value)]
+        return [pair for pair in figures if not self.echo.is_in(*pair)]
 
     async def chunk(self) -> bytes:
         """The bytes that have come, at least one; empty at the end."""
@@ -163,7 +177,13 @@ class Answer:
             if size > MAX_RESPONSE:
                 raise UpstreamFailed("upstream_too_large", "The model's answer is too large to inspect.")
             parts.append(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        return body if self.echo is NO_ECHO else await self._without_secret(body)
+
+    async def _without_secret(self, body: bytes) -> bytes:
+        """The answer, masked where it repeats what the request carried."""
+        masked = self.echo.masked
+        return await asyncio.to_thread(masked, body) if len(body) > LARGE else masked(body)
 
     def cut(self) -> UpstreamFailed:
         """It ended before the API's own end."""
@@ -172,6 +192,9 @@ class Answer:
 
     def close(self) -> None:
         """Cut the connection, unless the answer came to its end: then it is in the pool already."""
+        if self.echo.found:
+            slug = self._turn.target.slug
+            log.warning("endpoint %s: its answer repeated the gateway's secret, which was masked", slug)
         if self._response.closed:
             self._turn.passed()
         else:
@@ -200,10 +223,27 @@ def translated(error: BaseException) -> UpstreamFailed:
     raise error
 
 
-def _headers(target: Target, asked_for: Mapping[str, str]) -> dict[str, str]:
-    """The secret is given with each request, so that a new one is used from the next call on."""
+def placed_now(target: Target) -> Placed | None:
+    """The secret as it goes into a request now. Raises `Unavailable` where there is no access token."""
     credential = target.credential
-    return {**asked_for, credential.header: credential.value.reveal()} if credential else {**asked_for}
+    if credential is None or isinstance(credential, Placed):
+        return credential
+    placed = credential.placed()
+    if placed is None:
+        text = "The gateway has no access token for this endpoint now. Try again shortly."
+        raise Unavailable("upstream_token_unavailable", text)
+    return placed
+
+
+def _carried(placed: Placed | None, body: bytes) -> Carried:
+    """The secret is given with each request, so that a new one is used from the next call on."""
+    if placed is None:
+        return Carried(body=body)
+    try:
+        return carry(placed, body)
+    except Unplaceable:
+        pass
+    raise BadRequest("body_not_object", "This endpoint takes JSON objects only.")
 
 
 def _told(turn: Turn, error: Exception) -> UpstreamFailed:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from gateway.credentials.oauth import TokenFailed
 from gateway.credentials.outbound import FetchFailed, fetch
+from gateway.credentials.placing import BODY, carry
 from gateway.credentials.secret import Secret
-from gateway.credentials.sending import headers_of
+from gateway.credentials.sending import tried
 from gateway.models import Credential, Endpoint, EndpointKind, RotationPlan
 
 SECONDS: Final = 10.0
@@ -75,9 +77,17 @@ def _path(endpoint: Endpoint) -> str:
 def _tried(call: _Call, credential: Credential, secret: Secret, seconds: float) -> Probe:
     if seconds <= 0:
         return Probe(Outcome.UNREACHABLE, f"{call.name}: out of time")
-    headers = {name: value.reveal() for name, value in headers_of(credential, secret).items()}
     try:
-        answer = fetch(call.url, allow_private=call.allow_private, seconds=seconds, headers=headers)
+        placed = tried(credential, secret)
+        if placed is None or placed.where == BODY:
+            return Probe(Outcome.UNTESTABLE, f"{call.name}: not sent by what can be tried")
+        carried = carry(placed, b"")
+        url = f"{call.url}?{carried.query}" if carried.query else call.url
+        answer = fetch(url, allow_private=call.allow_private, seconds=seconds, headers=carried.headers)
+    except TokenFailed as failure:
+        rejected = failure.code in ("status_400", "status_401", "status_403")
+        outcome = Outcome.REJECTED if rejected else Outcome.UNREACHABLE
+        return Probe(outcome, f"{call.name}: no access token, {failure.code}")
     except FetchFailed as failure:
         return Probe(Outcome.UNREACHABLE, f"{call.name}: {failure.code}")
     detail = f"{call.name}: status {answer.status}"

@@ -89,6 +89,11 @@ def _authority(block: str, kind: str) -> Authority:
         raise ValueError("one of them is no certificate") from None
 
 
+def own_context(pem: str) -> ssl.SSLContext:
+    """The same as one that nobody shares: a client certificate may be put into it."""
+    return _own.__wrapped__(pem) if pem.strip() else _system.__wrapped__()
+
+
 @lru_cache(maxsize=256)
 def _own(pem: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -9,17 +9,22 @@ but its status is kept, and the secret is in no result, no log and no text.
 
 from __future__ import annotations
 
+import ssl
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import httpx
 
+from gateway.credentials.certificates import load
+from gateway.credentials.oauth import TokenFailed
 from gateway.credentials.outbound import AddressRefused, AnswerRefused, NameUnknown, outbound_client
+from gateway.credentials.placing import BODY, Carried, Placed, carry
 from gateway.credentials.secret import Secret
+from gateway.credentials.sending import tried
 from gateway.credentials.services import NoSecret, credential_current, credential_reveal_for_origin
-from gateway.models import Endpoint, EndpointKind
-from gateway.upstreams.certificates import context_for
+from gateway.models import Credential, Endpoint, EndpointKind
+from gateway.upstreams.certificates import context_for, own_context
 from gateway.upstreams.saying import tls_code, words_for
 
 SECONDS: Final = 10.0
@@ -43,8 +48,8 @@ class Aim:
     expected: int  # 0: any that is no refusal
     headers: dict[str, str]
     seconds: float
-    header: str = ""  # that carries the secret
-    secret: Secret = field(default_factory=lambda: Secret(""))
+    placed: Placed | None = None  # the secret where it goes
+    certificate: Secret | None = None  # what is shown of us
     problem: str = ""  # why it cannot be asked at all
 
 
@@ -69,7 +74,7 @@ class Heard:
 
 def aim_at(endpoint: Endpoint, *, expected: int = 0) -> Aim:
     """What to ask of an endpoint. Reads the store."""
-    header, secret, problem = _credential(endpoint)
+    placed, certificate, problem = _held(endpoint)
     version = {"anthropic-version": ANTHROPIC_VERSION} if endpoint.kind == EndpointKind.ANTHROPIC else {}
     path = endpoint.probe_path or USUAL.get(EndpointKind(endpoint.kind), "/")
     return Aim(
@@ -80,8 +85,8 @@ def aim_at(endpoint: Endpoint, *, expected: int = 0) -> Aim:
         expected=expected,
         headers={"accept": "application/json", **version},
         seconds=min(SECONDS, float(endpoint.first_byte_timeout)),
-        header=header,
-        secret=secret,
+        placed=placed,
+        certificate=certificate,
         problem=problem,
     )
 
@@ -101,16 +106,25 @@ def ask(aim: Aim) -> Heard:
 
 def _status(aim: Aim) -> int:
     """The body is not read: nobody needs it, and it might be anything."""
-    headers = {**aim.headers, **({aim.header: aim.secret.reveal()} if aim.header else {})}
+    carried = carry(aim.placed, b"") if aim.placed else Carried()
+    headers = {**aim.headers, **carried.headers}
     client = outbound_client(
         origin=aim.origin,
         allow_private=aim.allow_private,
         timeout=aim.seconds,
-        verify=context_for(aim.authorities),
+        verify=_context(aim),
         deadline=time.monotonic() + aim.seconds,
     )
-    with client, client.stream("GET", aim.path, headers=headers) as response:
+    path = f"{aim.path}?{carried.query}" if carried.query else aim.path
+    with client, client.stream("GET", path, headers=headers) as response:
         return response.status_code
+
+
+def _context(aim: Aim) -> ssl.SSLContext:
+    """Raises `CertificateError`, a ValueError."""
+    if aim.certificate is None:
+        return context_for(aim.authorities)
+    return load(own_context(aim.authorities), aim.certificate)
 
 
 def _code(problem: Exception) -> str:
@@ -139,14 +153,23 @@ def _meaning(status: int, expected: int) -> str:
     return "status" if expected else ""
 
 
-def _credential(endpoint: Endpoint) -> tuple[str, Secret, str]:
-    """Header, what stands in it, and why it cannot be had."""
-    credential = endpoint.credential
-    if credential is None:
-        return "", Secret(""), ""
+def _held(endpoint: Endpoint) -> tuple[Placed | None, Secret | None, str]:
+    """The secret where it goes, the client certificate, and why they cannot be had."""
     try:
-        version = credential_current(credential=credential)
-        secret = credential_reveal_for_origin(version=version, origin=endpoint.origin)
+        certificate = _opened(endpoint.client_certificate, endpoint.origin)
+        secret = _opened(endpoint.credential, endpoint.origin)
+        placed = tried(endpoint.credential, secret) if endpoint.credential and secret else None
     except NoSecret:
-        return "", Secret(""), "credential"
-    return credential.header, Secret(f"{credential.scheme} {secret.reveal()}".strip()), ""
+        return None, None, "credential"
+    except TokenFailed:
+        return None, None, "token"
+    if placed is not None and placed.where == BODY:
+        return None, None, "unasked"
+    return placed, certificate, ""
+
+
+def _opened(credential: Credential | None, origin: str) -> Secret | None:
+    if credential is None:
+        return None
+    version = credential_current(credential=credential)
+    return credential_reveal_for_origin(version=version, origin=origin)

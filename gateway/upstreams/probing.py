@@ -83,7 +83,7 @@ def _probe_due() -> int:
 def _take(now: datetime) -> list[tuple[EndpointHealth, Aim]]:
     due = EndpointHealth.objects.filter(next_probe_at__lte=now).order_by("next_probe_at")
     found = []
-    for row in due.select_related("endpoint__credential")[:AT_ONCE]:
+    for row in due.select_related("endpoint__credential", "endpoint__client_certificate")[:AT_ONCE]:
         until = now + timedelta(seconds=row.endpoint.probe_seconds)
         mine = EndpointHealth.objects.filter(pk=row.pk, next_probe_at=row.next_probe_at)
         if mine.update(next_probe_at=until):

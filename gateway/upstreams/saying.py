@@ -21,6 +21,8 @@ WORDS: Final[Mapping[str, str]] = {
     "tls_early": "TLS: its certificate is not valid yet.",
     "tls": "TLS: no agreement. Perhaps it speaks no TLS 1.2, or none at all.",
     "credential": "The gateway's credential does not open; set its secret anew.",
+    "token": "Its provider gives no access token.",
+    "unasked": "Its credential goes into a body, and nothing that is asked for trial has one.",
     "credential_refused": "It refuses the gateway's credential.",
     "redirect": "It answers with a redirect; redirects are not followed.",
     "status": "It answers with another status than the expected one.",

@@ -134,7 +134,9 @@ def test_buttons_want_a_token() -> None:
 
 def test_a_secret_goes_in_and_never_comes_out(client: Client) -> None:
     values = {"name": "key", "area": str(world.area().pk), "origin": world.ORIGIN, "header": "Authorization"}
-    client.post(url("credential", "add"), {**values, "scheme": "Bearer", "secret": CANARY})
+    client.post(
+        url("credential", "add"), {**values, "placement": "header", "scheme": "Bearer", "secret": CANARY}
+    )
     credential = Credential.objects.get()
     version = credential_current(credential=credential)
     assert credential_reveal_for_origin(version=version, origin=world.ORIGIN).reveal() == CANARY
@@ -149,6 +151,7 @@ def test_a_secret_goes_in_and_never_comes_out(client: Client) -> None:
 
 def test_saving_without_a_secret_keeps_the_one_there(client: Client) -> None:
     values = {"name": "key", "area": str(world.area().pk), "origin": world.ORIGIN, "header": "x-api-key"}
+    values["placement"] = "header"
     client.post(url("credential", "add"), {**values, "scheme": "", "secret": CANARY})
     credential = Credential.objects.get()
     page = client.get(url("credential", "change", credential.pk)).content.decode()

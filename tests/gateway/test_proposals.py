@@ -16,7 +16,7 @@ from django.utils import timezone
 from audit.models import Entry
 from gateway.access_rules import FIELDS, access_rule_delete, access_rule_save
 from gateway.areas import area_save
-from gateway.credentials.services import credential_move, endpoint_attach, endpoint_move, endpoint_save
+from gateway.credentials.services import endpoint_attach, endpoint_move, endpoint_save
 from gateway.kinds import ENDPOINT_FIELDS
 from gateway.models import AccessRule, Area, Endpoint, User
 from policies import proposals, services
@@ -311,7 +311,14 @@ def test_a_new_endpoint_whose_credential_was_moved_meanwhile_is_refused_in_words
     proposal = proposals.propose(
         kind="endpoint.add", target_id=None, payload=payload, by=alice, reason="One more"
     )
-    credential_move(credential=credential, origin="https://new.example.com", by=bob)
+    moved = proposals.propose(
+        kind="credential.origin",
+        target_id=credential.pk,
+        payload={"origin": "https://new.example.com"},
+        by=alice,
+        reason="It moves",
+    )
+    two.confirm(moved, bob)
     with pytest.raises(proposals.CannotApply, match="is sealed for https"):
         two.confirm(proposal, bob)
     proposal.refresh_from_db()

@@ -14,6 +14,8 @@ from gateway.identity.network import trusted_proxies
 from policies import services
 from tests.gateway import world
 
+pytestmark = pytest.mark.django_db  # servers look for rows that no key opens
+
 
 @pytest.fixture
 def sound(settings: Any, tmp_path: Path) -> Any:

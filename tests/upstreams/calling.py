@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+from gateway.credentials.placing import in_header
 from gateway.credentials.secret import Secret
 from gateway.proxy.errors import ProxyError
 from gateway.proxy.patience import Patience
 from gateway.proxy.pools import Turn
-from gateway.proxy.routes import Target, UpstreamCredential
+from gateway.proxy.routes import Target
 from gateway.proxy.upstream import Answer, Upstream, send
 
 SECRET = "sk-upstream-9d41c7"
@@ -26,7 +27,7 @@ def target(origin: str, **more: Any) -> Target:
         "origin": origin,
         "base_path": "",
         "allow_private": True,
-        "credential": UpstreamCredential("authorization", Secret(f"Bearer {SECRET}")),
+        "credential": in_header("authorization", "Bearer", Secret(SECRET)),
         "max_body": 1 << 20,
         "connect_timeout": 2.0,
         "first_byte_timeout": 3.0,

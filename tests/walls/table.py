@@ -548,6 +548,7 @@ ADMIN: Final[Mapping[str, Needs]] = {
         f"admin:gateway_webhook_{tool}": acts("gateway.change_webhook", row="gateway.webhook")
         for tool in ("rotate", "attempt", "clear")
     },
+    "admin:gateway_credential_custody": page("gateway.view_credential", row="gateway.credential"),
     "admin:gateway_endpoint_connect": acts("gateway.change_endpoint", row="gateway.endpoint"),
     "admin:gateway_rotation_add": _CLOSED_FORM,
     "admin:gateway_rotation_change": page("gateway.view_rotation", post=NEVER, row="gateway.rotation"),
