@@ -52,10 +52,11 @@ def manage(world: World, *arguments: str) -> str:
     return python(world, "manage.py", *arguments)
 
 
-def python(world: World, *arguments: str) -> str:
-    """A process beside the demo, on its store."""
+def python(world: World, *arguments: str, **more: str) -> str:
+    """A process beside the demo, on its store; `more`: of its settings."""
     env = {
         **os.environ,
+        **more,
         "DATABASE_URL": world.store_url,
         "DATA_DIR": str(world.data),
         "AUDIT_KEY_DIR": str(world.data / "audit-keys"),
