@@ -37,7 +37,7 @@ class UnknownCall(Exception):
 class Item:
     """One thing to record and the coroutine, if any, that waits for it."""
 
-    kind: str  # admit | refuse | release | segment | close | recover | event | heartbeat
+    kind: str  # admit | refuse | release | segment | original | close | recover | event | heartbeat
     call: UUID | None = None
     admission: Admission | None = None
     part: Recordable | None = None
@@ -46,7 +46,7 @@ class Item:
     meta: Mapping[str, Any] | None = None
     release: Release | None = None
     view: Recordable | None = None  # of a held call: what its reviewers see
-    original: SealedOriginal | None = None  # of the response that `part` is all of
+    original: SealedOriginal | None = None  # of the response that `part` is all or the last of
     guard: Guard | None = None
     future: Future[None] | None = None
     loop: AbstractEventLoop | None = None
@@ -196,6 +196,8 @@ class Builder:
             self._original(call, item.release.original)
         elif item.part is not None:
             self._segment(self._find(item.call), item, item.part)
+        elif item.original is not None:
+            self._original(self._find(item.call), item.original)
         elif item.close is not None:
             self._close(item, item.close)
         elif item.meta is not None:

@@ -15,6 +15,13 @@ from audit.listing import Found, found_of
 GATES: Final = ("allow", "flag", "hold", "block")
 LEVELS: Final = ("public", "internal", "confidential", "restricted")
 _DONE: Final = {"flag": "flagged", "hold": "held", "block": "blocked"}
+LEFT: Final = {
+    "too_large": "it was larger than what is kept.",
+    "repeated": "it repeated the secret that the gateway called with.",
+    "no_room": "too many streams were kept at that moment.",
+    "unrecorded": "the store was away, or its end could not be written.",
+}
+"""Why the original of a streamed answer is not on record, by what its close says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,7 @@ class Answered:
     reasons: tuple[str, ...] = ()
     would: str = ""
     spared: tuple[Found, ...] = ()
+    left: str = ""  # why its original is not kept, though the policy keeps originals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +91,7 @@ def answered(extra: object) -> Answered:
         reasons=tuple(str(each) for each in reasons) if isinstance(reasons, list) else (),
         would=_DONE.get(_word(extra, "response_observed", GATES), ""),
         spared=found_of(_counts(extra.get("response_spared"))),
+        left=LEFT.get(str(extra.get("original_left", "")), ""),
     )
 
 

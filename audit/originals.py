@@ -44,6 +44,7 @@ class Opened:
     of: str
     data: bytes = b""
     problem: str = ""
+    partial: bool = False  # a stream's, which did not come to its end
 
     def __repr__(self) -> str:
         return f"Opened({self.of})"
@@ -141,7 +142,7 @@ def _entries(call: Call) -> QuerySet[Entry]:
 def _opened(call: Call, part: Part, sealed: bytes | None) -> Opened:
     of = str(part.meta.get("of", ""))
     try:
-        return Opened(of, _plain(call, part, of, sealed))
+        return Opened(of, _plain(call, part, of, sealed), partial=part.meta.get("partial") is True)
     except Shut as why:
         return Opened(of, problem=str(why))
 

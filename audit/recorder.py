@@ -95,6 +95,10 @@ class Recorder:
         """Returns when this part of the response is durable; only then may it be released."""
         await self._handed_in(Item("segment", call_id, None, part, final, original=original))
 
+    async def keep(self, call_id: UUID, original: SealedOriginal) -> None:
+        """Returns when an original is durable that comes with no part of the response: nobody reads on."""
+        await self._handed_in(Item("original", call_id, original=original))
+
     async def refuse(self, admission: Admission, close: Close) -> None:
         """A call that is not going to happen: admission and close in one commit."""
         await self._handed_in(Item("refuse", admission.call_id, admission, close=close))

@@ -37,6 +37,7 @@ class SealedOriginal:
     key: str  # the name of the key that opens it
     size: int  # of the payload
     sealed: bytes
+    partial: bool = False  # a stream's, which did not come to its end
 
     def __repr__(self) -> str:
         return f"SealedOriginal({self.of}, {self.size} bytes)"

@@ -22,6 +22,9 @@ Json = Any
 MAX_EVENTS: Final = 400
 """Raw stream events that a page shows."""
 
+_FIELDS: Final = (b"data:", b"event:", b":", b"id:", b"retry:")
+"""How an event may begin; a document that came instead of a stream begins otherwise."""
+
 _HOW: Final = {"redact": "redacted", "remove": "removed", "partial": "partly masked", "label": "labelled"}
 
 
@@ -116,7 +119,7 @@ def response(
     found = numbered(found, first) if first else found
     if any(part == NOT_KEPT for part, _ in parts):
         return _account(_NOT_KEPT, found)
-    if streamed and data.lstrip().startswith((b"data:", b"event:")):
+    if streamed and data.lstrip().startswith(_FIELDS):
         clock = Clock([len(part) for part, _ in parts], times)
         return _account(_stream(data, found, clock, cut=cut), found)
     return _account(_document(data, found), found)

@@ -195,7 +195,8 @@ def release_meta(release: Release) -> bytes:
 
 
 def original_meta(original: SealedOriginal) -> bytes:
-    return encode({"v": VERSION, "of": original.of, "key": original.key, "size": original.size})
+    said = {"v": VERSION, "of": original.of, "key": original.key, "size": original.size}
+    return encode({**said, "partial": True} if original.partial else said)
 
 
 def segment_meta(*, part: int, size: int, last: bool) -> bytes:

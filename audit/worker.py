@@ -302,7 +302,7 @@ class Worker:
             try:
                 builder.add(item)
             except UnknownCall:
-                if item.kind in ("segment", "release"):
+                if item.kind in ("segment", "release", "original"):
                     self._refuse(item, StoreUnavailable("the call is not open"))
             except KeysUnavailable:
                 raise
@@ -323,7 +323,7 @@ class Worker:
     def _answer(self, items: list[Item], error: Exception | None) -> None:
         answer(items, error, self.unclaimed)
         for item in items:
-            item.admission = item.part = item.release = item.view = None
+            item.admission = item.part = item.release = item.view = item.original = None
 
     def unclaimed(self, item: Item) -> None:
         """Durable after its caller was refused: say in the record that nothing was sent."""

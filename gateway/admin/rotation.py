@@ -82,9 +82,10 @@ class PlanForm(ModelForm[RotationPlan]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name, rows in (("options", 6), ("windows", 2)):
+            if name in self.fields:  # who may only look has none
+                self.fields[name].widget.attrs["rows"] = rows
         if "rotator" in self.fields:
-            self.fields["options"].widget.attrs["rows"] = 6
-            self.fields["windows"].widget.attrs["rows"] = 2
             self.fields["rotator"].choices = [(name, each.title) for name, each in known().items()]  # type: ignore[attr-defined]  # a choice field
 
     def clean_spares(self) -> list[Secret]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from dataclasses import dataclass, replace
 from typing import Any, cast
 from uuid import UUID
@@ -16,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from audit import ids, originals, replay
 from audit.hybrid import RESPONSE
+from audit.judgement import answered
 from audit.models import Call, Reveal
 from audit.originals import Opened
 from audit.records import Who
@@ -39,7 +41,8 @@ class Shown:
 
     of: str
     view: Payload | None
-    problem: str
+    problem: str = ""
+    partial: bool = False
 
 
 @require_safe
@@ -83,15 +86,23 @@ def _shown(request: HttpRequest, call: Call, reveal: Reveal) -> HttpResponse:
         found = originals.originals_open(call, reveal, _who(request), timezone.now())
     except PermissionError:  # it was over a moment ago
         return redirect("original", call.id)
-    return _rendered(request, call, {"reveal": reveal, "shown": [_view(each) for each in found]})
+    shown = [_view(each, streamed=bool(call.streaming)) for each in found]
+    return _rendered(request, call, {"reveal": reveal, "shown": shown, "left": answered(call.extra).left})
 
 
-def _view(each: Opened) -> Shown:
+def _view(each: Opened, *, streamed: bool) -> Shown:
     if each.problem:
         return Shown(each.of, None, each.problem)
-    if each.of == RESPONSE:
-        return Shown(each.of, replay.response([(each.data, b"[]")], streamed=False), "")
-    return Shown(each.of, replay.request(each.data, b"[]"), "")
+    if each.of != RESPONSE:
+        return Shown(each.of, replay.request(each.data, b"[]"))
+    data = _in_lines(each.data) if streamed else each.data
+    view = replay.response([(data, b"[]")], streamed=streamed, cut=each.partial)
+    return Shown(each.of, view, partial=each.partial)
+
+
+def _in_lines(data: bytes) -> bytes:
+    """A stream as it came may end its lines in three ways; the record's end in one."""
+    return data.removeprefix(BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _rendered(request: HttpRequest, call: Call, context: dict[str, Any], status: int = 200) -> HttpResponse:

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from approvals.broker import Broker
 from audit.recorder import Recorder, StoreUnavailable
-from audit.records import Recordable
 from gateway.identity.network import TrustedProxies
 from gateway.proxy import admission, routes
 from gateway.proxy.admission import ClientGone, RequestHead
@@ -51,8 +50,10 @@ from gateway.proxy.ledger import (
 )
 from gateway.proxy.live import Live
 from gateway.proxy.operations import asked_for, operation
+from gateway.proxy.originals import Room
 from gateway.proxy.patience import Patience
 from gateway.proxy.pools import Turn
+from gateway.proxy.recording import Recording
 from gateway.proxy.routes import Access, Caller, Route, Snapshot, Target, Undecided
 from gateway.proxy.snapshot import Snapshots
 from gateway.proxy.streaming import StreamExchange
@@ -83,7 +84,7 @@ class Proxy:
         self.recorder = recorder
         self.snapshots = snapshots
         self.tally = tally
-        self.meter = tally.meter
+        self.meter, self.room = tally.meter, Room()
         self.fields = FieldLog()
         self.used = LastUsed()
         self.keys = keys
@@ -122,6 +123,7 @@ class _Call:
         self.recorder = proxy.recorder
         self.patience = Patience(receive)
         self.ledger = Ledger()
+        self.recording = Recording(proxy.recorder, self.ledger)
         self.kind = "openai"  # of the endpoint: how its clients read an error
         self.undecided: Undecided | None = None  # where the model has to decide the rule
         self.distinct: Distinct | None = None  # where the policy asks for it, or might
@@ -144,11 +146,10 @@ class _Call:
         except StoreUnavailable:
             await self._fail(unrecorded())
         except ClientGone:
-            self._close("client_gone", complete=False)
+            await self._gone()
         except asyncio.CancelledError:
-            cut = self.patience.was_cut()
-            if cut is None:
-                self._close("client_gone", complete=False)
+            if (cut := self.patience.was_cut()) is None:
+                await self._gone()
                 raise
             await self._fail(cut)
         except Exception as error:
@@ -232,8 +233,7 @@ class _Call:
         if self.turn is not None:
             self.turn.end()
         self.proxy.live.leave(self)
-        account = self.ledger.account
-        if account is not None:
+        if (account := self.ledger.account) is not None:
             self.proxy.meter.leave(account, self.ledger.tokens(), time.time())
 
     async def _body(self, head: RequestHead, limit: int) -> bytes:
@@ -303,7 +303,7 @@ class _Call:
         self.ledger.lap("scan_response")
         if piece.stop:
             raise stopped()
-        await self._record_last(piece.record)
+        await self.recording.part(piece.record, last=True)
         self.ledger.lap("record")
         await self._respond(answer.status, piece.sent, answer.passed_headers())
         self._close("", complete=True)
@@ -312,8 +312,10 @@ class _Call:
         if not call.shape.streaming:
             raise unreadable()
         stream = StreamExchange(call, answer.echo)
+        take = self.recording.streams(call, self.proxy.room, answer.echo)
         while chunk := await answer.chunk():
             self.ledger.lap("upstream_stream", away=True)
+            take(chunk)
             await self._release(read_part(call, stream.decode, chunk))
         await self._release(read_part(call, stream.flush))
         if call.outcome.failed or not call.outcome.whole:
@@ -325,7 +327,7 @@ class _Call:
         """Record, then send."""
         self.ledger.lap("scan_response")
         if piece.sent:
-            await self.recorder.segment(self.ledger.id, piece.record)
+            await self.recording.part(piece.record)
             self.ledger.lap("record")
             if not self.started:
                 self.streams = True
@@ -376,16 +378,18 @@ class _Call:
         """An admitted call gets its last segment; a refused one is an admission of its own, closed."""
         if self.admitted:
             if not isinstance(error, Unrecorded):
-                await self._record_last(own_words(body))
+                await self.recording.part(own_words(body), last=True)
         elif is_recorded(self.recorder, self.ledger, error):
             action = refusal_action(error)
             close = self.ledger.close(error.code, complete=True, status=error.status, action=action)
             await self.recorder.refuse(self.ledger.admission(action, error.code, error.reason), close)
 
-    async def _record_last(self, part: Recordable) -> None:
-        """The response's last part, and with it the original of one that came whole."""
-        original, self.ledger.answer = self.ledger.answer, None
-        await self.recorder.segment(self.ledger.id, part, final=True, original=original)
+    async def _gone(self) -> None:
+        """The client has left: nothing is answered."""
+        try:
+            await self.recording.rest()
+        finally:
+            self._close("client_gone", complete=False)
 
     def _close(self, code: str, *, complete: bool, status: int | None = None) -> None:
         """Tell the recorder how an admitted call ended. Happens once."""

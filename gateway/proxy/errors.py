@@ -200,6 +200,10 @@ def stopped() -> PolicyBlocked:
     return PolicyBlocked("response_blocked", "The policy blocks this answer.")
 
 
+def no_originals() -> NoOriginals:
+    return NoOriginals("originals_unavailable", "The policy keeps originals, which cannot be sealed now.")
+
+
 def unrecorded() -> Unrecorded:
     return Unrecorded("record_unavailable", "The gateway cannot record calls now. Try again shortly.")
 

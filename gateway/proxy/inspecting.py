@@ -8,7 +8,7 @@ from uuid import UUID
 
 from audit.records import SealedOriginal
 from gateway.proxy.admission import RequestHead
-from gateway.proxy.errors import BadRequest, NoOriginals
+from gateway.proxy.errors import BadRequest, no_originals
 from gateway.proxy.exchange import INLINE_BYTES, Exchange, Head, Piece, Unreadable
 from gateway.proxy.originals import NoKey, answered, asked
 from gateway.proxy.routes import Route
@@ -32,7 +32,7 @@ async def inspect(
     except Unreadable as error:
         raise BadRequest(error.code, str(error)) from None
     except NoKey:
-        raise _no_originals() from None
+        raise no_originals() from None
 
 
 async def read_whole(
@@ -47,7 +47,7 @@ async def read_whole(
         call.looked_back.stopped = error.code
         raise unreadable() from None
     except NoKey:
-        raise _no_originals() from None
+        raise no_originals() from None
 
 
 def read_part(call: Exchange, step: Callable[..., Piece], *chunk: bytes) -> Piece:
@@ -63,7 +63,3 @@ def check_path(call: Exchange, route: Route) -> None:
     """A path that the caller wrote is not masked: nothing to mask may be in it."""
     if not route.wire.fixed_path and not call.path_is_clean(route.path):
         raise BadRequest("sensitive_path", "The path holds data that must not travel in a URL.")
-
-
-def _no_originals() -> NoOriginals:
-    return NoOriginals("originals_unavailable", "The policy keeps originals, which cannot be sealed now.")

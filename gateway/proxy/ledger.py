@@ -27,6 +27,7 @@ from gateway.proxy.errors import (
 )
 from gateway.proxy.exchange import Exchange, Outcome
 from gateway.proxy.meter import BYTES_PER_TOKEN, Account
+from gateway.proxy.originals import Streamed
 from gateway.proxy.routes import Caller, Route, Target
 from policies.engine.types import Circumstances, Gate, Level, Verdict
 from policies.engine.verdict import flagging
@@ -69,6 +70,7 @@ class Ledger:
         self.standing = ""  # of a call that is held: held, released or denied
         self.keeps_original = False  # the request's is in an entry that was handed to the recorder
         self.answer: SealedOriginal | None = None  # the original of a whole answer that is not yet recorded
+        self.streamed: Streamed | None = None  # that of one that comes as a stream
         self.path_is_clean = False  # only then it may be recorded
         self.size = 0
         self.status = 0
@@ -185,9 +187,17 @@ class Ledger:
             response_size=self.released,
             response_counts=dict(call.counts) if call else {},
             timings={name: spent // 1000 / 1000 for name, spent in self.timings.items()},
-            extra=_extra(call) if call else NOTHING_MORE,
+            extra=self._extra(call) if call else NOTHING_MORE,
             fingerprints=tuple(call.met) if call else (),
         )
+
+    def _extra(self, call: Exchange) -> Mapping[str, object]:
+        """What of the response is told besides, and that its original is not there though it should be."""
+        extra, streamed = _extra(call), self.streamed
+        if streamed is None:
+            return extra
+        streamed.end()
+        return {**extra, "original_left": streamed.left} if streamed.left else extra
 
     def _verdict(self) -> Verdict | None:
         """The request's verdict, once there is one."""

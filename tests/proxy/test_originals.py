@@ -12,10 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from audit import hybrid, ids
 from audit.hybrid import PublicKey
 from gateway.proxy.admission import RequestHead
+from gateway.proxy.echo import Echo, Needles
 from gateway.proxy.errors import NoOriginals
 from gateway.proxy.exchange import INLINE_BYTES, Exchange
 from gateway.proxy.inspecting import inspect, read_whole
 from gateway.proxy.ledger import Ledger
+from gateway.proxy.originals import REPEATED, Room, streamed
+from gateway.proxy.streaming import StreamExchange
 from gateway.proxy.wire.openai import ChatCompletions
 from policies.engine.verdict import NOTHING_KNOWN
 from tests.proxy.world import CARD, KEYS, chat, policy
@@ -89,3 +92,26 @@ def test_a_whole_answer_is_kept_as_it_came(status: int) -> None:
     piece, original = asyncio.run(read_whole(made, number, status, answer))
     assert original is not None and CARD.encode() not in piece.sent
     assert hybrid.opened(PRIVATE, number, "response", original.sealed) == answer
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_stream_that_repeats_the_gateways_secret_keeps_no_original(repeats: bool) -> None:
+    """In pieces, so that no byte of the secret stands beside the next."""
+    secret, echo, number, room = (
+        "sk-upstream-9913577",
+        Echo(Needles(["sk-upstream-9913577"])),
+        ids.new(),
+        Room(),
+    )
+    made = call()
+    judged(made, chat("hi", stream=True))
+    kept, stream = streamed(made, number, room, echo), StreamExchange(made, echo)
+    assert kept is not None
+    for piece in secret if repeats else "good morning":
+        event = {"choices": [{"index": 0, "delta": {"content": piece}}]}
+        chunk = b"data: " + json.dumps(event).encode() + b"\n\n"
+        kept.take(chunk)
+        assert secret.encode() not in stream.decode(chunk).sent
+    original = kept.sealed(whole=True)
+    assert (original is None) is repeats
+    assert kept.left == (REPEATED if repeats else "unrecorded") and room.used == 0

@@ -34,11 +34,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @contextmanager
-def keeping_world(root: Path, apart: Path) -> Iterator[World]:
+def keeping_world(root: Path, apart: Path, *, upstream_url: str = "") -> Iterator[World]:
     """A demo whose policies keep originals; the private key lies apart."""
     _, public = private_key_make(apart)
     keys = {"AUDIT_ORIGINALS_KEY": public.text(), "AUDIT_ORIGINALS_KEY_DIR": str(apart)}
-    with running_world(root, more=keys) as running:
+    with running_world(root, more=keys, upstream_url=upstream_url) as running:
         before = str(asked(running).headers["x-postern-policy"])
         keep_originals(running, root / "area.yaml")
         deadline = time.monotonic() + 20
@@ -52,10 +52,11 @@ def manage(world: World, *arguments: str) -> str:
     return python(world, "manage.py", *arguments)
 
 
-def python(world: World, *arguments: str) -> str:
-    """A process beside the demo, on its store."""
+def python(world: World, *arguments: str, **more: str) -> str:
+    """A process beside the demo, on its store; `more`: of its settings."""
     env = {
         **os.environ,
+        **more,
         "DATABASE_URL": world.store_url,
         "DATA_DIR": str(world.data),
         "AUDIT_KEY_DIR": str(world.data / "audit-keys"),
@@ -152,7 +153,7 @@ def test_streams_and_other_calls_go_on_as_before(world: World) -> None:
     answer = asked(world, {**ASKED, "stream": True})
     dave = Person(world, "dave")
     page = dave.gets(f"/audit/calls/{answer.headers['x-postern-call']}/").text
-    assert "The original is sealed" in page  # the request's; a stream's answer is not kept
+    assert "The originals of request and response are sealed" in page
     assert "What was looked at" in page
 
 
