@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from gateway.credentials.oauth import Client, token_fetch
-from gateway.credentials.placing import HEADER, Placed, basic, in_body, in_header, in_query
+from gateway.credentials.placing import Placed, basic, in_body, in_header, in_query
 from gateway.credentials.secret import Secret
 from gateway.models import Credential, Placement
 
@@ -43,9 +41,3 @@ def tried(credential: Credential, secret: Secret) -> Placed | None:
         return placed_of(credential, secret)
     token = token_fetch(client_of(credential, secret))
     return in_header(credential.header, credential.scheme, token.value)
-
-
-def headers_of(credential: Credential, secret: Secret) -> Mapping[str, Secret]:
-    """The headers that carry this secret of the credential; none where it goes elsewhere."""
-    placed = placed_of(credential, secret)
-    return {placed.name: placed.value} if placed is not None and placed.where == HEADER else {}

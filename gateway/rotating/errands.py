@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from uuid import UUID
 
+from gateway.credentials.oauth import TokenFailed
+from gateway.credentials.placing import HEADER
 from gateway.credentials.secret import Secret
-from gateway.credentials.sending import headers_of
+from gateway.credentials.sending import tried
 from gateway.credentials.services import NoSecret, credential_current, credential_reveal_for_origin
 from gateway.models import Credential, CredentialState, RotationPlan
 from gateway.rotating import labels
-from gateway.rotating.contract import SECONDS, Door, Errand, Refused, Rotator
+from gateway.rotating.contract import SECONDS, Door, Errand, Failed, Refused, Rotator
 from gateway.rotating.registry import named
 
 LIVING = (CredentialState.PENDING, CredentialState.CURRENT, CredentialState.PREVIOUS)
@@ -52,8 +55,20 @@ def _door(plan: RotationPlan) -> Door | None:
         )
     except NoSecret:
         raise Refused("admin_credential", "The admin credential holds no secret that opens.") from None
-    headers = headers_of(admin, secret)
-    return Door(origin=admin.origin, headers=headers, secret=secret, allow_private=plan.allow_private)
+    return Door(
+        origin=admin.origin, headers=_headers(admin, secret), secret=secret, allow_private=plan.allow_private
+    )
+
+
+def _headers(admin: Credential, secret: Secret) -> Mapping[str, Secret]:
+    """Raises `Failed` where its access token cannot be had."""
+    try:
+        placed = tried(admin, secret)
+    except TokenFailed as failed:
+        raise Failed("token", f"The admin credential's access token cannot be had: {failed.code}.") from None
+    if placed is None or placed.where != HEADER:
+        raise Refused("admin_credential", "The admin credential has to be one that is sent in a header.")
+    return {placed.name: placed.value}
 
 
 def _current(credential: Credential) -> Secret | None:

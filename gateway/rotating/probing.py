@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -14,11 +14,12 @@ from gateway.credentials.placing import BODY, carry
 from gateway.credentials.secret import Secret
 from gateway.credentials.sending import tried
 from gateway.models import Credential, Endpoint, EndpointKind, RotationPlan
+from gateway.upstreams.certificates import context_for
+from gateway.upstreams.connecting import version_of
 
 SECONDS: Final = 10.0
 MODELS: Final = {EndpointKind.OPENAI: "/models", EndpointKind.ANTHROPIC: "/models"}
 """Below the base path, if it has one; else below /v1."""
-
 
 NOWHERE: Final = "No endpoint that is enabled uses it in a way that can be tried: set a test path."
 
@@ -43,6 +44,8 @@ class _Call:
     name: str
     url: str
     allow_private: bool
+    authorities: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def probe(credential: Credential, plan: RotationPlan | None, secret: Secret) -> Probe:
@@ -64,7 +67,13 @@ def _calls(credential: Credential, plan: RotationPlan | None) -> Iterator[_Call]
         path = said or _path(endpoint)
         if path:
             found = True
-            yield _Call(endpoint.slug, endpoint.origin + path, endpoint.allow_private)
+            yield _Call(
+                name=endpoint.slug,
+                url=endpoint.origin + path,
+                allow_private=endpoint.allow_private,
+                authorities=endpoint.ca_certificates,
+                headers=version_of(endpoint),
+            )
     if plan and said and not found:  # nobody uses it yet
         yield _Call("its origin", credential.origin + said, plan.allow_private)
 
@@ -83,7 +92,13 @@ def _tried(call: _Call, credential: Credential, secret: Secret, seconds: float) 
             return Probe(Outcome.UNTESTABLE, f"{call.name}: not sent by what can be tried")
         carried = carry(placed, b"")
         url = f"{call.url}?{carried.query}" if carried.query else call.url
-        answer = fetch(url, allow_private=call.allow_private, seconds=seconds, headers=carried.headers)
+        answer = fetch(
+            url,
+            allow_private=call.allow_private,
+            seconds=seconds,
+            headers={**call.headers, **carried.headers},
+            verify=context_for(call.authorities),
+        )
     except TokenFailed as failure:
         rejected = failure.code in ("status_400", "status_401", "status_403")
         outcome = Outcome.REJECTED if rejected else Outcome.UNREACHABLE

@@ -75,7 +75,6 @@ class Heard:
 def aim_at(endpoint: Endpoint, *, expected: int = 0) -> Aim:
     """What to ask of an endpoint. Reads the store."""
     placed, certificate, problem = _held(endpoint)
-    version = {"anthropic-version": ANTHROPIC_VERSION} if endpoint.kind == EndpointKind.ANTHROPIC else {}
     path = endpoint.probe_path or USUAL.get(EndpointKind(endpoint.kind), "/")
     return Aim(
         origin=endpoint.origin,
@@ -83,12 +82,17 @@ def aim_at(endpoint: Endpoint, *, expected: int = 0) -> Aim:
         allow_private=endpoint.allow_private,
         authorities=endpoint.ca_certificates,
         expected=expected,
-        headers={"accept": "application/json", **version},
+        headers={"accept": "application/json", **version_of(endpoint)},
         seconds=min(SECONDS, float(endpoint.first_byte_timeout)),
         placed=placed,
         certificate=certificate,
         problem=problem,
     )
+
+
+def version_of(endpoint: Endpoint) -> dict[str, str]:
+    """The header that says which version of its API is meant, for an API that wants one."""
+    return {"anthropic-version": ANTHROPIC_VERSION} if endpoint.kind == EndpointKind.ANTHROPIC else {}
 
 
 def ask(aim: Aim) -> Heard:
