@@ -58,6 +58,19 @@ def claim(kind: str) -> Job | None:
     return None
 
 
+def take(job_id: UUID, *, kind: str) -> Job | None:
+    """This job, leased to the caller. None: it has ended, or is being worked on."""
+    moment = ids.now()
+    job = Job.objects.filter(pk=job_id, kind=kind, finished_at=None).first()
+    if job is None or (job.leased_until is not None and job.leased_until > moment):
+        return None
+    until = moment + LEASE
+    if not _mine(job).update(state="running", leased_until=until):
+        return None
+    job.state, job.leased_until = "running", until
+    return job
+
+
 def keep(job: Job, result: Mapping[str, Any]) -> bool:
     """Save how far the caller got and extend the lease. False: the job is no longer the caller's."""
     until = max(ids.now() + LEASE, (job.leased_until or ids.now()) + timedelta(milliseconds=1))

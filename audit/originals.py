@@ -6,7 +6,7 @@ Shut        in words: why one does not open
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -23,7 +23,7 @@ from audit import crypto, hybrid, ids, reader
 from audit.crypto import SealError
 from audit.events import event
 from audit.models import Call, Entry, Original, Reveal
-from audit.reader import Part
+from audit.reader import CallRecord, Part
 from audit.records import Who
 
 LASTS: Final = timedelta(minutes=15)
@@ -48,6 +48,31 @@ class Opened:
 
     def __repr__(self) -> str:
         return f"Opened({self.of})"
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """Two people agreed that a draft is tried on some calls' originals: whose, which calls', until when."""
+
+    proposal_id: UUID
+    person_id: UUID
+    endpoint_id: UUID
+    since: datetime
+    until: datetime  # the calls were made by then
+    ends: datetime
+
+    def covers(self, call: Call) -> bool:
+        return call.endpoint_id == self.endpoint_id and self.since <= call.started_at <= self.until
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A call's admission as it is recorded, and the original of what was sent."""
+
+    admission: Part | None
+    request: Opened
 
 
 def has_originals(call: Call) -> bool:
@@ -107,6 +132,43 @@ def originals_open(call: Call, reveal: Reveal, by: Who, now: datetime) -> tuple[
                 detail=detail,
             )
     return found
+
+
+def requests_open(
+    calls: Sequence[Call], trial: Trial, by: Who, now: datetime, *, draft: str
+) -> dict[UUID, Tried]:
+    """What was sent in these calls, for a draft to judge and for nobody to see.
+
+    That each was opened is durable before anything is returned; `draft`: what it is opened for. Raises
+    PermissionError for another person or call than was agreed on, or when the time is over.
+    """
+    if by.person_id != trial.person_id or trial.ends <= now or not all(map(trial.covers, calls)):
+        raise PermissionError
+    rows = Original.objects.filter(call_id__in=[call.id for call in calls])
+    sealed = {row.id: bytes(row.sealed) for row in rows}
+    found = {record.call.id: _tried(record, sealed) for record in reader.calls_read(calls)}
+    detail = {"proposal": str(trial.proposal_id), "draft": draft, "shown": "counts"}
+    with transaction.atomic(durable=True):
+        for call in calls:
+            if not found[call.id].request.problem:
+                event(
+                    "original.judged",
+                    by=by,
+                    area=call.area,
+                    about=f"call {call.id}",
+                    call_id=call.id,
+                    detail=detail,
+                )
+    return found
+
+
+def _tried(record: CallRecord, sealed: Mapping[int, bytes]) -> Tried:
+    of = {part.meta.get("of"): part for part in record.parts if part.kind == "original"}
+    admission = next((part for part in record.parts if part.kind == "admission"), None)
+    part = of.get(hybrid.REQUEST)
+    if part is None:
+        return Tried(admission, Opened(hybrid.REQUEST, problem="No original was kept."))
+    return Tried(admission, _opened(record.call, part, sealed.get(part.id)))
 
 
 def originals_delete(call_ids: Sequence[UUID]) -> int:

@@ -17,6 +17,7 @@ class GatewayConfig(AppConfig):
             reveal_kinds,
             role_kinds,
         )
+        from gateway.console import original_asking
         from gateway.identity import kinds as identity_kinds
         from gateway.identity.reach import slug_of
         from policies.journal import place_by
@@ -27,5 +28,6 @@ class GatewayConfig(AppConfig):
         role_kinds.register_all()
         reveal_kinds.register_all()
         evidence_kinds.register_all()
+        original_asking.register_all()
         place_by(slug_of)
         scrub_by(scrub)

@@ -76,13 +76,13 @@ class PreviewForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def policy(request: HttpRequest, version_id: UUID) -> HttpResponse:
     rows = PolicyVersion.objects.select_related("policy", "schema")
-    return _ask(request, _version(request, rows, version_id))
+    return _ask(request, version_of(request, rows, version_id))
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def schema(request: HttpRequest, version_id: UUID) -> HttpResponse:
-    return _ask(request, _version(request, SchemaVersion.objects.select_related("schema"), version_id))
+    return _ask(request, version_of(request, SchemaVersion.objects.select_related("schema"), version_id))
 
 
 @never_cache
@@ -94,7 +94,7 @@ def result(request: HttpRequest, job_id: UUID) -> HttpResponse:
         "view": outlook.outlook(job),
         "again": reverse(f"preview_{job.options['of']}", args=[job.options["version"]]),
         "may_see_calls": _user(request).has_perm("audit.view_call", version),
-        "may_cancel": _may_preview(request, version),
+        "may_cancel": may_preview(request, version),
     }
     response = render(request, "console/preview.html", context)
     if job.finished_at is None:
@@ -105,7 +105,7 @@ def result(request: HttpRequest, job_id: UUID) -> HttpResponse:
 @require_POST
 def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
     job, version = _job(request, job_id)
-    if not _may_preview(request, version):
+    if not may_preview(request, version):
         raise PermissionDenied
     if not preview_cancel(job=job, by=_user(request)):
         messages.info(request, "It had ended already.")
@@ -132,19 +132,20 @@ def _ask(request: HttpRequest, version: Version) -> HttpResponse:
         "kind": kind,
         "any_calls": calls_for(version).exists(),
         "earlier": outlook.earlier(Job.objects.filter(kind=KIND, options__version=str(version.pk)), LISTED),
+        "originals_url": reverse(f"original_preview_{kind}", args=[version.pk]),
         "admin_url": reverse(f"admin:policies_{kind}version_change", args=[version.pk]),
     }
     return render(request, "console/preview_ask.html", context, status=422 if form.errors else 200)
 
 
-def _version(request: HttpRequest, rows: QuerySet[V], version_id: UUID) -> V:
+def version_of(request: HttpRequest, rows: QuerySet[V], version_id: UUID) -> V:
     """404 for a version that this person does not see, 403 for one they see and may not try out."""
     name = rows.model._meta.model_name
     perms = [f"policies.{verb}_{name}" for verb in ("view", *VERBS)]
     if not any(_user(request).has_perm(perm) for perm in perms):
         raise PermissionDenied
     version: V = get_object_or_404(seen(_user(request), rows, perms), pk=version_id)
-    if not _may_preview(request, version):
+    if not may_preview(request, version):
         raise PermissionDenied
     return version
 
@@ -164,6 +165,6 @@ def _user(request: HttpRequest) -> User:
     return cast(User, request.user)  # LoginRequiredMiddleware lets nobody else in
 
 
-def _may_preview(request: HttpRequest, version: Version) -> bool:
+def may_preview(request: HttpRequest, version: Version) -> bool:
     perms = [f"policies.{verb}_{version._meta.model_name}" for verb in VERBS]
     return may_any(_user(request), perms, version)

@@ -13,7 +13,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -28,7 +28,7 @@ from audit.models import Call, Job
 from audit.reader import admissions_read
 from gateway.console import rejudging
 from gateway.console.doorbell import ring
-from gateway.console.rejudging import Unusable
+from gateway.console.rejudging import Recorded, Rejudged, Unusable
 from gateway.console.tally import Tally
 from gateway.models import User
 from policies import compiler, drafts
@@ -47,6 +47,7 @@ STEP: Final = 50  # calls between two saves
 TURN: Final = 20.0  # seconds that one sweep works; others want the worker too
 
 Version = PolicyVersion | SchemaVersion
+How = Callable[[Recorded, Policy, Policy], Rejudged]
 
 
 class PreviewRefused(ValueError):
@@ -81,7 +82,7 @@ def preview_start(
     Of a policy version: over the calls that its policy judged, with `schema_version` or the one in force.
     Of a schema version: over the calls that its schema classified, each under the policy that judged it.
     """
-    options = _options(version, schema_version, span)
+    options = options_of(version, schema_version, span)
     with transaction.atomic():
         running = Job.objects.filter(kind=KIND, finished_at=None, options__version=str(version.pk)).first()
         if running is not None:
@@ -129,7 +130,7 @@ def _work(job: Job, ends: float) -> int:
     if result.get("tries", 0) > jobs.TRIES:
         _fail(job, "The worker stopped several times at the same place.")
         return 0
-    judge = _Judge(job.options)
+    judge = Judge(job.options)
     sums, done = Tally.of(result["tally"]), 0
     if sums.total is None:
         sums.total = _calls(job.options).count()
@@ -173,7 +174,7 @@ def as_json(job: Job, *, with_calls: bool) -> dict[str, Any]:
     }
 
 
-class _Judge:
+class Judge:
     """The draft of one job, and the policies that judged its calls then."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -187,8 +188,8 @@ class _Judge:
         if _digest(*_rows(self._options)) != self._options["digest"]:
             raise Edited
 
-    def count(self, call: Call, part: Any, sums: Tally) -> None:
-        """Judge one call again and add what came of it."""
+    def count(self, call: Call, part: Any, sums: Tally, how: How = rejudging.rejudge) -> None:
+        """Judge one call again and add what came of it. `how`: from its record, or from its original."""
         sums.take(call)
         try:
             if part is None:
@@ -198,7 +199,7 @@ class _Judge:
                 sums.refused += 1
                 return
             then = self._judged_by(call)
-            sums.add(call, rejudging.rejudge(record, then, self._draft(call)))
+            sums.add(call, how(record, then, self._draft(call)))
         except Unusable as error:
             sums.skip(str(error))
         except (LookupError, TypeError, ValueError, ArithmeticError) as error:
@@ -238,7 +239,8 @@ def _compiled(policy_version: UUID, schema_version: UUID) -> Policy | None:
         return None
 
 
-def _options(version: Version, schema_version: SchemaVersion | None, span: Span) -> dict[str, Any]:
+def options_of(version: Version, schema_version: SchemaVersion | None, span: Span) -> dict[str, Any]:
+    """What a job needs to know of a preview. Raises `PreviewRefused` for a draft that does not compile."""
     try:
         policy, schema = _pair(version, schema_version)
         if policy is not None:
@@ -308,6 +310,11 @@ def _calls_of(kind: str, subject: UUID | str, until: UUID, days: int) -> QuerySe
     begins = ends - timedelta(days=days)
     floor = ids.uuid7(int(begins.timestamp() * 1000), 0)
     calls = Call.objects.filter(id__lt=until, id__gte=floor, started_at__lte=ends, started_at__gte=begins)
+    return judged_by(calls, kind, subject)
+
+
+def judged_by(calls: QuerySet[Call], kind: str, subject: UUID | str) -> QuerySet[Call]:
+    """Of these calls those that the versions of a policy, or schema, had a part in."""
     if kind == "policy":
         policies = PolicyVersion.objects.filter(policy_id=subject).values_list("pk", flat=True)
         return calls.filter(policy_version_id__in=list(policies))

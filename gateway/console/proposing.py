@@ -18,6 +18,7 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from gateway.console.original_asking import KINDS
 from gateway.models import User
 from policies import proposals
 from policies.models import Proposal, ProposalState
@@ -211,6 +212,7 @@ def _shown(request: HttpRequest, proposal: Proposal) -> HttpResponse:
         "hindrance": proposals.hindrance(proposal, person) if is_open else "",
         "moved": is_open and proposals.has_moved(proposal),
         "who": who_confirms(proposal) if is_open else "",
+        "tries_originals": proposal.kind in KINDS.values(),
     }
     return render(request, "console/proposal.html", context)
 

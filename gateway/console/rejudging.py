@@ -1,7 +1,8 @@
 """One recorded request judged again, by versions that were not there then. Pure but for the rows it is given.
 
-The original is kept nowhere, so this judges the record: findings as they were marked, and the masked text
-scanned again for what only the other schema looks for. What was masked already counts as what it was then.
+`rejudge` judges the record: findings as they were marked, and the masked text scanned again for what only the
+other schema looks for. What was masked already counts as what it was then. `rejudge_original` has what was
+sent, and puts it through the exchange as the data path does.
 Whether a record says enough is tried first: judged by its own versions it must give what it gave.
 """
 
@@ -17,6 +18,7 @@ import orjson
 
 from audit.reader import Part
 from audit.records import NOT_KEPT
+from gateway.proxy.exchange import DigestKeys, Exchange, Head, Unreadable
 from gateway.proxy.ledger import LEVELS, action_of
 from gateway.proxy.operations import WIRES
 from gateway.proxy.wire.base import Json, ShapeError, dotted
@@ -140,6 +142,30 @@ def rejudge(record: Recorded, then: Policy, now: Policy) -> Rejudged:
         lost=lost,
         uncertain=uncertain,
         without_text=record.tree is None,
+    )
+
+
+def rejudge_original(record: Recorded, body: bytes, then: Policy, now: Policy, keys: DigestKeys) -> Rejudged:
+    """The same of what was sent. `keys`: that nobody else has. Raises `Unusable`, which quotes nothing."""
+    before = _exchanged(record, body, then, keys)
+    if before.action != record.action:
+        raise Unusable("what was sent does not hold all that decided it")
+    after = _exchanged(record, body, now, keys)
+    return Rejudged(before=before, after=after, lost=0, uncertain=0, without_text=False)
+
+
+def _exchanged(record: Recorded, body: bytes, policy: Policy, keys: DigestKeys) -> Judged:
+    exchange = Exchange(policy, WIRES[record.api], keys)
+    circumstances = Circumstances(record.at, record.declared, record.ceiling)
+    try:
+        verdict = exchange.request(Head("POST", ""), body, circumstances)
+    except Unreadable as error:
+        raise Unusable(f"what was sent cannot be read now ({error.code})") from None
+    return Judged(
+        action=action_of(verdict),
+        reasons=tuple(reason.text for reason in verdict.reasons),
+        counts=verdict.counts,
+        treated=_treated(verdict.findings),
     )
 
 

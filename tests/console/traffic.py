@@ -10,15 +10,16 @@ from os import urandom
 from django.utils import timezone
 
 from audit import ids
+from audit.hybrid import PublicKey
 from audit.recorder import Recorder
-from audit.records import Close
+from audit.records import Close, SealedOriginal, Who
 from gateway.proxy.exchange import Exchange, Unreadable
 from gateway.proxy.ledger import _decision, action_of
 from gateway.proxy.operations import WIRES
 from policies import drafts
 from policies.engine.types import Circumstances, Level
 from policies.models import PolicyVersion, SchemaVersion
-from tests.audit.world import CHAT, asks, run
+from tests.audit.world import ALICE, CHAT, asks, run
 from tests.proxy.world import HEAD, KEYS
 
 Pair = tuple[PolicyVersion, SchemaVersion]
@@ -32,14 +33,24 @@ def recorded(
     ceiling: Level = Level.RESTRICTED,
     declared: Level | None = None,
     api: str = "openai.chat",
+    sealed_to: PublicKey | None = None,
+    who: Who = ALICE,
 ) -> None:
-    """Calls under this pair of versions, one after the other."""
+    """Calls under this pair of versions, one after the other; `sealed_to`: with their originals."""
     for payload in payloads:
-        _record(recorder, pair, payload.encode(), ago, Circumstances(time.time(), declared, ceiling), api)
+        about = Circumstances(time.time(), declared, ceiling)
+        _record(recorder, pair, payload.encode(), ago, about, api, sealed_to, who)
 
 
 def _record(
-    recorder: Recorder, pair: Pair, body: bytes, ago: timedelta, about: Circumstances, api: str
+    recorder: Recorder,
+    pair: Pair,
+    body: bytes,
+    ago: timedelta,
+    about: Circumstances,
+    api: str,
+    sealed_to: PublicKey | None,
+    who: Who,
 ) -> None:
     version, schema = pair
     wire = WIRES[api]
@@ -59,5 +70,11 @@ def _record(
         decision = _decision("refused", error.code, None, about, "")
     moment = int((timezone.now() - ago).timestamp() * 1000)
     number = ids.uuid7(moment, int.from_bytes(urandom(10), "big"))
-    admission = asks(call_id=number, what=what, decision=decision, request=call.recorded)
+    original = None
+    if sealed_to is not None:
+        sealed = sealed_to.seal(number, "request", body)
+        original = SealedOriginal("request", sealed_to.name, len(body), sealed)
+    admission = asks(
+        who, call_id=number, what=what, decision=decision, request=call.recorded, original=original
+    )
     run(recorder.refuse(admission, Close(action=decision.action, status=200, complete=True)))

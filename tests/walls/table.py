@@ -218,6 +218,15 @@ PAGES: Final[Mapping[str, Needs]] = {
     ),
     "preview_policy": page(_tries("policyversion"), post=_tries("policyversion"), row=POLICY_VERSION),
     "preview_schema": page(_tries("schemaversion"), post=_tries("schemaversion"), row=SCHEMA_VERSION),
+    "original_preview_policy": page(
+        _tries("policyversion"), post=_tries("policyversion"), row=POLICY_VERSION
+    ),
+    "original_preview_schema": page(
+        _tries("schemaversion"), post=_tries("schemaversion"), row=SCHEMA_VERSION
+    ),
+    # --- the proposals of these worlds are of another kind, and lead nowhere here
+    "original_preview": page(NEVER, row="policies.proposal"),
+    "original_preview_run": acts(NEVER, row="policies.proposal"),
     "preview": page("policies.view_policyversion", row="audit.job"),
     "preview_cancel": acts(_tries("policyversion"), row="audit.job"),
     "drift": page("gateway.view_structuredfield"),
