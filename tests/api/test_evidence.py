@@ -58,22 +58,28 @@ def alice() -> User:
 
 @pytest.fixture
 def record() -> Iterator[Callable[..., UUID]]:
-    """Makes a whole call of somebody in an area; it can be found at once."""
+    """Makes a call of somebody in an area, whole unless `ends` is false. The index has it at once, unless
+    `indexed` is false."""
     recorder = Recorder(keys=KeyDirectory.make(settings.AUDIT_KEY_DIR))
     recorder.start()
 
-    def called(by: Who, area: str = "clinic", **changes: Any) -> UUID:
+    def called(
+        by: Who, area: str = "clinic", *, ends: bool = True, indexed: bool = True, **changes: Any
+    ) -> UUID:
         asked = asks(by, what=replace(CHAT, area=area), **changes)
 
         async def work() -> None:
             await recorder.admit(asked)
+            if not ends:
+                return
             await recorder.segment(asked.call_id, ANSWER, final=True)
             recorder.close(asked.call_id, DONE)
             stranger = asks(Who(network="192.0.2.1"), what=What(), request=None)
             await recorder.refuse(stranger, DONE)  # the close is written
 
         run(work())
-        deriving.derive(seconds=30)
+        if indexed:
+            deriving.derive(seconds=30)
         return asked.call_id
 
     yield called
@@ -259,6 +265,52 @@ def test_a_program_audits_by_its_role_under_its_own_name(record: Any, alice: Use
     assert str(call) in found(search(siem, model="demo"))
     (opened,), (searched,) = told("call.opened"), told("calls.searched")
     assert opened.subject == searched.subject == f"service:{account.name}"
+
+
+# --- calls that have not ended
+
+
+def states(answer: Any) -> dict[str, str]:
+    assert answer.status_code == 200, answer.content
+    return {each["id"]: each["state"] for each in answer.json()["results"]}
+
+
+def test_lists_hold_open_calls_and_say_so(record: Any, alice: User) -> None:
+    """One's own, those of an area and those of everywhere alike."""
+    ended, going = str(record(who(alice))), str(record(who(alice), ends=False))
+    just, there = str(record(who(alice), indexed=False)), str(record(who(alice), "lab", ends=False))
+    record(who(people.person("bob")), "lab", ends=False)
+    clinic = {just: "closed", going: "open", ended: "closed"}
+    for client, wanted in (
+        (signed_in(alice), {there: "open", **clinic}),
+        (signed_in(auditor(area="clinic")), clinic),
+    ):
+        assert list(states(client.get(CALLS)).items()) == list(wanted.items())
+    everywhere = states(signed_in(auditor("erin")).get(CALLS))
+    assert {**clinic, there: "open"}.items() < everywhere.items()
+    api.problem(signed_in(alice).get(CALLS, {"before": str(UUID(int=2**128 - 1))}), 422, "refused")
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_pages_of_open_and_ended_calls_miss_none_and_repeat_none(
+    record: Any, alice: User, limit: int
+) -> None:
+    """Whatever of it the index has, and though one ends between two pages."""
+    kinds = [(True, True), (False, True), (True, False), (True, True), (False, False), (True, False)]
+    made = [str(record(who(alice), ends=ends, indexed=indexed)) for ends, indexed in kinds]
+    record(who(people.person("bob")))  # indexes all that ended
+    last = str(record(who(alice), indexed=False))
+    for client in (signed_in(alice), signed_in(auditor(area="clinic"))):
+        mine: list[str] = []
+        before: dict[str, str] = {}
+        while True:
+            body = client.get(CALLS, {"limit": str(limit), **before}).json()
+            mine += [each["id"] for each in body["results"] if each["caller"] == "alice"]
+            if body["older"] is None:
+                break
+            before = {"before": body["older"]}
+            deriving.derive(seconds=30)
+        assert mine == [last, *made[::-1]]
 
 
 # --- searching
