@@ -449,7 +449,7 @@ API: Final[Mapping[str, Needs]] = {
     "api/v1/sessions/<uuid:pk>": api("audit.view_call", row="audit.session"),
     "api/v1/events": api("audit.view_call"),
     # --- other people's exports are not there
-    "api/v1/exports": api(EXPORTS, post=EXPORTS, body=_exports, people=True),
+    "api/v1/exports": api(EXPORTS, post=EXPORTS, body=_exports),
     "api/v1/exports/<uuid:pk>": api(NEVER, delete=NEVER, row="audit.job"),
     "api/v1/exports/<uuid:pk>/file": api(NEVER, row="audit.job"),
     "api/v1/integrity": api("audit.view_call"),
