@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,7 @@ from audit.checkpoints import checkpoint_make, signing_key
 from audit.exporting import working
 from audit.keys import KeyDirectory
 from audit.models import Anchor, Entry, Job, Price, Session
-from audit.recorder import Recorder
-from audit.records import Recordable, What, Who
+from audit.records import Recordable, Who
 from audit.usage.collecting import usage_derive
 from gateway.api import calls as calls_view
 from gateway.identity.authz import role_grant
@@ -35,7 +32,6 @@ from gateway.models import Area, ServiceAccount, User
 from policies.journal import who
 from tests.api import world as api
 from tests.audit.closed import closed_call, derived
-from tests.audit.world import ANSWER, CHAT, DONE, asks, run
 from tests.gateway import world as people
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
@@ -49,41 +45,6 @@ def small_world(transactional_db: None) -> None:
     cache.clear()
     for slug in ("clinic", "lab"):
         Area.objects.create(slug=slug, name=slug)
-
-
-@pytest.fixture
-def alice() -> User:
-    return people.person("alice")
-
-
-@pytest.fixture
-def record() -> Iterator[Callable[..., UUID]]:
-    """Makes a call of somebody in an area, whole unless `ends` is false. The index has it at once, unless
-    `indexed` is false."""
-    recorder = Recorder(keys=KeyDirectory.make(settings.AUDIT_KEY_DIR))
-    recorder.start()
-
-    def called(
-        by: Who, area: str = "clinic", *, ends: bool = True, indexed: bool = True, **changes: Any
-    ) -> UUID:
-        asked = asks(by, what=replace(CHAT, area=area), **changes)
-
-        async def work() -> None:
-            await recorder.admit(asked)
-            if not ends:
-                return
-            await recorder.segment(asked.call_id, ANSWER, final=True)
-            recorder.close(asked.call_id, DONE)
-            stranger = asks(Who(network="192.0.2.1"), what=What(), request=None)
-            await recorder.refuse(stranger, DONE)  # the close is written
-
-        run(work())
-        if indexed:
-            deriving.derive(seconds=30)
-        return asked.call_id
-
-    yield called
-    recorder.stop(5)
 
 
 def auditor(name: str = "dave", area: str = "") -> User:
@@ -458,12 +419,6 @@ def test_usage_is_one_s_own_and_an_auditor_s_areas(alice: User) -> None:
 # --- exports
 
 
-@pytest.fixture
-def folder(tmp_path: Path, settings: Any) -> Path:
-    settings.AUDIT_EXPORT_DIR = tmp_path / "exports"
-    return tmp_path / "exports"
-
-
 def begun(client: Any, **said: Any) -> Any:
     return client.post(EXPORTS, {"reason": "complaint 12", **said}, format="json")
 
@@ -505,14 +460,12 @@ def test_exports_page_and_end_early(alice: User, folder: Path) -> None:
     assert Job.objects.get(pk=made[0]).finished_at and begun(dave).status_code == 202
 
 
-def test_an_export_takes_a_reason_the_permission_and_a_person(alice: User, folder: Path) -> None:
+def test_an_export_takes_a_reason_and_the_permission(alice: User, folder: Path) -> None:
     dave = signed_in(auditor())
     api.problem(dave.post(EXPORTS, {}, format="json"), 422, "refused")
     api.problem(begun(dave, format="csv", payloads=True), 422, "refused")
     api.problem(begun(dave, selection={"weather": "fine"}), 422, "refused")
     api.problem(begun(signed_in(alice)), 403, "not-allowed")
-    _, siem = robot()
-    assert "person" in api.problem(begun(siem), 403, "not-allowed")["detail"]
     api.problem(begun(api.signed_in(User.objects.get(username="dave"))), 403, "not-allowed")  # no token
     assert not Job.objects.exists()
 

@@ -58,7 +58,8 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 def changed(job: Job, how: str) -> None:
-    assert (options := CHANGES[how](job.options)) != job.options
+    options = CHANGES[how](job.options)
+    assert options != job.options
     Job.objects.filter(pk=job.pk).update(options=options)
 
 
