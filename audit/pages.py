@@ -12,19 +12,23 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from audit import ids
 from audit.listing import Action, CallRow, Found, call_rows, found_of
 from audit.models import Call, Session
-from audit.search.finding import newest_first
-from audit.walls import Areas, within
+from audit.search.finding import found, newest_first
+from audit.search.selection import Selection
+from audit.walls import EVERYWHERE, Areas, within
 
 PAGE: Final = 50
 MAX_SUMMED: Final = 5_000
 ACTIONS: Final = ("passed", "masked", "flagged", "held", "released", "denied", "blocked", "refused")
 RECENT: Final = timedelta(hours=24)
 """How far back a list of one action looks: there is no index on it."""
+
+FRESH: Final = timedelta(minutes=10)
+"""A call that ended so long after it began may be missing from its caller's list until the index has it."""
 
 SLACK: Final = timedelta(minutes=10)
 """A session is written with its first call's batch, so a little after that call began."""
@@ -130,10 +134,48 @@ def calls_page(before: UUID | None, action: str, now: datetime, areas: Areas) ->
     if action:
         since = now - RECENT
         calls = calls.filter(action=action, started_at__gte=since, id__gte=ids.lowest(since))
-    if before is not None:
-        calls = calls.filter(started_at__lte=ids.time_of(before), id__lt=before)
-    found, older = _cut(list(calls[: PAGE + 1]), PAGE)
+    found, older = _cut(list(_older(calls, before)[: PAGE + 1]), PAGE)
     return Page(call_rows(found), older)
+
+
+def calls_made(before: UUID | None, areas: Areas, *, at_most: int) -> Page[Call]:
+    """The same as they are on record, open ones as well. Raises ValueError or OverflowError where `before`
+    holds no time."""
+    calls = _older(newest_first(within(Call.objects.all(), areas), areas), before)
+    return Page(*_cut(list(calls[: at_most + 1]), at_most))
+
+
+def own_calls(before: UUID | None, person: UUID, *, at_most: int) -> tuple[Page[Call], datetime | None]:
+    """The calls of one person or program. The index knows them once they have ended and a moment has passed;
+    those that it may not know yet are read beside it. The second value: patience ended there.
+
+    Where a page of the index ends, the others end too, so that the next page goes on behind both.
+    """
+    own = Selection(facts=(("person", str(person)),))
+    indexed = found(own, EVERYWHERE, before=before, limit=at_most)
+    known = {call.id: call for call in indexed.calls if call.person_id == person}  # whatever the index says
+    for call in _older(_not_indexed(person), before)[: at_most + 1]:
+        if indexed.older is None or call.id >= indexed.older:
+            known[call.id] = call
+    rows, older = _cut([known[number] for number in sorted(known, reverse=True)], at_most)
+    if older is not None:
+        return Page(rows, older), None
+    return Page(rows, indexed.older), indexed.back_to
+
+
+def _not_indexed(person: UUID) -> QuerySet[Call]:
+    """A person's calls that are open, and those that began a short while ago: their sessions are not closed
+    yet, and each leads to its calls by an index."""
+    since = ids.now() - FRESH
+    running = Session.objects.filter(person_id=person, closed_at=None).values("id")
+    fresh = Q(session_id__in=running, started_at__gte=since)
+    return Call.objects.filter(fresh | Q(closed_at=None), person_id=person).order_by("-id")
+
+
+def _older(calls: QuerySet[Call], before: UUID | None) -> QuerySet[Call]:
+    if before is None:
+        return calls
+    return calls.filter(started_at__lte=ids.time_of(before), id__lt=before)
 
 
 def neighbours(call: Call, areas: Areas) -> tuple[UUID | None, UUID | None]:

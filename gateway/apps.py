@@ -8,6 +8,7 @@ class GatewayConfig(AppConfig):
     verbose_name = "Gateway"
 
     def ready(self) -> None:
+        from audit.exporting.asked import programs_by
         from audit.words import scrub_by
         from gateway import (  # noqa: F401  registered by being imported
             celery,
@@ -19,6 +20,7 @@ class GatewayConfig(AppConfig):
         )
         from gateway.console import original_asking
         from gateway.identity import kinds as identity_kinds
+        from gateway.identity.programs import program_of
         from gateway.identity.reach import slug_of
         from policies.journal import place_by
         from policies.services import scrub
@@ -31,3 +33,4 @@ class GatewayConfig(AppConfig):
         original_asking.register_all()
         place_by(slug_of)
         scrub_by(scrub)
+        programs_by(program_of)

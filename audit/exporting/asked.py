@@ -1,8 +1,14 @@
-"""What was asked for, and how far the work on it got: a job's two documents as values."""
+"""What was asked for, and how far the work on it got: a job's two documents as values.
+
+A person asks, or a program by a key. What the key does now is known in a room above (`programs_by`).
+
+    Changed   a document does not read as it was written: somebody wrote to the store
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, final
 from uuid import UUID
@@ -19,12 +25,22 @@ NAMED: Final = 20
 """Problems of the record that a job names; their number is kept in any case."""
 
 
+PERSON: Final = "person"
+
+
+class Changed(Exception):
+    """What was asked for is not what is in the store."""
+
+    def __init__(self) -> None:
+        super().__init__("What was asked for was changed in the store afterwards. Ask for it anew.")
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """One export as it was asked for. `until`: calls that began later are not in it."""
 
-    person: UUID
+    person: UUID  # or program
     subject: str
     name: str
     form: str
@@ -34,17 +50,53 @@ class Asked:
     areas: list[str] | None
     reason: str
     until: str
+    kind: str = PERSON
+    owner: str = ""  # of a program
+    key: str = ""  # that a program came with
+    key_prefix: str = ""
 
     @classmethod
     def of(cls, job: Job) -> Asked:
-        return cls(**{**job.options, "person": UUID(job.options["person"])})
+        """As it stands in the store. Raises `Changed` where that is nothing that was ever written there."""
+        try:
+            asked = cls(**{**job.options, "person": UUID(job.options["person"])})
+            ids = [UUID(text) for text in (asked.until, asked.owner, asked.key) if text]
+        except (TypeError, KeyError, ValueError, AttributeError):
+            raise Changed from None
+        if not ids or not asked._reads():
+            raise Changed
+        return asked
+
+    def _reads(self) -> bool:
+        texts = (self.subject, self.name, self.form, self.sealed, self.reason, self.kind, self.key_prefix)
+        areas = [] if self.areas is None else self.areas
+        return (
+            all(isinstance(text, str) for text in texts)
+            and isinstance(self.payloads, bool)
+            and isinstance(self.selection, dict)
+            and isinstance(areas, list)
+            and all(isinstance(area, str) for area in areas)
+        )
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "person": str(self.person)}
 
+    def said(self) -> bytes:
+        """All of it in one form: what is sealed with the selection."""
+        rest = {name: value for name, value in self.as_json().items() if name != "sealed"}
+        return json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()
+
     @property
     def by(self) -> Who:
-        return Who(person_id=self.person, subject=self.subject, name=self.name, kind="person")
+        return Who(
+            person_id=self.person,
+            subject=self.subject,
+            name=self.name,
+            kind=self.kind,
+            owner_id=UUID(self.owner) if self.owner else None,
+            key_id=UUID(self.key) if self.key else None,
+            key_prefix=self.key_prefix,
+        )
 
     @property
     def within(self) -> Areas:
@@ -68,13 +120,19 @@ class Progress:
     data: int = 0
     entries: int = 0
     stage: str = "reading"
+    stated: int = 0  # the last checkpoint when all of its entries were in one
+    since: str = ""  # when waiting for the anchors began
+    unanchored: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     problem_count: int = 0
 
     @classmethod
     def of(cls, job: Job) -> Progress:
         said = (job.result or {}).get("progress")
-        return cls(**said) if said else cls()
+        try:
+            return cls(**said) if said else cls()
+        except TypeError:
+            raise Changed from None
 
     def as_json(self) -> dict[str, Any]:
         return {"progress": asdict(self)}
@@ -101,7 +159,30 @@ def covers(areas: Areas, asked: Areas) -> bool:
     return asked is not None and asked <= areas
 
 
+Program = Callable[[Asked], Any]
+"""Whoever holds what a program's key does now, as a person holds rights; None: the key has ended."""
+
+_programs: list[Program] = []
+
+
+def programs_by(program: Program) -> None:
+    """Say how programs are looked up. Called once, while applications start."""
+    _programs[:] = [program]
+
+
 def may_have(asked: Asked) -> bool:
-    """Whether the person who asked may have it now. Their rows are read anew."""
-    person = get_user_model()._default_manager.filter(pk=asked.person, is_active=True).first()
-    return person is not None and person.has_perm(EXPORTS) and covers(exported_by(person), asked.within)
+    """Whether whoever asked may have it now. Their rows are read anew."""
+    asker = _person(asked) if asked.kind == PERSON else _programs[0](asked) if _programs else None
+    return asker is not None and asker.has_perm(EXPORTS) and covers(exported_by(asker), asked.within)
+
+
+def _person(asked: Asked) -> Any:
+    return get_user_model()._default_manager.filter(pk=asked.person, is_active=True).first()
+
+
+def area_of(job: Job) -> str:
+    """Where its events lie. In none where nobody can say: whoever audits everywhere sees those."""
+    try:
+        return Asked.of(job).area
+    except Changed:
+        return ""

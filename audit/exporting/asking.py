@@ -1,10 +1,11 @@
 """Asking for an export, ending it early, fetching it, removing it. Each is an event before it has an effect.
 
-ExportRefused      in words for the person who asked
+ExportRefused      in words for whoever asked
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,8 +13,8 @@ from django.db import transaction
 
 from audit import ids, jobs
 from audit.events import NOBODY, event
-from audit.exporting.asked import KIND, Asked, exported_by
-from audit.exporting.chosen import public, sealed
+from audit.exporting.asked import KIND, Asked, Changed, area_of, exported_by
+from audit.exporting.chosen import public, sealed, unsealed
 from audit.exporting.files import Place
 from audit.exporting.formats import FORMS
 from audit.keys import KeysUnavailable
@@ -23,9 +24,10 @@ from audit.search.selection import Selection
 from audit.words import scrubbed
 
 AT_ONCE: Final = 2
-"""Exports that one person may have under way."""
+"""Exports that one person, or one program, may have under way."""
 
 LONGEST: Final = 1000  # characters of a reason
+NO_KEYS: Final = "The key directory (AUDIT_KEY_DIR) cannot be used. Tell the operator."
 
 
 class ExportRefused(ValueError):
@@ -35,7 +37,8 @@ class ExportRefused(ValueError):
 def export_start(
     *, person: Any, by: Who, form: str, payloads: bool, selection: Selection, reason: str
 ) -> Job:
-    """Begin an export of the calls that a selection finds where this person may export.
+    """Begin an export of the calls that a selection finds where this person, or this program's key, may
+    export.
 
     Raises `ExportRefused`.
     """
@@ -54,11 +57,16 @@ def export_start(
         form=form,
         payloads=payloads,
         selection=said,
-        sealed=_sealed(selection, job_id),
+        sealed="",
         areas=None if areas is None else sorted(areas),
         reason=words.data.decode(),
         until=str(ids.new()),
+        kind=by.kind,
+        owner=str(by.owner_id or ""),
+        key=str(by.key_id or ""),
+        key_prefix=by.key_prefix,
     )
+    asked = replace(asked, sealed=_sealed(selection, job_id, asked))
     facts = {"format": form, "payloads": payloads, "areas": asked.areas, "selection": said}
     with transaction.atomic(durable=True):
         about = f"export {job_id}"
@@ -71,11 +79,11 @@ def export_start(
         return jobs.begin(kind=KIND, options=options, asked_by=subject, result={}, job_id=job_id)
 
 
-def _sealed(selection: Selection, job_id: UUID) -> str:
+def _sealed(selection: Selection, job_id: UUID, asked: Asked) -> str:
     try:
-        return sealed(selection, job_id)
+        return sealed(selection, job_id, asked.said())
     except KeysUnavailable:
-        raise ExportRefused("The key directory (AUDIT_KEY_DIR) cannot be used. Tell the operator.") from None
+        raise ExportRefused(NO_KEYS) from None
 
 
 def under_way(person: Any) -> Any:
@@ -95,6 +103,35 @@ def export_cancel(*, job: Job, by: Who) -> bool:
         if not cancelled:
             transaction.set_rollback(True)
     return cancelled
+
+
+def export_asked(job: Job) -> Asked:
+    """What was asked for, as it was sealed then. One that is finished and was changed since is taken back, on
+    record. Raises `Changed`, and `KeysUnavailable`."""
+    try:
+        asked = Asked.of(job)
+        chosen(job, asked)
+    except Changed as changed:
+        export_spoil(job=job, problem=str(changed))
+        raise
+    return asked
+
+
+def chosen(job: Job, asked: Asked) -> Selection:
+    """What it is to hold. Raises `Changed`, and `KeysUnavailable`."""
+    try:
+        return unsealed(asked.sealed, job.pk, asked.said())
+    except ValueError:
+        raise Changed from None
+
+
+def export_spoil(*, job: Job, problem: str) -> None:
+    """Take a finished one back that is not what was asked for."""
+    with transaction.atomic(durable=True):
+        result = {**(job.result or {}), "problem": problem}
+        if Job.objects.filter(pk=job.pk, state="done").update(state="failed", result=result):
+            _note("export.failed", job, NOBODY, problem=problem)
+    Place(job.pk).discard()
 
 
 def export_download(*, job: Job, by: Who) -> None:
@@ -118,4 +155,4 @@ def export_remove(*, job: Job, by: Who = NOBODY, because: str = "deleted") -> bo
 
 
 def _note(name: str, job: Job, by: Who, **facts: Any) -> None:
-    event(name, by=by, area=Asked.of(job).area, about=f"export {job.pk}", detail=facts)
+    event(name, by=by, area=area_of(job), about=f"export {job.pk}", detail=facts)

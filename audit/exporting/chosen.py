@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
@@ -43,15 +44,17 @@ def in_words(said: Mapping[str, Any]) -> str:
     return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in said.items()) or "every call"
 
 
-def sealed(selection: Selection, job_id: UUID) -> str:
-    """Raises `KeysUnavailable`."""
+def sealed(selection: Selection, job_id: UUID, said: bytes) -> str:
+    """Together with all else that was said (`Asked.said`), which stands beside it in clear: none of it can be
+    changed without breaking the seal. Raises `KeysUnavailable`."""
     plain = json.dumps(selection.said()).encode()
-    return crypto.seal(_cipher(), plain, _place(job_id), crypto.Noise()).hex()
+    return crypto.seal(_cipher(), plain, _place(job_id, said), crypto.Noise()).hex()
 
 
-def unsealed(text: str, job_id: UUID) -> Selection:
-    """Raises `KeysUnavailable`, and `crypto.SealError` where the key is another one by now."""
-    plain = crypto.unseal(_cipher(), bytes.fromhex(text), _place(job_id))
+def unsealed(text: str, job_id: UUID, said: bytes) -> Selection:
+    """Raises `KeysUnavailable`, and ValueError (`crypto.SealError`) where anything of it was changed, or the
+    key is another one by now."""
+    plain = crypto.unseal(_cipher(), bytes.fromhex(text), _place(job_id, said))
     return selection_of(json.loads(plain))
 
 
@@ -59,8 +62,8 @@ def _cipher() -> AESGCM:
     return AESGCM(key_directory().lasting(KEY))
 
 
-def _place(job_id: UUID) -> bytes:
-    return b"postern.export.selection.v1" + job_id.bytes
+def _place(job_id: UUID, said: bytes) -> bytes:
+    return b"postern.export.selection.v2" + job_id.bytes + sha256(said).digest()
 
 
 def index_renew(selection: Selection, areas: Areas, beat: Callable[[], None]) -> None:

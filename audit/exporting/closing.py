@@ -1,7 +1,7 @@
 """The last step of an export: its proof, what it says of itself, the signature, and all of it in one file.
 
 It is made anew as a whole whenever it was cut short, and comes out the same to the byte as long as the
-record says the same.
+record says the same, and the anchors have been told no more.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from django.conf import settings
 from audit.checkpoint import key_id
 from audit.checkpoints import signing_key
 from audit.exporting import manifest
+from audit.exporting.anchoring import told
 from audit.exporting.asked import Asked, Progress
 from audit.exporting.chosen import in_words
 from audit.exporting.files import Place
@@ -67,6 +68,7 @@ def close(job: Job, asked: Asked, progress: Progress, place: Place, beat: Callab
     for problem in proving.problems:
         progress.problem(problem)
     said = _said(job, asked, progress) | {"signed_by": _signer(keys)}
+    said |= {"last_checkpoint": proving.last, "anchors": told(proving.last)}
     said["counts"] = {
         "calls": progress.rows,
         "open_calls": progress.open_calls,

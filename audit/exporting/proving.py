@@ -70,6 +70,7 @@ class Proving:
         self._left = wanted.count
         self._number = 0  # of the last checkpoint that was looked at
         self.count = 0
+        self.last = 0  # the number of the last checkpoint that it leads to
         self.problems: list[str] = []
 
     def prove(self, keys: KeyDirectory, beat: Callable[[], None]) -> None:
@@ -112,6 +113,7 @@ class Proving:
                 stream, sequence = next(shown)
                 self._write("entry", str(stream), sequence, piece.digest.hex())
         self._left -= sum(map(len, wanted))
+        self.last = checkpoint.number
         self.count += 1
         if (fold.size, fold.root()) != (checkpoint.size, checkpoint.root):
             self.problems.append(f"checkpoint {checkpoint.number}: its entries are not those of then")

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from audit.exporting.asked import Asked, Progress, covers
+from audit.exporting.asked import Asked, Changed, Progress, covers
 from audit.exporting.chosen import in_words
 from audit.exporting.keeping import lasts
 from audit.models import Job
@@ -19,7 +19,8 @@ LATE: Final = timedelta(minutes=1)
 """The worker looks every five seconds: by then something is wrong."""
 
 _STATES: Final = {"pending": "waiting", "running": "running", "done": "ready", "failed": "failed"}
-_BADGES: Final = {"ready": "ok", "failed": "error", "waiting": "pending", "running": "pending"}
+_MOVING: Final = ("waiting", "running", "proving")
+_BADGES: Final = {"ready": "ok", "failed": "error", **dict.fromkeys(_MOVING, "pending")}
 FORM_NAMES: Final = {"jsonl": "JSONL", "csv": "CSV", "ocsf": "OCSF"}
 
 
@@ -39,6 +40,7 @@ class Shown:
     rows: int
     open_calls: int
     closing: bool
+    unanchored: tuple[str, ...]
     late: bool
     problem: str
     problems: int
@@ -50,13 +52,34 @@ class Shown:
 
     @property
     def moving(self) -> bool:
-        return self.state in ("waiting", "running")
+        return self.state in _MOVING
+
+
+_UNKNOWN: Final = Asked(
+    person=UUID(int=0),
+    subject="",
+    name="",
+    form="",
+    payloads=False,
+    selection={},
+    sealed="",
+    areas=[],
+    reason="",
+    until="",
+)
+"""Stands where the store does not say what was asked for."""
 
 
 def shown(job: Job, areas: Areas) -> Shown:
     """`areas`: where whoever looks may export."""
-    asked, progress, result = Asked.of(job), Progress.of(job), job.result or {}
+    result, problem = job.result or {}, ""
+    try:
+        asked, progress = Asked.of(job), Progress.of(job)
+    except Changed as changed:
+        asked, progress, problem = _UNKNOWN, Progress(), str(changed)
     state = str(result.get("ended") or _STATES[job.state])
+    if state == "running" and progress.stage == "proving":
+        state = "proving"
     return Shown(
         id=job.pk,
         asked_at=job.created_at,
@@ -70,14 +93,15 @@ def shown(job: Job, areas: Areas) -> Shown:
         rows=progress.rows,
         open_calls=progress.open_calls,
         closing=progress.stage == "closing",
+        unanchored=tuple(progress.unanchored),
         late=_late(job),
-        problem=str(result.get("problem", "")),
+        problem=str(result.get("problem", "") or problem),
         problems=progress.problem_count,
         problem_names=tuple(progress.problems),
         size=_number(result.get("size")),
         sha256=str(result.get("sha256", "")),
         until=job.finished_at + lasts() if state == "ready" and job.finished_at else None,
-        may_fetch=state == "ready" and covers(areas, asked.within),
+        may_fetch=state == "ready" and not problem and covers(areas, asked.within),
     )
 
 
@@ -85,7 +109,8 @@ def _late(job: Job) -> bool:
     """Whether nobody works on it, though somebody should."""
     if job.finished_at is not None:
         return False
-    return timezone.now() - max(job.leased_until or job.created_at, job.created_at) > LATE
+    begins = job.due_at if job.state == "running" else job.created_at
+    return timezone.now() - max(job.leased_until or begins, job.created_at) > LATE
 
 
 def _number(value: Any) -> int:

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from audit import ids
 from audit.events import event
-from audit.exporting.asked import KIND, Asked
+from audit.exporting.asked import KIND, area_of
 from audit.exporting.files import Place
 from audit.exporting.manifest import ENTRIES
 from audit.models import Job
@@ -54,13 +54,13 @@ def _holds(place: Place, calls: Collection[str]) -> bool:
 
 def _take_back(job: Job) -> bool:
     """False: it has ended otherwise by now."""
-    asked, now = Asked.of(job), ids.now()
+    now = ids.now()
     with transaction.atomic():
         mine = Job.objects.filter(pk=job.pk, state=job.state)
         result = {**(job.result or {}), "ended": BECAUSE}
         ended = {"state": "failed", "result": result, "finished_at": job.finished_at or now}
         if not mine.update(**ended, leased_until=None):
             return False
-        event("export.erased", area=asked.area, about=f"export {job.pk}")
+        event("export.erased", area=area_of(job), about=f"export {job.pk}")
     Place(job.pk).discard()
     return True

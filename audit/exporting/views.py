@@ -21,10 +21,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from audit.askers import asker
-from audit.exporting.asked import EXPORTS, Asked, covers, exported_by
+from audit.exporting.asked import EXPORTS, Changed, covers, exported_by
 from audit.exporting.asking import (
     LONGEST,
+    NO_KEYS,
     ExportRefused,
+    export_asked,
     export_cancel,
     export_download,
     export_remove,
@@ -33,6 +35,7 @@ from audit.exporting.asking import (
 )
 from audit.exporting.files import Place
 from audit.exporting.shown import shown
+from audit.keys import KeysUnavailable
 from audit.models import Job
 from audit.search.selection import Selection, selection_of
 
@@ -155,10 +158,18 @@ def export_deleted(request: HttpRequest, job_id: UUID) -> HttpResponse:
 def export_file(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
     """That it is fetched is durable before its first byte leaves."""
     job = _job(request, job_id)
-    if job.state != "done" or not covers(exported_by(request.user), Asked.of(job).within):
+    if job.state != "done":
         raise Http404
     try:
+        if not covers(exported_by(request.user), export_asked(job).within):
+            raise Http404
         file = open(Place(job.pk).finished, "rb")  # noqa: SIM115  the response closes it
+    except Changed as changed:
+        messages.error(request, str(changed))
+        return redirect("audit:exports")
+    except KeysUnavailable:
+        messages.error(request, NO_KEYS)
+        return redirect("audit:exports")
     except OSError:
         messages.error(
             request, "The file is not here. AUDIT_EXPORT_DIR has to be the same for all processes."

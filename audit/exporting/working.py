@@ -16,11 +16,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.utils import Error as DatabaseError
 
-from audit import jobs
-from audit.crypto import SealError
-from audit.events import event
-from audit.exporting.asked import KIND, Asked, Progress, may_have
-from audit.exporting.chosen import index_renew, page, unsealed
+from audit import ids, jobs
+from audit.events import NOBODY, event
+from audit.exporting import anchoring
+from audit.exporting.asked import KIND, Asked, Changed, Progress, area_of, may_have
+from audit.exporting.asking import chosen
+from audit.exporting.chosen import index_renew, page
 from audit.exporting.closing import close
 from audit.exporting.facts import facts_of
 from audit.exporting.files import Busy, Place, Writing
@@ -31,7 +32,7 @@ from audit.keys import KeysUnavailable
 from audit.lines import line
 from audit.models import Job
 from audit.reader import CallRecord, calls_read
-from audit.search.selection import Selection
+from audit.records import Who
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def _attempt(job: Job, ends: float) -> int:
 
 def _why(error: Exception) -> str:
     """For whoever asked; nothing of a record, and no path."""
-    if isinstance(error, Stop | Unproven):
+    if isinstance(error, Stop | Unproven | Changed):
         return str(error)
     if isinstance(error, KeysUnavailable):
         return "The key directory (AUDIT_KEY_DIR) cannot be used: nothing can be signed."
@@ -95,9 +96,15 @@ def _fail(job: Job, place: Place, problem: str) -> None:
     place.discard()
     with transaction.atomic():
         if jobs.finish(job, state="failed", result={**(job.result or {}), "problem": problem}):
-            asked = Asked.of(job)
             facts = {"problem": problem}
-            event("export.failed", by=asked.by, area=asked.area, about=f"export {job.pk}", detail=facts)
+            event("export.failed", by=_asker(job), area=area_of(job), about=f"export {job.pk}", detail=facts)
+
+
+def _asker(job: Job) -> Who:
+    try:
+        return Asked.of(job).by
+    except Changed:
+        return NOBODY
 
 
 @final
@@ -108,6 +115,7 @@ class Work:
         self._job, self._place, self._ends = job, place, ends
         self._asked, self._progress = Asked.of(job), Progress.of(job)
         self._form = Form(self._asked.form, settings.VERSION)
+        self._selection = chosen(job, self._asked)
         self._beaten = time.monotonic()
         self.written = 0
 
@@ -122,12 +130,12 @@ class Work:
             read = self._progress.stage != "reading" or self._read(writing)
         finally:
             writing.close()
-        if read:
+        if read and self._anchored():
             self._close()
 
     def _read(self, writing: Writing) -> bool:
         """Write the rows; False when the turn is over before they are all written."""
-        progress, selection, areas = self._progress, self._selection(), self._asked.within
+        progress, selection, areas = self._progress, self._selection, self._asked.within
         if not progress.cursor:
             index_renew(selection, areas, self._keep)
             writing.add(self._form.head(), "")
@@ -148,11 +156,21 @@ class Work:
                 jobs.release(self._job)
                 return False
 
-    def _selection(self) -> Selection:
-        try:
-            return unsealed(self._asked.sealed, self._job.pk)
-        except SealError:
-            raise Stop("What was selected cannot be read any more: its key was replaced.") from None
+    def _anchored(self) -> bool:
+        """Whether the anchors have the checkpoints that its proof needs, or have been waited for long enough.
+        False: it is looked at again after a pause."""
+        progress = self._progress
+        if not progress.since:
+            self._check()
+            progress.stated, progress.since = anchoring.stated(self._place), ids.now().isoformat()
+        progress.unanchored = anchoring.lacking(progress.stated)
+        if not progress.unanchored or anchoring.too_long(progress.since):
+            progress.stage = "closing"
+            return True
+        progress.stage = "proving"
+        self._keep()
+        jobs.later(self._job, anchoring.PAUSE)
+        return False
 
     def _check(self) -> None:
         """Before each step: whether it may go on, and is not too large."""
@@ -194,6 +212,7 @@ class Work:
                 raise Lost
             asked, about = self._asked, f"export {self._job.pk}"
             facts |= {"calls": self._progress.rows, "problems": self._progress.problem_count}
+            facts |= {"unanchored": self._progress.unanchored}
             event("export.made", by=asked.by, area=asked.area, about=about, detail=facts)
         self._place.clear()
 

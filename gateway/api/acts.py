@@ -25,13 +25,20 @@ from audit.usage.collecting import month_of
 from audit.usage.prices import FINE, Prices
 from audit.usage.report import BY, Total, Usage, totals_of
 from audit.walls import PERMISSION, audited_by, within
-from gateway.api.base import ApiView
+from gateway.api.base import ApiView, Question
 from gateway.api.callers import asker, who_of
 from gateway.api.changes import REFUSED
 from gateway.api.evidence import MOST, OwnOrAudited, asked_of, scope_of
 
 LINES: Final = 1_000
 """Lines of usage in one answer."""
+
+
+def _answers(asks: type[serializers.Serializer[Any]], operation: str) -> Any:
+    """How the description tells of a list that is asked in the query."""
+    return extend_schema(
+        parameters=[asks], responses={200: OpenApiTypes.OBJECT, "4XX": REFUSED}, operation_id=operation
+    )
 
 
 class EventsAsked(serializers.Serializer[Any]):
@@ -44,23 +51,17 @@ class EventsAsked(serializers.Serializer[Any]):
     since = serializers.DateTimeField(default=None)
 
 
-class EventList(ApiView):
+@_answers(EventsAsked, "events_list")
+class EventList(Question):
     """What people did, newest first: in the areas that you audit, and what you did yourself anywhere."""
 
     permissions = (PERMISSION,)
+    asks = EventsAsked
 
-    @extend_schema(
-        parameters=[EventsAsked],
-        responses={200: OpenApiTypes.OBJECT, "4XX": REFUSED},
-        operation_id="events_list",
-    )
-    def get(self, request: Request) -> Response:
-        asked = asked_of(EventsAsked, request.query_params)
+    def answer(self, asked: dict[str, Any], request: Request) -> Any:
         page = acts(audited_by(asker(request)), own=who_of(request).subject, **asked)
         older = str(page.older) if page.older is not None else None
-        return Response(
-            {"results": [_act(act) for act in page.rows], "older": older, "back_to": page.back_to}
-        )
+        return {"results": [_act(act) for act in page.rows], "older": older, "back_to": page.back_to}
 
 
 def _act(act: Act) -> dict[str, Any]:
@@ -108,22 +109,18 @@ class CheckpointsAsked(serializers.Serializer[Any]):
     )
 
 
-class CheckpointList(ApiView):
+@_answers(CheckpointsAsked, "checkpoints_list")
+class CheckpointList(Question):
     """Checkpoints, oldest first. `line` is what an anchor keeps and `audit.verifier` reads."""
 
     permissions = (PERMISSION,)
+    asks = CheckpointsAsked
 
-    @extend_schema(
-        parameters=[CheckpointsAsked],
-        responses={200: OpenApiTypes.OBJECT, "4XX": REFUSED},
-        operation_id="checkpoints_list",
-    )
-    def get(self, request: Request) -> Response:
-        asked = asked_of(CheckpointsAsked, request.query_params)
+    def answer(self, asked: dict[str, Any], request: Request) -> Any:
         limit = asked["limit"]
         rows = list(Checkpoint.objects.filter(number__gt=asked["after"]).order_by("number")[: limit + 1])
         newer = rows[limit - 1].number if len(rows) > limit else None
-        return Response({"results": [_checkpoint(row) for row in rows[:limit]], "newer": newer})
+        return {"results": [_checkpoint(row) for row in rows[:limit]], "newer": newer}
 
 
 def _checkpoint(row: Checkpoint) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from audit.records import Who
 from gateway.identity.held import Lent, lent_by
 from gateway.identity.keys import digest, has_shape
 from gateway.identity.last_used import key_used
-from gateway.identity.presented import is_locked
+from gateway.identity.programs import is_narrow, stands
 from gateway.identity.reach import Reach
 from gateway.models import ApiKey, ServiceAccount, User
 from gateway.proxy.access import within
@@ -104,9 +104,9 @@ def _program(tag: bytes, address: str) -> tuple[Program, ApiKey]:
     account = row.service_account
     if account is None:
         raise PermissionDenied("A person's key calls models only. Use the key of a service account here.")
-    if not (account.is_active and account.owner.is_active) or is_locked(account, row):
+    if not stands(row, now):
         raise AuthenticationFailed(UNKNOWN)
-    if row.allowed_endpoints or row.allowed_models:
+    if is_narrow(row):
         raise PermissionDenied("This key is for calls to certain endpoints or models. Use another one here.")
     if row.networks and not within(address, [ip_network(network) for network in row.networks]):
         raise PermissionDenied("This key may not be used from your address.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from gateway.api.evidence import (
     ListAsked,
     OwnOrAudited,
     PageAsked,
+    Scope,
     asked_of,
     audits,
     is_own,
@@ -45,6 +47,8 @@ from gateway.console.searching import CATCH_UP, checked_words, search_note
 _NO_TIME: Final = (Call.DoesNotExist, ValueError, OverflowError)
 """There is no such call; the latter two: an id that holds no time."""
 
+NO_PLACE: Final = {"before": ["This is no place that a page ended at."]}
+
 
 class SearchAsked(PageAsked):
     selection = serializers.DictField(
@@ -59,7 +63,7 @@ class AfterAsked(serializers.Serializer[Any]):
 
 
 class CallList(OwnOrAudited):
-    """Calls, newest first: of the areas that you audit, else your own, those once they have ended."""
+    """Calls, newest first: of the areas that you audit, else your own. Open ones say so in `state`."""
 
     @extend_schema(
         parameters=[ListAsked], responses={200: CallsShape, "4XX": REFUSED}, operation_id="calls_list"
@@ -67,13 +71,17 @@ class CallList(OwnOrAudited):
     def get(self, request: Request) -> Response:
         asked = asked_of(ListAsked, request.query_params)
         scope = scope_of(request, mine=asked["mine"])
-        before, limit = asked["before"], asked["limit"]
-        if scope.person is None:
-            return Response(_page(_found(Selection(), scope.areas, before, limit)))
-        own = Selection(facts=(("person", str(scope.person)),))
-        page = _found(own, EVERYWHERE, before, limit)
-        mine = [call for call in page.calls if is_own(request, call)]  # whatever the index says
-        return Response(_page(Found(mine, page.older, page.back_to)))
+        try:
+            page, back_to = _made(scope, asked["before"], asked["limit"])
+        except (ValueError, OverflowError):
+            raise ValidationError(NO_PLACE) from None
+        return Response(_page(Found(page.rows, page.older, back_to)))
+
+
+def _made(scope: Scope, before: UUID | None, limit: int) -> tuple[pages.Page[Call], datetime | None]:
+    if scope.person is None:
+        return pages.calls_made(before, scope.areas, at_most=limit), None
+    return pages.own_calls(before, scope.person, at_most=limit)
 
 
 class CallSearch(ApiView):
@@ -112,7 +120,7 @@ def _found(selection: Selection, areas: Areas, before: UUID | None, limit: int) 
     try:
         return found(selection, areas, before=before, limit=limit)
     except (ValueError, OverflowError):
-        raise ValidationError({"before": ["This is no place that a page ended at."]}) from None
+        raise ValidationError(NO_PLACE) from None
 
 
 def _page(page: Found) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from audit.coverage import coverages
@@ -24,6 +25,7 @@ NOT_FOR_CALLERS: Final = frozenset(
 
 
 class CallShape(serializers.ModelSerializer[Call]):
+    state = serializers.SerializerMethodField()
     session = serializers.UUIDField(source="session_id", allow_null=True)
     caller = serializers.CharField(source="name")
     key = serializers.CharField(source="key_prefix", help_text="How the key begins that it came with.")
@@ -36,6 +38,7 @@ class CallShape(serializers.ModelSerializer[Call]):
         model = Call
         fields = (
             "id",
+            "state",
             "session",
             "started_at",
             "closed_at",
@@ -65,6 +68,10 @@ class CallShape(serializers.ModelSerializer[Call]):
             "response_size",
             "timings",
         )
+
+    @extend_schema_field(serializers.ChoiceField(["open", "closed"]))
+    def get_state(self, call: Call) -> str:
+        return "open" if call.closed_at is None else "closed"
 
 
 class CallsShape(serializers.Serializer[Any]):

@@ -1,11 +1,12 @@
-"""Exports: asked for, watched, fetched, ended. Everybody sees their own ones, and a person asks for them: the
-worker looks anew whether that person may have it."""
+"""Exports: asked for, watched, fetched, ended. Everybody sees their own ones, a program those of its account
+that the key it comes with could ask for itself: another key of the same program may reach further."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
+from django.http import Http404
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
@@ -16,10 +17,12 @@ from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audit.exporting.asked import EXPORTS, Asked, covers, exported_by
+from audit.exporting.asked import EXPORTS, Asked, Changed, covers, exported_by
 from audit.exporting.asking import (
     LONGEST,
+    NO_KEYS,
     ExportRefused,
+    export_asked,
     export_cancel,
     export_download,
     export_remove,
@@ -30,14 +33,15 @@ from audit.exporting.files import Place
 from audit.exporting.formats import FORMS
 from audit.exporting.shown import Shown, shown
 from audit.exporting.views import file_answer
+from audit.keys import KeysUnavailable
 from audit.models import Job
+from audit.walls import EVERYWHERE, Areas
 from gateway.api.base import ApiView
-from gateway.api.callers import who_of
+from gateway.api.callers import Program, asker, who_of
 from gateway.api.calls import selection_asked
 from gateway.api.changes import REFUSED
 from gateway.api.evidence import PageAsked, asked_of
 from gateway.api.problems import Conflict
-from gateway.models import User
 from policies.store import scrubbers
 
 
@@ -67,15 +71,22 @@ class Zip(BaseRenderer):
 class _Exports(ApiView):
     permissions = (EXPORTS,)
 
-    def person(self, request: Request) -> User:
-        if not isinstance(request.user, User):
-            raise PermissionDenied("A program asks for no export: a person does, signed in as themselves.")
-        return request.user
-
     def job(self, request: Request, pk: UUID) -> Job:
         """Somebody else's is not there."""
-        job: Job = get_object_or_404(exports_of(self.person(request)), pk=pk)
+        job: Job = get_object_or_404(exports_of(asker(request)), pk=pk)
+        if not _may_see(request, job, exported_by(asker(request))):
+            raise Http404
         return job
+
+
+def _may_see(request: Request, job: Job, areas: Areas) -> bool:
+    """People see all of theirs: they remember what they asked. A program is as many askers as it has keys."""
+    if not isinstance(asker(request), Program):
+        return True
+    try:
+        return covers(areas, Asked.of(job).within)
+    except Changed:
+        return areas is EVERYWHERE
 
 
 class ExportList(_Exports):
@@ -87,14 +98,13 @@ class ExportList(_Exports):
         operation_id="exports_list",
     )
     def get(self, request: Request) -> Response:
-        person = self.person(request)
         asked = asked_of(PageAsked, request.query_params)
-        rows = exports_of(person).order_by("-id")
+        rows = exports_of(asker(request)).order_by("-id")
         if asked["before"] is not None:
             rows = rows.filter(id__lt=asked["before"])
-        jobs, areas = list(rows[: asked["limit"] + 1]), exported_by(person)
+        jobs, areas = list(rows[: asked["limit"] + 1]), exported_by(asker(request))
         page, more = jobs[: asked["limit"]], len(jobs) > asked["limit"]
-        results = [_export(shown(job, areas)) for job in page]
+        results = [_export(shown(job, areas)) for job in page if _may_see(request, job, areas)]
         return Response({"results": results, "older": page[-1].pk if more else None})
 
     @extend_schema(
@@ -104,7 +114,7 @@ class ExportList(_Exports):
     )
     def post(self, request: Request) -> Response:
         """Ask for one. A worker makes it; look at it until its `state` is `ready`."""
-        person = self.person(request)
+        person = asker(request)
         asked = asked_of(ExportAsked, request.data)
         scrubbers()  # compiled before the transaction
         try:
@@ -126,7 +136,7 @@ class ExportOne(_Exports):
 
     @extend_schema(responses={200: OpenApiTypes.OBJECT, "4XX": REFUSED}, operation_id="exports_retrieve")
     def get(self, request: Request, pk: UUID) -> Response:
-        return Response(_export(shown(self.job(request, pk), exported_by(self.person(request)))))
+        return Response(_export(shown(self.job(request, pk), exported_by(asker(request)))))
 
     @extend_schema(responses={204: None, "4XX": REFUSED}, operation_id="exports_destroy")
     def delete(self, request: Request, pk: UUID) -> Response:
@@ -150,7 +160,13 @@ class ExportFile(_Exports):
         job = self.job(request, pk)
         if job.state != "done":
             raise Conflict("It is not ready, or not any more: look at its state.")
-        if not covers(exported_by(self.person(request)), Asked.of(job).within):
+        try:
+            within = export_asked(job).within
+        except Changed as changed:
+            raise Conflict(str(changed)) from None
+        except KeysUnavailable:
+            raise Conflict(NO_KEYS) from None
+        if not covers(exported_by(asker(request)), within):
             raise PermissionDenied("It holds calls of areas that you may not export any more.")
         try:
             file = open(Place(job.pk).finished, "rb")  # noqa: SIM115  the response closes it
@@ -177,6 +193,8 @@ def _export(row: Shown) -> dict[str, Any]:
         "calls": row.rows,
         "open_calls": row.open_calls,
         "late": row.late,
+        "making_proof": row.closing and row.moving,
+        "unanchored": list(row.unanchored),
         "problem": row.problem,
         "record_problems": row.problems,
         "record_problem_names": row.problem_names,

@@ -328,9 +328,9 @@ PAGES: Final[Mapping[str, Needs]] = {
     "audit:exports": page(EXPORTS),
     "audit:export_new": acts(EXPORTS),
     # --- other people's exports are not there
-    "audit:export_file": page(NEVER, row="audit.job"),
-    "audit:export_cancel": acts(NEVER, row="audit.job"),
-    "audit:export_delete": acts(NEVER, row="audit.job"),
+    "audit:export_file": page(NEVER, row="export"),
+    "audit:export_cancel": acts(NEVER, row="export"),
+    "audit:export_delete": acts(NEVER, row="export"),
     "original": page(NEVER, row="audit.call"),  # but for whom two people have let look
     "original_ask": acts("audit.view_call", row="audit.call", body=_why),
     "retention": page("audit.view_retentionrule"),
@@ -458,9 +458,9 @@ API: Final[Mapping[str, Needs]] = {
     "api/v1/sessions/<uuid:pk>": api("audit.view_call", row="audit.session"),
     "api/v1/events": api("audit.view_call"),
     # --- other people's exports are not there
-    "api/v1/exports": api(EXPORTS, post=EXPORTS, body=_exports, people=True),
-    "api/v1/exports/<uuid:pk>": api(NEVER, delete=NEVER, row="audit.job"),
-    "api/v1/exports/<uuid:pk>/file": api(NEVER, row="audit.job"),
+    "api/v1/exports": api(EXPORTS, post=EXPORTS, body=_exports),
+    "api/v1/exports/<uuid:pk>": api(NEVER, delete=NEVER, row="export"),
+    "api/v1/exports/<uuid:pk>/file": api(NEVER, row="export"),
     "api/v1/integrity": api("audit.view_call"),
     "api/v1/checkpoints": api("audit.view_call"),
     "api/v1/usage": api(OPEN),

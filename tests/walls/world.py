@@ -21,6 +21,7 @@ from approvals.models import Approval
 from audit import ids
 from audit.deriving import New
 from audit.events import append
+from audit.exporting.asked import KIND, Asked
 from audit.flagged.collecting import flags_derive
 from audit.keys import KeyDirectory
 from audit.models import Call, Flag, Job, LegalHold, Price, RetentionRule, Session, Store
@@ -215,7 +216,37 @@ class World:
             finished_at=now,
             state="done",
         )
-        self._keep(place, approval, proposal, job)
+        self._keep(place, approval, proposal, job, export=self._export(place, slug))
+
+    def _export(self, place: str, slug: str) -> Job:
+        """That the area's own program asked for. It is ready; the file is not there."""
+        account, key = self.at("gateway.serviceaccount", place), self.at("gateway.apikey", place)
+        asked = Asked(
+            person=account.pk,
+            subject=f"service:{account.name}",
+            name=account.name,
+            form="csv",
+            payloads=False,
+            selection={"model": f"{slug}-model"},
+            sealed="",
+            areas=[slug],
+            reason=f"audit of {slug}",
+            until=str(ids.new()),
+            kind="service",
+            key=str(key.pk),
+            key_prefix=key.prefix,
+        )
+        now = timezone.now()
+        return Job.objects.create(
+            kind=KIND,
+            options=asked.as_json(),
+            result={},
+            asked_by=asked.subject,
+            created_at=now,
+            due_at=now,
+            finished_at=now,
+            state="done",
+        )
 
     def _nowhere(self) -> None:
         self.stray = stray = house.person(STRAY)
