@@ -127,6 +127,17 @@ class CredentialAdmin(ProposingAdmin[Credential]):
     class Media:
         js = ("postern/placement.js",)
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Not while a provider has keys of it: nobody would know any more that they are to be taken back.
+
+        Its versions and what became of its rotations go with it, whoever may read those.
+        """
+        gone, counts, _, protected = super().get_deleted_objects(objs, request)
+        left = CredentialVersion.objects.filter(credential__in=objs).exclude(provider_id="")
+        left = left.exclude(state=CredentialState.RETIRED, retire_next_at=None)
+        kept = [f"{version}: its provider still has it. Revoke it first." for version in left]
+        return gone, counts, set(), [*protected, *kept]
+
     def get_urls(self) -> list[URLPattern]:
         page = path(
             "<path:object_id>/custody/",

@@ -94,7 +94,7 @@ class PlanForm(ModelForm[RotationPlan]):
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]  # the hook behind `instance`, which the stubs leave out
-        if not self.errors:
+        if self.instance.credential_id:
             try:
                 plan_check(self.instance)
             except ValidationError as wrong:

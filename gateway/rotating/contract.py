@@ -69,6 +69,7 @@ class Errand:
     options: Mapping[str, Any]
     door: Door | None
     current: Secret | None
+    """To be compared with what is found. It is sent to `origin` and nowhere else."""
     in_use: frozenset[str] = frozenset()
     """What the provider calls the keys that are on record and still good."""
     leaving: frozenset[str] = frozenset()

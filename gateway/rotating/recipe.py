@@ -15,7 +15,8 @@ A recipe is a mapping, as YAML has it:
       - {method: DELETE, path: "/keys/{id}", gone: [404]}
 
 Pointers are JSON pointers (RFC 6901). `{label}`, `{id}`, `{slot}` and the variables stand for names;
-`{secret}` (the new one) and `{current}` may stand in bodies only, where no log and no error repeats them.
+`{secret}`, the new one, may stand in bodies only, where no log and no error repeats it. The one in use stands
+nowhere: it goes to its own origin alone, and an admin API is another (P17).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-SECRETS: Final = ("secret", "current")
+SECRETS: Final = ("secret",)
 LONGEST: Final = 200
 """Characters of a variable."""
 

@@ -99,8 +99,7 @@ def _begun(errand: Errand) -> tuple[Recipe, dict[str, str]]:
         values = values_of(recipe, errand.options.get("variables", {}))
     except RecipeError as error:
         raise Refused("recipe", str(error)) from None
-    current = errand.current.reveal() if errand.current else ""
-    return recipe, values | {"label": errand.label, "id": "", "slot": "", "secret": "", "current": current}
+    return recipe, values | {"label": errand.label, "id": "", "slot": "", "secret": ""}
 
 
 def _free_slot(recipe: Recipe, errand: Errand) -> str:
