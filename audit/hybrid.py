@@ -160,6 +160,8 @@ def _pieces(cipher: AESGCM, nonce: bytes, sealed: bytes, place: bytes) -> Iterat
     while at < len(sealed):
         begins = at + _LENGTH
         at = begins + int.from_bytes(sealed[at:begins], "big")
+        if at > len(sealed):
+            raise InvalidTag
         mine = _nonce(nonce, number, last=at >= len(sealed))
         yield _unpacked(cipher.decrypt(mine, sealed[begins:at], place))
         number += 1

@@ -9,6 +9,7 @@ The confirmed proposal is what allows it; the job (of the same id) holds how far
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from dataclasses import replace
@@ -18,6 +19,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import QuerySet
+from django.db.utils import Error as DatabaseError
 
 from audit import ids, jobs, originals
 from audit.models import Call, Job
@@ -37,6 +39,8 @@ from policies.journal import who
 from policies.models import Proposal, ProposalState
 from policies.proposals import NotAllowed
 from policies.reach import may_any
+
+log = logging.getLogger(__name__)
 
 STEP: Final = 20  # calls whose originals are open at a time
 TURN: Final = 10.0  # seconds that one request works
@@ -82,6 +86,12 @@ def run(*, proposal: Proposal, by: User, network: str = "") -> Job:
         _fail(job, f"The draft does not compile: {error.problems[0]}")
     except PermissionError:  # a moment ago it was not
         _fail(job, OVER)
+    except DatabaseError as error:  # the lease runs out, and it can go on
+        log.warning("preview %s: %s", job.pk, type(error).__name__)
+        raise PreviewRefused("The store was away. Let it go on in a minute.") from None
+    except Exception as error:  # whatever it is, a traceback of it may hold what was sent
+        log.error("preview %s failed: %s", job.pk, type(error).__name__)
+        _fail(job, f"It failed ({type(error).__name__}). The log has the time.")
     return job
 
 

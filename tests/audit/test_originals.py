@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,7 +20,7 @@ from audit import crypto, hybrid, ids, originals, reader
 from audit.crypto import SealError
 from audit.hybrid import PublicKey
 from audit.models import Call, CallKey, Entry, Original, Payload, Reveal
-from audit.recorder import Recorder
+from audit.recorder import Recorder, StoreUnavailable
 from audit.records import SealedOriginal, Who
 
 from .world import ANSWER, DONE, asks, broken, run
@@ -124,6 +125,73 @@ def test_what_is_no_key_is_refused_where_it_is_read(text: str) -> None:
         PublicKey.read(text)
 
 
+# --- sealing what comes bit by bit -----------------------------------------------------------------------
+PIECES = [b"", b"x", CANARY, CANARY * 1000, bytes(hybrid.PIECE), bytes(hybrid.PIECE + 1)]
+
+
+def in_pieces(public: PublicKey, call: UUID, *pieces: bytes) -> bytes:
+    made = public.sealing(call, "response")
+    for piece in pieces:
+        made.take(piece)
+    return made.end()
+
+
+@pytest.mark.parametrize("pieces", [[], *[[each] for each in PIECES], PIECES, [CANARY] * 3000])
+def test_what_came_bit_by_bit_opens_as_a_whole(private: X25519PrivateKey, pieces: list[bytes]) -> None:
+    call = ids.new()
+    made = in_pieces(of(private), call, *pieces)
+    assert CANARY not in made and hybrid.sealed_to(made) == of(private).name
+    assert hybrid.opened(private, call, "response", made) == b"".join(pieces)
+
+
+def test_it_opens_for_no_other_call_either(private: X25519PrivateKey) -> None:
+    call = ids.new()
+    made = in_pieces(of(private), call, CANARY)
+    for key, number, part in (
+        (X25519PrivateKey.generate(), call, "response"),
+        (private, ids.new(), "response"),
+        (private, call, "request"),
+    ):
+        with pytest.raises(SealError):
+            hybrid.opened(key, number, part, made)
+
+
+def test_no_piece_can_be_cut_off_moved_or_repeated(private: X25519PrivateKey) -> None:
+    call, noise = ids.new(), os.urandom(hybrid.PIECE)
+    made = in_pieces(of(private), call, noise, noise, b"the end")
+    head, pieces, at = made[:41], [], 41
+    while at < len(made):
+        end = at + 4 + int.from_bytes(made[at : at + 4], "big")
+        pieces.append(made[at:end])
+        at = end
+    assert len(pieces) == 3
+    one, two, last = pieces
+    assert hybrid.opened(private, call, "response", b"".join([head, one, two, last]))
+    for some in ([one, two], [one], [], [two, one, last], [one, one, two, last], [one, last], [last]):
+        with pytest.raises(SealError):
+            hybrid.opened(private, call, "response", b"".join([head, *some]))
+
+
+def test_no_changed_byte_of_a_piece_goes_unnoticed(private: X25519PrivateKey) -> None:
+    call = ids.new()
+    made = in_pieces(of(private), call, b"data")
+    for place in range(len(made)):
+        with pytest.raises(SealError):
+            changed = made[:place] + bytes([made[place] ^ 1]) + made[place + 1 :]
+            hybrid.opened(private, call, "response", changed)
+        with pytest.raises(SealError):
+            hybrid.opened(private, call, "response", made[:place])
+
+
+def test_no_more_than_a_piece_waits_in_clear(private: X25519PrivateKey) -> None:
+    made = of(private).sealing(ids.new(), "response")
+    for _ in range(200_000):
+        made.take(CANARY)
+    assert made.held < hybrid.PIECE + 200_000 * len(CANARY) // 10
+    assert CANARY not in bytes(made._sealed)
+    assert len(made._waits) < hybrid.PIECE
+
+
 # --- the record ---------------------------------------------------------------------------------------
 @pytest.mark.django_db(transaction=True)
 def test_an_original_is_an_entry_of_the_chain(recorder: Recorder, public: PublicKey) -> None:
@@ -135,6 +203,45 @@ def test_an_original_is_an_entry_of_the_chain(recorder: Recorder, public: Public
     call_command("audit_verify", stdout=out)
     record = reader.call_read(call)
     assert record.chain_ok and record.problems == ()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_whose_reader_has_left_goes_on_record_alone_and_is_marked_as_a_part(
+    recorder: Recorder, public: PublicKey
+) -> None:
+    number = ids.new()
+    part = SealedOriginal(
+        "response", public.name, len(REPLY), public.seal(number, "response", REPLY), partial=True
+    )
+
+    async def ask() -> None:
+        await recorder.admit(asks(call_id=number))
+        await recorder.segment(number, ANSWER)
+        await recorder.keep(number, part)
+        recorder.close(number, DONE)
+
+    run(ask())
+    recorder.stop(5)
+    kinds = Entry.objects.filter(call_id=number).order_by("id").values_list("kind", flat=True)
+    assert list(kinds) == ["admission", "segment", "original", "close"]
+    assert list(broken()) == []
+    (shown,) = looked(Call.objects.get(id=number))
+    assert (shown.of, shown.data, shown.partial) == ("response", REPLY, True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_a_call_that_is_closed_none_is_taken_any_more(recorder: Recorder, public: PublicKey) -> None:
+    number = ids.new()
+
+    async def ask() -> None:
+        await recorder.admit(asks(call_id=number))
+        recorder.close(number, DONE)
+        with pytest.raises(StoreUnavailable):
+            await recorder.keep(number, sealed(public, number, "response", REPLY))
+
+    run(ask())
+    recorder.stop(5)
+    assert not Original.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -11,10 +11,11 @@ from uuid import UUID
 
 import pytest
 from django.apps import apps
+from django.db.utils import DatabaseError
 from django.test import Client
 from django.utils import timezone
 
-from audit import ids, originals
+from audit import ids, jobs, originals
 from audit.hybrid import PublicKey
 from audit.models import Call, CallKey, Entry, Job
 from audit.recorder import Recorder
@@ -189,8 +190,8 @@ def test_no_word_of_the_originals_is_stored_logged_or_shown(
     for place in (stored(), caplog.text, text):
         assert "nightingale" not in place and CANARY not in place
     assert "quartzite" not in caplog.text and "quartzite" not in text
-    jobs = str(list(Job.objects.values_list("result", "options")))
-    assert "quartzite" not in jobs
+    kept = str(list(Job.objects.values_list("result", "options")))
+    assert "quartzite" not in kept
     assert not any(b"quartzite" in bytes(each) for each in Entry.objects.values_list("meta", flat=True))
 
 
@@ -326,6 +327,46 @@ def test_what_is_over_while_it_runs_ends_there(
     assert job.state == "failed" and job.result is not None
     assert "over" in job.result["problem"] and job.result["tally"]["seen"] == 1
     assert len(named("original.judged")) == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError, RecursionError, DatabaseError])
+def test_an_error_in_the_middle_says_nothing_of_what_was_sent(
+    recorder: Recorder,
+    public: PublicKey,
+    pair: Pair,
+    agreed: Agreed,
+    eve: User,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: type[Exception],
+) -> None:
+    recorded(recorder, pair, chat(SAID), sealed_to=public)
+    proposal = agreed(trials.draft_of(pair[0]))
+
+    def fails(record: Any, body: bytes, *_: object) -> Any:
+        raise error(body.decode())
+
+    monkeypatch.setattr("gateway.console.rejudging.rejudge_original", fails)
+    hers = Client()
+    hers.force_login(eve)
+    page = hers.post(f"/preview/originals/{proposal.pk}/run/", follow=True).content.decode()
+    assert ("The store was away" if error is DatabaseError else f"It failed ({error.__name__})") in page
+    assert error.__name__ in caplog.text
+    for place in (page, caplog.text, stored()):
+        assert "nightingale" not in place
+
+
+def test_it_runs_in_one_window_at_a_time(
+    recorder: Recorder, public: PublicKey, pair: Pair, agreed: Agreed, eve: User
+) -> None:
+    recorded(recorder, pair, chat(SAID), sealed_to=public)
+    proposal = agreed(trials.draft_of(pair[0]))
+    job = jobs.take(proposal.pk, kind=JOB)
+    assert job is not None and jobs.take(proposal.pk, kind=JOB) is None
+    with pytest.raises(PreviewRefused, match="another window"):
+        original_previews.run(proposal=proposal, by=eve)
+    jobs.release(job)
+    assert ran(proposal, eve).sums.judged == 1
 
 
 def test_what_was_erased_is_counted_with_its_reason(

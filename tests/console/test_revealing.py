@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from django.utils import timezone
 
 from audit import ids, originals
 from audit.hybrid import PublicKey
+from audit.judgement import LEFT
 from audit.models import Call, Reveal
 from audit.recorder import Recorder
 from audit.records import Admission, Close, Decision, Recordable, SealedOriginal, What, Who
@@ -69,7 +71,13 @@ def make(recorder: Recorder, public: PublicKey) -> Make:
     """A call of somebody's whose original was kept."""
 
     def made(
-        caller: User | None = None, owner: User | None = None, *, key: UUID | None = None, kept: bool = True
+        caller: User | None = None,
+        owner: User | None = None,
+        *,
+        key: UUID | None = None,
+        kept: bool = True,
+        streamed: bytes = b"",
+        **closing: Any,
     ) -> Call:
         number = ids.new()
         sealed = SealedOriginal("request", public.name, len(BODY), public.seal(number, "request", BODY))
@@ -81,15 +89,33 @@ def make(recorder: Recorder, public: PublicKey) -> Make:
                 key_id=key,
                 name="eve",
             ),
-            what=What(area="default", endpoint="chat", method="POST"),
+            what=What(area="default", endpoint="chat", method="POST", streaming=bool(streamed)),
             decision=Decision(action="masked"),
             request=Recordable(b'{"messages":[]}'),
             original=sealed if kept else None,
         )
-        run(recorder.refuse(admission, Close(action="masked", status=200, complete=True)))
+        close = Close(
+            action="masked", status=200, complete=not closing.get("partial"), **closing.get("say", {})
+        )
+        if not streamed:
+            run(recorder.refuse(admission, close))
+        else:
+            kept_answer = public.sealing(number, "response")
+            kept_answer.take(streamed)
+            sealed = SealedOriginal(
+                "response", public.name, len(streamed), kept_answer.end(), bool(closing.get("partial"))
+            )
+            run(answered(recorder, admission, sealed, close))
+            recorder.stop(5)
         return Call.objects.get(id=number)
 
     return made
+
+
+async def answered(recorder: Recorder, admission: Admission, sealed: SealedOriginal, close: Close) -> None:
+    await recorder.admit(admission)
+    await recorder.keep(admission.call_id, sealed)
+    recorder.close(admission.call_id, close)
 
 
 def browser(person: User) -> Client:
@@ -242,3 +268,46 @@ def test_erased_meanwhile_is_told_and_leaves_no_event(make: Make, carol: User, d
     originals.originals_delete([call.id])
     assert "It was erased" in shown(page(carol, call))
     assert named("original.revealed") == []
+
+
+# --- streamed answers ---------------------------------------------------------------------------------
+def delta(text: str, **more: Any) -> str:
+    choice = {"index": 0, "delta": {"content": text}, **more}
+    return "data: " + json.dumps({"choices": [choice]}, ensure_ascii=False)
+
+
+STREAM = (delta("<script>document.title="), delta(f"'owned'</script> \u202e card {CANARY}"), "data: [DONE]")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_streamed_answer_is_shown_put_together_and_as_it_came(
+    make: Make, carol: User, dave: User, end: str
+) -> None:
+    call = make(streamed=(": hello" + end * 2 + (end * 2).join(STREAM) + end * 2).encode())
+    confirmed(carol, dave, call)
+    text = shown(page(carol, call))
+    assert text.count(CANARY) >= 2  # in the text, and in the event that it came with
+    assert "4 raw events" in text
+    assert "<script>document" not in text and "\u202e" not in text
+    assert "&lt;script&gt;document.title=&#x27;owned&#x27;&lt;/script&gt;" in text  # over two events
+    assert "the stream was cut" not in text
+
+
+def test_a_part_is_shown_as_a_part(make: Make, carol: User, dave: User) -> None:
+    call = make(streamed=(STREAM[0] + "\n\n" + STREAM[1][:40]).encode(), partial=True)
+    confirmed(carol, dave, call)
+    text = shown(page(carol, call))
+    assert "As far as it had come" in text and "Cut here" in text
+    panel = shown(browser(carol).get(reverse("audit:call", args=[call.id])))
+    assert "goes as far as the response had come" in panel
+
+
+@pytest.mark.parametrize("why", ["too_large", "no_room", "unrecorded"])
+def test_an_answer_s_original_that_is_not_there_is_told(
+    make: Make, carol: User, dave: User, why: str
+) -> None:
+    call = make(say={"extra": {"original_left": why}})
+    panel = shown(browser(carol).get(reverse("audit:call", args=[call.id])))
+    assert f"was not kept: {LEFT[why]}" in panel
+    confirmed(carol, dave, call)
+    assert f"was not kept: {LEFT[why]}" in shown(page(carol, call))

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,58 @@ def test_two_people_see_what_was_sent_and_nobody_else_does(world: World) -> None
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert ada.gets(original).status_code == 404 and bob.gets(original).status_code == 403
     assert CANARY not in dave.gets(call).text
+
+
+DRAFT = """
+import django
+django.setup()
+from policies import services
+from policies.engine.types import Style
+from policies.models import Policy
+from policies.versions import policy_version_in_force
+before = policy_version_in_force(Policy.objects.get(slug="support").pk)
+draft = services.policy_version_clone_to_draft(version=before, by=None)
+draft.default_transform = Style.LABEL
+draft.save(update_fields=("default_transform",))
+print(draft.pk)
+"""
+"""A draft that masks in another way."""
+
+
+def proposed(world: World, admin: Person) -> str:
+    """A preview on the originals of the last hour; returns the proposal's id."""
+    draft = python(world, "-c", DRAFT).strip()
+    page = f"/preview/policy/{draft}/originals/"
+    html = admin.gets(page).text
+    endpoint = re.search(r'<option value="([0-9a-f-]+)"[^>]*>[^<]*chat', html, re.IGNORECASE)
+    assert endpoint, html
+    now = datetime.now(UTC)
+    form = {
+        "endpoint": endpoint[1],
+        "since": f"{now - timedelta(hours=1):%Y-%m-%d %H:%M}",
+        "until": f"{now + timedelta(minutes=1):%Y-%m-%d %H:%M}",
+        "calls": "100",
+        "reason": f"complaint of {CANARY}",
+    }
+    answer = admin.sends(page, **form)
+    assert answer.status_code == 302, answer.text
+    return answer.headers["Location"].split("/")[-2]
+
+
+def test_a_draft_is_tried_on_originals_and_no_word_of_them_is_shown(world: World) -> None:
+    asked(world)
+    ada, dave = Person(world, "admin"), Person(world, "dave")
+    proposal = proposed(world, ada)
+    address, two = f"/preview/originals/{proposal}/", f"/proposals/{proposal}/"
+    assert "Waits for a second person" in ada.gets(address).text
+    seen = re.search(r'name="seen" value="([0-9a-f]+)"', dave.gets(two).text)
+    assert seen and dave.sends(two + "confirm/", two, seen=seen[1]).status_code == 302
+    assert "Let it run" in ada.gets(address).text
+    assert ada.sends(address + "run/", address).status_code == 302
+    done = ada.gets(address).text
+    judged = re.search(r"Calls judged again</dt><dd>(\d+)", done)
+    assert judged and int(judged[1]) >= 1 and "EMAIL confidential, label" in done
+    assert CANARY not in done and "canary.of" not in done
 
 
 def test_the_value_is_in_no_file_and_no_row(world: World) -> None:
