@@ -52,6 +52,9 @@ class Export:
     path: Path
     key: Ed25519PublicKey
     anchored: Anchored | None = None
+    before: tuple[int, int] = (0, 0)
+    """Epoch and number of the last checkpoint that the proof came to."""
+
     counts: dict[str, int] = field(default_factory=lambda: {"calls": 0, "entries": 0, "checkpoints": 0})
 
     def problems(self) -> Iterator[str]:
@@ -173,6 +176,9 @@ class Export:
             yield f"{name}: names another key"
         if row[1:] != [checkpoint.epoch, checkpoint.number, signed.digest.hex()]:
             yield f"{name}: the proof is for another one, epoch {row[1]} number {row[2]}"
+        if (checkpoint.epoch, checkpoint.number) <= self.before:
+            yield f"{name}: stands behind a later one, or is there twice"
+        self.before = (checkpoint.epoch, checkpoint.number)
         if self.anchored is not None:
             there = self.anchored.get((checkpoint.epoch, checkpoint.number))
             if there is None:
