@@ -21,7 +21,7 @@ from audit.models import Anchor, Checkpoint, Job
 from audit.recorder import Recorder
 from tests.audit.test_exports import ask, auditor, calls, events, left_open, made, verified
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from audit.models import Entry, Job
 from audit.recorder import Recorder
 from tests.audit.test_exports import ask, auditor, calls, events, made
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 CHANGED = "What was asked for was changed in the store"
 
 
