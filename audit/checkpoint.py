@@ -115,7 +115,7 @@ def parse_line(line: bytes) -> Signed:
     try:
         said = json.loads(line)
         return Signed(said["checkpoint"].encode(), str(said["key"]), bytes.fromhex(said["signature"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise CheckpointError("no signed checkpoint") from None
 
 
@@ -123,7 +123,7 @@ def parse(text: bytes) -> Checkpoint:
     """The opposite of `Checkpoint.text`: what is written in another way is not accepted."""
     try:
         found = _checkpoint(json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise CheckpointError("no checkpoint") from None
     if found.text() != text:
         raise CheckpointError("not in the one form that is signed")

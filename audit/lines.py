@@ -34,7 +34,7 @@ def parse(text: str) -> Link:
     """The opposite of `line`; raises ValueError for anything else."""
     try:
         return _link(json.loads(text))
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not an entry: {error}") from None
 
 

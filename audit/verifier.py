@@ -19,16 +19,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Final
 from uuid import UUID
-from zipfile import BadZipFile, is_zipfile
+from zipfile import is_zipfile
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from audit import chain
 from audit.chain import Link
 from audit.checkpoint import NONE_BEFORE, Checkpoint, CheckpointError, Run, Signed, key_id, parse_line
+from audit.exporting.archive import UNREADABLE, why
 from audit.exporting.checking import Export
 from audit.lines import line as line
 from audit.lines import parse as parse
@@ -40,7 +42,16 @@ Digests = dict[UUID, bytearray]
 
 WIDTH = 32
 GAP = 1_000_000
-"""Missing entries in one place beyond which the rest is not put in its place."""
+"""Missing entries beyond which the rest is not put in its place: each takes 32 bytes."""
+
+LONGEST_LINE: Final = 1 << 25
+"""Bytes of an entry, or of a checkpoint."""
+
+MOST_SAID: Final = 1_000
+"""Problems that are named; their number is said in any case."""
+
+LONGEST_SAID: Final = 500
+"""Characters of a problem: what is wrong may be as long as somebody likes."""
 
 
 def problems(links: Iterable[Link], digests: Digests | None = None) -> Iterator[str]:
@@ -49,12 +60,13 @@ def problems(links: Iterable[Link], digests: Digests | None = None) -> Iterator[
     Entries of one stream must come together, in order, from its first on. `digests` are filled meanwhile.
     """
     heads: dict[UUID, tuple[int, bytes]] = {}
+    room = GAP
     for link in links:
         sequence, digest = heads.get(link.stream, (0, chain.GENESIS))
         yield from (f"stream {link.stream}: {problem}" for problem in _wrong(link, sequence, digest))
         heads[link.stream] = (link.sequence, link.digest)
         if digests is not None:
-            _put(digests.setdefault(link.stream, bytearray()), link)
+            room -= _put(digests.setdefault(link.stream, bytearray()), link, room)
 
 
 def _wrong(link: Link, sequence: int, digest: bytes) -> Iterator[str]:
@@ -68,13 +80,14 @@ def _wrong(link: Link, sequence: int, digest: bytes) -> Iterator[str]:
         yield f"{link.sequence} was changed"
 
 
-def _put(known: bytearray, link: Link) -> None:
-    """At its place, so that one that is missing moves no other; behind the end if its place is none."""
-    at = (link.sequence - 1) * WIDTH
-    gap = at - len(known)
-    if 0 <= gap <= GAP * WIDTH:
-        known.extend(bytes(gap))
+def _put(known: bytearray, link: Link, room: int) -> int:
+    """At its place, so that one that is missing moves no other; behind the end if its place is none, or is
+    farther than there is room. Returns how many were missing."""
+    gap = link.sequence - 1 - len(known) // WIDTH
+    missing = gap if 0 <= gap <= room else 0
+    known.extend(bytes(missing * WIDTH))
     known.extend(link.digest[:WIDTH].ljust(WIDTH, b"\0"))
+    return missing
 
 
 def contradictions(
@@ -165,11 +178,23 @@ def checkpoints_in(paths: Iterable[Path]) -> list[Signed]:
     files = [file for path in paths for file in (path.rglob("*.json") if path.is_dir() else [path])]
     found: dict[bytes, Signed] = {}
     for file in files:
-        for text in file.read_bytes().splitlines():
-            if text.strip():
+        for number, text in _lines(file):
+            try:
                 each = parse_line(text)
-                found[each.line()] = each
+            except CheckpointError as error:
+                raise ValueError(f"{file.name}, line {number}: {error}") from None
+            found[each.line()] = each
     return sorted(found.values(), key=place)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that say something, with their numbers."""
+    with open(path, "rb") as file:
+        for number, text in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), start=1):
+            if len(text) > LONGEST_LINE:
+                raise ValueError(f"line {number} is longer than any of ours")
+            if text.strip():
+                yield number, text
 
 
 def place(each: Signed) -> tuple[int, int]:
@@ -191,8 +216,11 @@ def main(arguments: list[str]) -> int:
     asked = _arguments(arguments)
     try:
         found = _selected(asked) if is_zipfile(asked.export) else _whole(asked)
-    except (OSError, ValueError, BadZipFile) as error:
-        _say(f"cannot be read: {error}")
+    except (OSError, *UNREADABLE) as error:
+        _say(f"cannot be read: {why(error)}")
+        return 2
+    except MemoryError:
+        _say("cannot be read: it does not fit into memory")
         return 2
     return 1 if found else 0
 
@@ -205,13 +233,16 @@ def _whole(asked: argparse.Namespace) -> int:
 
     def links() -> Iterator[Link]:
         nonlocal count
-        with open(asked.export, encoding="utf-8") as lines:
-            for text in lines:
-                if text.strip():
-                    count += 1
-                    yield parse(text)
+        for number, text in _lines(asked.export):
+            count += 1
+            try:
+                yield parse(text.decode())
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from None
 
-    found += problems(links(), digests)
+    wrong = problems(links(), digests)
+    found += islice(wrong, MOST_SAID)
+    more = sum(1 for _ in wrong)
     if asked.checkpoints:
         signed = checkpoints_in(asked.checkpoints)
         found += contradictions(digests, signed, public_key(asked.key))
@@ -220,8 +251,10 @@ def _whole(asked: argparse.Namespace) -> int:
         _say(problem)
     if not asked.checkpoints:
         _say("without checkpoints an end that was cut off, and a chain written anew, are not found")
-    _say(f"{count} entries, {len(found)} problems")
-    return len(found)
+    if more:
+        _say(f"and {more} more problems of this sort")
+    _say(f"{count} entries, {len(found) + more} problems")
+    return len(found) + more
 
 
 def _selected(asked: argparse.Namespace) -> int:
@@ -234,6 +267,8 @@ def _selected(asked: argparse.Namespace) -> int:
     if asked.checkpoints:
         signed = checkpoints_in(asked.checkpoints)
         line, found = line_of(signed, key)
+        if not line:
+            found = ["none of the checkpoints given is signed by this key: they are of another deployment"]
         anchored = {(said.epoch, said.number): each.text for each, said in line}
         _tell(signed, key)
     export = Export(asked.export, key, anchored)
@@ -274,8 +309,13 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
 
 
 def _say(text: str) -> None:
-    """An export's own words may be anybody's: what is not printable is written as its code."""
-    print("".join(c if c.isprintable() else c.encode("ascii", "backslashreplace").decode() for c in text))  # noqa: T201  a command
+    """An export's own words may be anybody's: what is not printable, or not in the terminal's letters, is
+    written as its code, and the middle of what is too long is left out."""
+    if len(text) > LONGEST_SAID:
+        text = f"{text[: LONGEST_SAID - 100]} … {text[-100:]}"
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    encoding = sys.stdout.encoding or "ascii"
+    print(shown.encode(encoding, "backslashreplace").decode(encoding))  # noqa: T201  a command
 
 
 if __name__ == "__main__":

@@ -115,6 +115,7 @@ PURE = (
     "audit.lines",
     "audit.proof",
     "audit.spreadsheet",
+    "audit.exporting.archive",
     "audit.exporting.checking",
     "audit.exporting.facts",
     "audit.exporting.formats",

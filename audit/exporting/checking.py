@@ -13,25 +13,22 @@ says is not read to its end.
 
 from __future__ import annotations
 
-import csv
 import json
-import zlib
-from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import IO, Any, Final, final
+from typing import Any, Final, final
 from uuid import UUID
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from audit.chain import Link
 from audit.checkpoint import Checkpoint, CheckpointError, key_id, parse_line
+from audit.checkpoint import parse as parse_checkpoint
 from audit.exporting import manifest
+from audit.exporting.archive import UNREADABLE, is_what_is_said, lines_of, oddities, opened, small, why
 from audit.exporting.facts import parts_missing
 from audit.exporting.formats import FORMS, Form, Reading
 from audit.lines import line, parse
@@ -43,25 +40,8 @@ Anchored = Mapping[tuple[int, int], bytes]
 Known = dict[UUID, dict[int, bytes]]
 """By stream and sequence, the digests of the export's entries."""
 
-PIECE: Final = 1 << 20
 LONGEST: Final = 20
 """Problems of one sort that are named; their number is said in any case."""
-
-_SMALL: Final = 1 << 24
-LONGEST_LINE: Final = 1 << 28
-"""Bytes. A row holds the payloads of one call: request and response have bounds of their own, well below."""
-
-UNREADABLE: Final = (
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RuntimeError,  # a file that is said to be encrypted, or nests without end
-    BadZipFile,
-    zlib.error,
-    csv.Error,
-    EOFError,
-)
 
 
 @final
@@ -72,15 +52,19 @@ class Export:
     path: Path
     key: Ed25519PublicKey
     anchored: Anchored | None = None
+    before: tuple[int, int] = (0, 0)
+    """Epoch and number of the last checkpoint that the proof came to."""
+
     counts: dict[str, int] = field(default_factory=lambda: {"calls": 0, "entries": 0, "checkpoints": 0})
 
     def problems(self) -> Iterator[str]:
         """What is wrong with it, in words. Raises ValueError or OSError where it cannot be read at all."""
-        with ZipFile(self.path) as file:
+        with opened(self.path) as file:
             said = yield from self._manifest(file)
             if said is None:
                 return
-            yield from _files(file, said)
+            yield from _few(_files(file, said))
+            yield from self._other_anchor(said)
             known: Known = {}
             yield from _few(self._entries(file, said, known))
             yield from _few(self._proof(file, said, known))
@@ -91,22 +75,30 @@ class Export:
 
     def _manifest(self, file: ZipFile) -> Generator[str, None, dict[str, Any] | None]:
         """None, behind a problem: nobody we know signed it, so that nothing that it says may be believed."""
-        data = _small(file, manifest.NAME)
-        said = manifest.read(data)
-        if said.get("form") not in FORMS or not isinstance(said.get("counts"), dict):
-            raise manifest.ManifestError("manifest.json says no format or no counts")
-        signature = _small(file, manifest.SIGNATURE) if manifest.SIGNATURE in file.namelist() else b""
+        data, signature = small(file, manifest.NAME), b""
+        if manifest.SIGNATURE in file.namelist():
+            signature = small(file, manifest.SIGNATURE)
         if problem := manifest.wrong(data, signature, self.key):
             yield f"{manifest.SIGNATURE}: {problem}; nothing else was looked at"
             return None
+        said = manifest.read(data)
+        if said.get("form") not in list(FORMS) or not isinstance(said.get("counts"), dict):
+            raise manifest.ManifestError("manifest.json says no format or no counts")
         return said
+
+    def _other_anchor(self, said: Mapping[str, Any]) -> Iterator[str]:
+        """Checkpoints of another store: each of this one's would be said to be missing there."""
+        stores = set(map(_store_of, (self.anchored or {}).values()))
+        if stores and said.get("store") not in stores:
+            yield "the checkpoints given are of another store than the export: they say nothing of it"
+            self.anchored = None
 
     def _entries(self, file: ZipFile, said: Mapping[str, Any], known: Known) -> Iterator[str]:
         """Each entry against its digest, and each row against its call's entries."""
         form = Form(str(said["form"]), str(said.get("gateway")))
         name = FORMS[form.name]
         try:
-            with _lines(file, said, name) as text, _lines(file, said, manifest.ENTRIES) as lines:
+            with lines_of(file, said, name) as text, lines_of(file, said, manifest.ENTRIES) as lines:
                 reading = Reading(form, text)
                 if problem := reading.begin():
                     yield f"{name}: {problem}"
@@ -117,7 +109,7 @@ class Export:
                     yield f"{name}: {left} rows more than there are calls"
         except UNREADABLE as error:
             at = self.counts["calls"]
-            yield f"{name} or {manifest.ENTRIES} cannot be read behind call {at}: {_why(error)}"
+            yield f"{name} or {manifest.ENTRIES} cannot be read behind call {at}: {why(error)}"
 
     def _call(
         self, call: UUID | None, links: list[Link], reading: Reading, name: str, known: Known
@@ -137,7 +129,10 @@ class Export:
         """Each part of the proof against its checkpoint, then what was proven against `known`."""
         unproven = {stream: set(digests) for stream, digests in known.items()}
         try:
-            proof, checkpoints = _lines(file, said, manifest.PROOF), _lines(file, said, manifest.CHECKPOINTS)
+            proof, checkpoints = (
+                lines_of(file, said, manifest.PROOF),
+                lines_of(file, said, manifest.CHECKPOINTS),
+            )
             with proof as text, checkpoints as lines:
                 section: _Section | None = None
                 for row in map(_row, text):
@@ -154,7 +149,7 @@ class Export:
         except UNREADABLE as error:
             at = self.counts["checkpoints"]
             files = f"{manifest.PROOF} or {manifest.CHECKPOINTS}"
-            yield f"{files} cannot be read behind checkpoint {at}: {_why(error)}"
+            yield f"{files} cannot be read behind checkpoint {at}: {why(error)}"
         for stream, sequences in unproven.items():
             for sequence in sorted(sequences):
                 yield f"stream {stream}: {sequence} is in no checkpoint: it was put in, or never stated"
@@ -175,10 +170,15 @@ class Export:
             yield f"{name}: {error}"
         if checkpoint.store.hex() != said.get("store"):
             yield f"{name}: is of another store than the export"
+        if not isinstance(epoch := said.get("epoch"), int) or checkpoint.epoch > epoch:
+            yield f"{name}: is of a later epoch than the export"
         if signed.key != key_id(self.key):
             yield f"{name}: names another key"
         if row[1:] != [checkpoint.epoch, checkpoint.number, signed.digest.hex()]:
             yield f"{name}: the proof is for another one, epoch {row[1]} number {row[2]}"
+        if (checkpoint.epoch, checkpoint.number) <= self.before:
+            yield f"{name}: stands behind a later one, or is there twice"
+        self.before = (checkpoint.epoch, checkpoint.number)
         if self.anchored is not None:
             there = self.anchored.get((checkpoint.epoch, checkpoint.number))
             if there is None:
@@ -268,58 +268,18 @@ def _files(file: ZipFile, said: Mapping[str, Any]) -> Iterator[str]:
     """Which files there are, and whether each is what the manifest says."""
     files = said.get("files")
     wanted: Mapping[str, Any] = files if isinstance(files, dict) else {}
-    there = file.namelist()
-    of_itself = (manifest.NAME, manifest.SIGNATURE)
-    yield from (f"{name} was put in" for name in there if name not in (*wanted, *of_itself))
-    yield from (f"{name} is there twice" for name, times in sorted(Counter(there).items()) if times > 1)
-    yield from (f"{name} is missing" for name in (*wanted, manifest.SIGNATURE) if name not in there)
+    yield from oddities(file, [*wanted, manifest.NAME, manifest.SIGNATURE])
+    there = frozenset(file.namelist())
     for name in wanted:
-        if name in there and not _is(file, name, wanted[name]):
+        if name in there and not is_what_is_said(file, name, wanted[name]):
             yield f"{name} was changed: it is not the file of which the manifest says the SHA-256"
 
 
-def _is(file: ZipFile, name: str, said: Any) -> bool:
-    digest, size, wanted = sha256(), 0, _size(said)
+def _store_of(text: bytes) -> str:
     try:
-        with file.open(name) as data:
-            while size <= wanted and (piece := data.read(PIECE)):
-                digest.update(piece)
-                size += len(piece)
-    except UNREADABLE:
-        return False
-    return bool(said == {"sha256": digest.hexdigest(), "bytes": size})
-
-
-def _small(file: ZipFile, name: str) -> bytes:
-    """A file that fits into memory; raises `ManifestError` for one that is missing or damaged."""
-    try:
-        with file.open(name) as data:
-            return data.read(_SMALL)
-    except UNREADABLE as error:
-        raise manifest.ManifestError(f"{name} cannot be read: {_why(error)}") from None
-
-
-def _size(said: Any) -> int:
-    """The bytes that a file has by the manifest."""
-    size = said.get("bytes") if isinstance(said, dict) else None
-    return size if isinstance(size, int) else 0
-
-
-@contextmanager
-def _lines(file: ZipFile, said: Mapping[str, Any], name: str) -> Iterator[Iterator[str]]:
-    """The lines of a file, each of bounded length, and no more of them than the manifest says."""
-    files = said.get("files")
-    most = _size(files.get(name)) if isinstance(files, dict) else 0
-    with file.open(name) as data:
-        yield _bounded(data, most)
-
-
-def _bounded(data: IO[bytes], most: int) -> Iterator[str]:
-    while text := data.readline(min(LONGEST_LINE, most) + 1):
-        most -= len(text)
-        if most < 0 or len(text) > LONGEST_LINE:
-            raise ValueError("it is longer than the manifest says, or has a line that none of ours has")
-        yield text.decode("utf-8")
+        return parse_checkpoint(text).store.hex()
+    except CheckpointError:
+        return ""
 
 
 def _few(problems: Iterable[str]) -> Iterator[str]:
@@ -332,7 +292,3 @@ def _few(problems: Iterable[str]) -> Iterator[str]:
             more += 1
     if more:
         yield f"and {more} more problems of this sort"
-
-
-def _why(error: BaseException) -> str:
-    return str(error) or type(error).__name__

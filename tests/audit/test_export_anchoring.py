@@ -21,7 +21,7 @@ from audit.models import Anchor, Checkpoint, Job
 from audit.recorder import Recorder
 from tests.audit.test_exports import ask, auditor, calls, events, left_open, made, verified
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +84,7 @@ def test_it_is_ready_once_the_anchor_has_its_checkpoints(
     assert datetime.fromisoformat(row["told_at"]).tzinfo is not None
     anchored = {(each.epoch, each.number): bytes(each.text) for each in Checkpoint.objects.all()}
     assert verified(job, keys, anchored) == []
-    assert job.result["progress"]["unanchored"] == []
+    assert (job.result or {})["progress"]["unanchored"] == []
 
 
 def test_an_anchor_that_is_away_delays_it_for_minutes_and_is_named(
@@ -101,7 +101,7 @@ def test_an_anchor_that_is_away_delays_it_for_minutes_and_is_named(
     assert tried(job).state == "done"
     has = {row["name"]: row["has_all"] for row in manifest_of(job)["anchors"]}
     assert has == {"file:/anchor": True, "https://log.example": False}
-    assert job.result["progress"]["unanchored"] == ["https://log.example"]
+    assert (job.result or {})["progress"]["unanchored"] == ["https://log.example"]
     assert "did not have its checkpoints yet when it was made: https://log.example" in page()
     assert verified(job, keys) == [] and events()[-1] == "export.made"
 

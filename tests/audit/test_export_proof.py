@@ -9,8 +9,8 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from audit import chain
 from audit.chain import Link
 from audit.checkpoint import Signed
-from audit.exporting import checking, manifest
+from audit.exporting import archive as zipped
+from audit.exporting import manifest
 from audit.exporting.checking import Export
 from audit.exporting.facts import FIELDS, facts_of
 from audit.exporting.formats import FORMS, Form
@@ -137,22 +138,38 @@ PICKED = (5, 3, 1)
 """The calls of the export, newest first; 2 and 4 are others."""
 
 
-def entries_of(call: int) -> list[Link]:
-    return [link for links in STORE.values() for link in links if link.call == UUID(int=call)]
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A store, the checkpoints that state it, and which of its calls are exported."""
+
+    store: Mapping[UUID, list[Link]]
+    signed: Sequence[Signed]
+    picked: Sequence[int]
+
+    def entries_of(self, call: int) -> list[Link]:
+        return [link for links in self.store.values() for link in links if link.call == UUID(int=call)]
 
 
-def proven(signed: Sequence[Signed]) -> tuple[bytes, bytes]:
+SMALL = Small(STORE, SIGNED, PICKED)
+entries_of = SMALL.entries_of
+
+
+def proven(signed: Sequence[Signed], world: Small = SMALL) -> tuple[bytes, bytes]:
     """The proof and the checkpoints that it leads to."""
     proof, used = [], []
     for each in signed:
         checkpoint = each.read()
-        links = [link for run in checkpoint.runs for link in STORE[run.stream][run.first - 1 : run.last]]
-        if not any(link.call and link.call.int in PICKED for link in links):
+        links = [
+            link for run in checkpoint.runs for link in world.store[run.stream][run.first - 1 : run.last]
+        ]
+        if not any(link.call and link.call.int in world.picked for link in links):
             continue
         used.append(each.line())
         proof.append(["checkpoint", checkpoint.epoch, checkpoint.number, each.digest.hex()])
-        mine = iter([link for link in links if link.call and link.call.int in PICKED])
-        for piece in cover((link.digest, bool(link.call and link.call.int in PICKED)) for link in links):
+        mine = iter([link for link in links if link.call and link.call.int in world.picked])
+        for piece in cover(
+            (link.digest, bool(link.call and link.call.int in world.picked)) for link in links
+        ):
             if isinstance(piece, Node):
                 proof.append(["node", piece.level, piece.digest.hex()])
             else:
@@ -162,27 +179,31 @@ def proven(signed: Sequence[Signed]) -> tuple[bytes, bytes]:
     return text.encode(), b"".join(used)
 
 
-def export(form: str = "jsonl", payloads: bool = False) -> Files:
+def export(form: str = "jsonl", payloads: bool = False, world: Small = SMALL) -> Files:
     """The files of a whole export but for the manifest and its signature."""
     writes = Form(form, "0.1.0")
     more = {"request": {"text": "hello"}, "response": {"missing": "none"}} if payloads else None
-    proof, checkpoints = proven(SIGNED)
+    proof, checkpoints = proven(world.signed, world)
+    calls = [world.entries_of(call) for call in world.picked]
     return {
         "README.txt": b"how to\n",
-        FORMS[form]: (
-            writes.head() + "".join(writes.row(entries_of(call), more) for call in PICKED)
-        ).encode(),
-        "entries.jsonl": "".join(f"{line(link)}\n" for call in PICKED for link in entries_of(call)).encode(),
+        FORMS[form]: (writes.head() + "".join(writes.row(links, more) for links in calls)).encode(),
+        "entries.jsonl": "".join(f"{line(link)}\n" for links in calls for link in links).encode(),
         "proof.jsonl": proof,
         "checkpoints.jsonl": checkpoints,
     }
 
 
-def manifest_of(files: Files, form: str, **other: Any) -> bytes:
+def manifest_of(files: Files, form: str, world: Small = SMALL, **other: Any) -> bytes:
     digests = {name: {"sha256": sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
-    counts = {"calls": len(PICKED), "entries": 3 * len(PICKED), "checkpoints": 2}
-    about = {"gateway": "0.1.0", "form": form, "store": SIGNED[0].read().store.hex(), "counts": counts}
-    return manifest.written({**about, "files": digests, **other})
+    counts = {
+        "calls": len(world.picked),
+        "entries": sum(len(world.entries_of(call)) for call in world.picked),
+        "checkpoints": len(proven(world.signed, world)[1].splitlines()),
+    }
+    last = world.signed[-1].read()
+    about = {"gateway": "0.1.0", "form": form, "counts": counts, "store": last.store.hex()}
+    return manifest.written({**about, "epoch": last.epoch, "files": digests, **other})
 
 
 def packed(
@@ -192,10 +213,11 @@ def packed(
     *,
     about: Files | None = None,
     key: Any = KEY,
+    world: Small = SMALL,
     **other: Any,
 ) -> Path:
     """`about`: the files that the manifest describes, where those are others; `other`: what else it says."""
-    text = manifest_of(about or files, form, **other)
+    text = manifest_of(about or files, form, world, **other)
     more = {manifest.NAME: text, manifest.SIGNATURE: manifest.signed(text, key)}
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:
         for name, data in {**files, **more}.items():
@@ -390,7 +412,7 @@ def test_what_is_longer_than_the_manifest_says_is_not_read_to_its_end(
 def test_a_line_has_a_bound_whatever_the_manifest_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checking, "LONGEST_LINE", 4096)
+    monkeypatch.setattr(zipped, "LONGEST_LINE", 4096)
     whole = export()
     longer = {**whole, "proof.jsonl": b"[" * 5000 + whole["proof.jsonl"]}
     assert any("a line that none of ours has" in each for each in found(packed(tmp_path / "e.zip", longer)))
@@ -425,7 +447,8 @@ def test_odd_names_are_put_in_and_never_unpacked(tmp_path: Path) -> None:
     whole = export()
     odd = ["/etc/passwd", "../../up.txt", "C:\\up.txt", "ENTRIES.JSONL", "entries.jsonl/", "\u202e.txt"]
     path = packed(tmp_path / "e.zip", {**whole, **{name: b"x" for name in odd}}, about=whole)
-    assert sorted(found(path)) == sorted(f"{name} was put in" for name in odd)
+    problems = [f"{name} was put in" for name in odd]
+    assert sorted(found(path)) == sorted([*problems, "entries.jsonl/ is no plain file"])
     assert [each.name for each in tmp_path.iterdir()] == ["e.zip"]
 
 

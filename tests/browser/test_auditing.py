@@ -162,7 +162,7 @@ def exported(day: Day, tmp_path: Path) -> Path:
     dave.get_by_label("What is it for?").fill(f"complaint about {CARD}")
     dave.get_by_role("button", name="Start the export").click()
     newest = dave.locator("table.rows tbody tr").first.get_by_role("link", name="Download")
-    expect(newest).to_be_visible(timeout=60_000)  # the page looks again by itself
+    expect(newest).to_be_visible(timeout=120_000)  # the page looks again by itself
     assert CARD not in dave.content()
     with dave.expect_download() as fetched:
         newest.click()
@@ -172,7 +172,7 @@ def exported(day: Day, tmp_path: Path) -> Path:
 
 
 def holds_what_it_names(anchor: Path, file: Path) -> bool:
-    """An anchor is told of a checkpoint within half a minute; an export may be there before."""
+    """An export waits for its anchors; one that was never told anything yet is not known to be one."""
     with ZipFile(file) as held:
         named = [json.loads(json.loads(line)["checkpoint"]) for line in held.open("checkpoints.jsonl")]
     there = {path.name for path in anchor.rglob("*.json")}
