@@ -26,6 +26,7 @@ from gateway.identity.authz import role_grant
 from gateway.identity.keys import api_key_create
 from gateway.identity.linking import accounts_link
 from gateway.models import ServiceAccount, User
+from gateway.proxy.originals import NO_ROOM, REPEATED, TOO_LARGE, UNRECORDED
 from gateway.reveal_kinds import KIND
 from policies import proposals
 from policies.models import Proposal
@@ -302,7 +303,7 @@ def test_a_part_is_shown_as_a_part(make: Make, carol: User, dave: User) -> None:
     assert "goes as far as the response had come" in panel
 
 
-@pytest.mark.parametrize("why", ["too_large", "no_room", "unrecorded"])
+@pytest.mark.parametrize("why", [TOO_LARGE, NO_ROOM, REPEATED, UNRECORDED])
 def test_an_answer_s_original_that_is_not_there_is_told(
     make: Make, carol: User, dave: User, why: str
 ) -> None:
