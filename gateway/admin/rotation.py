@@ -16,8 +16,8 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from gateway.admin.person import person
 from gateway.credentials.secret import Secret
-from gateway.models import Credential, CredentialVersion, Rotation, RotationPlan, RotationStep
-from gateway.models.rotation import ENDED
+from gateway.models import Rotation, RotationPlan, RotationStep
+from gateway.models.rotation import under_way
 from gateway.rotating.registry import known
 from gateway.rotating.services import (
     RotationError,
@@ -161,10 +161,10 @@ class RotationPlanAdmin(ToolsAdmin[RotationPlan]):
         if plan is not None:
             context |= {
                 "standing": standing(plan.credential, plan),
-                "versions": versions_of(plan.credential),
+                "versions": plan.credential.versions.all()[:SHOWN],
                 "rotations": plan.credential.rotations.select_related("version", "asked_by")[:SHOWN],
                 "may_work": self.has_change_permission(request, plan),
-                "under_way": plan.credential.rotations.exclude(step__in=ENDED).exists(),
+                "under_way": under_way(plan.credential) is not None,
             }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -225,11 +225,6 @@ class RotationPlanAdmin(ToolsAdmin[RotationPlan]):
         except RotationError as refused:
             messages.error(request, str(refused))
         return self.response_post_save_change(request, plan)
-
-
-def versions_of(credential: Credential) -> list[CredentialVersion]:
-    """The newest, each with what a template asks of it."""
-    return list(credential.versions.select_related("created_by")[:SHOWN])
 
 
 @admin.register(Rotation)

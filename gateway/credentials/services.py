@@ -35,7 +35,7 @@ from gateway.models import (
     RotationStep,
     User,
 )
-from gateway.models.rotation import ENDED
+from gateway.models.rotation import under_way
 from policies.content import changed
 from policies.grants import Grant, require
 from policies.history import attributed, record
@@ -331,7 +331,7 @@ def rotation_replace(*, credential: Credential, code: str) -> Rotation | None:
 
     One by hand that waited for a person is done by this. The caller holds the credential's row.
     """
-    rotation = Rotation.objects.filter(credential=credential).exclude(step__in=ENDED).first()
+    rotation = under_way(credential)
     if rotation is None:
         return None
     by_hand = code == "entered" and rotation.step == RotationStep.CREATE

@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import Q
 
 from audit import ids
+from gateway.models.credential import Credential
 
 SHORTEST_OVERLAP: Final = timedelta(seconds=10)
 """Twice the age at which a process that cannot read its configuration refuses calls: nobody sends a secret
@@ -173,3 +174,8 @@ class Rotation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.credential} {self.started_at:%Y-%m-%d %H:%M}"
+
+
+def under_way(credential: Credential) -> Rotation | None:
+    """The credential's rotation that has not ended; there is one at most."""
+    return Rotation.objects.filter(credential=credential).exclude(step__in=ENDED).first()

@@ -26,7 +26,7 @@ def remind_due() -> int:
     found = list(late.select_related("credential__plan").order_by("started_at")[:100])
     with acting(None, "Rotation"):
         for rotation in found:
-            _remind(rotation, rotation.credential.plan, now)
+            _remind(rotation, now)
         for rotation in waiting.filter(Q(escalated_at=None) | Q(credential__disabled_at=None)).select_related(
             "credential__plan"
         )[:100]:
@@ -34,7 +34,7 @@ def remind_due() -> int:
     return len(found)
 
 
-def _remind(rotation: Rotation, plan: RotationPlan, now: datetime) -> None:
+def _remind(rotation: Rotation, now: datetime) -> None:
     rows = Rotation.objects.filter(pk=rotation.pk, reminded_at=rotation.reminded_at)
     with transaction.atomic():
         if rows.update(reminded_at=now):

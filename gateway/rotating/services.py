@@ -23,7 +23,7 @@ from gateway.models import (
     RotationPlan,
     User,
 )
-from gateway.models.rotation import ENDED
+from gateway.models.rotation import under_way
 from gateway.rotating import planning, schedule
 from gateway.rotating.registry import named
 from gateway.rotating.sweeping import open_rotation
@@ -130,11 +130,12 @@ def rotate_now(*, credential: Credential, by: User | None, compromised: bool = F
             return opened
         if not compromised:
             raise RotationError("A rotation is under way.")
-        under_way = Rotation.objects.exclude(step__in=ENDED).get(credential=locked)
-        Rotation.objects.filter(pk=under_way.pk).update(cause=cause)
+        running = under_way(locked)
+        assert running is not None  # noqa: S101  else one had been opened
+        Rotation.objects.filter(pk=running.pk).update(cause=cause)
         facts = {"name": locked.name, "origin": locked.origin, "cause": str(cause)}
         note(action="rotation.hurried", by=by, target=locked, facts=facts)
-        return under_way
+        return running
 
 
 @attributed
@@ -189,7 +190,3 @@ def spares_add(*, credential: Credential, secrets: Sequence[Secret], by: User | 
         facts = {"name": locked.name, "spares": len(secrets)}
         note(action="credential.spares_added", by=by, target=locked, facts=facts)
     return len(secrets)
-
-
-def under_way(credential: Credential) -> Rotation | None:
-    return Rotation.objects.filter(credential=credential).exclude(step__in=ENDED).first()

@@ -10,8 +10,8 @@ from django.conf import settings
 from django.db.models import Max
 from django.utils import timezone
 
-from gateway.models import Credential, CredentialState, Rotation, RotationPlan
-from gateway.models.rotation import ENDED
+from gateway.models import Credential, CredentialState, RotationPlan
+from gateway.models.rotation import under_way
 from policies.engine.types import Level
 
 SOON: Final = timedelta(days=7)
@@ -44,16 +44,16 @@ def standing(credential: Credential, plan: RotationPlan | None) -> Standing:
 def _said(
     credential: Credential, plan: RotationPlan | None, too_old: datetime | None, now: datetime
 ) -> tuple[str, str, bool]:
-    under_way = Rotation.objects.filter(credential=credential).exclude(step__in=ENDED).first()
+    running = under_way(credential)
     if credential.disabled_at is not None:
         return "error", "Not sent: overdue", True
-    if under_way is not None and under_way.error == "by_hand":
+    if running is not None and running.error == "by_hand":
         return "warning", "Waits for a new secret", True
     if plan is not None and plan.failures:
         return "error", f"Failed {plan.failures} times" if plan.failures > 1 else "Failed", True
     if too_old is not None and too_old <= now:
-        return "error", "Too old", under_way is None
-    if under_way is not None:
+        return "error", "Too old", running is None
+    if running is not None:
         return "pending", "Is being replaced", False
     if plan is not None and plan.paused:
         return "warning", "Paused", False
@@ -68,7 +68,7 @@ def is_too_old(credential: Credential, now: datetime) -> bool:
     limit = longest_age(credential)
     if current is None or limit is None or (current.activated_at or current.created_at) + limit > now:
         return False
-    return not Rotation.objects.filter(credential=credential).exclude(step__in=ENDED).exists()
+    return under_way(credential) is None
 
 
 def longest_age(credential: Credential) -> timedelta | None:

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from gateway.models import Credential, Rotation, RotationCause, RotationPlan
-from gateway.models.rotation import ENDED
+from gateway.models.rotation import under_way
 from gateway.rotating import planning, reminding, schedule
 from gateway.rotating.leasing import take
 from gateway.rotating.retiring import retire_due
@@ -85,7 +85,7 @@ def begin(plan: RotationPlan, cause: RotationCause) -> Rotation | None:
 
 def open_rotation(credential: Credential, cause: RotationCause, **values: object) -> Rotation | None:
     """None: one is under way. The caller holds the credential's row."""
-    if Rotation.objects.filter(credential=credential).exclude(step__in=ENDED).exists():
+    if under_way(credential) is not None:
         return None
     now = timezone.now()
     moments = {"started_at": now, "step_since": now, "next_at": now}
