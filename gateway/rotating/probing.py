@@ -13,14 +13,11 @@ from gateway.credentials.outbound import FetchFailed, fetch
 from gateway.credentials.placing import BODY, carry
 from gateway.credentials.secret import Secret
 from gateway.credentials.sending import tried
-from gateway.models import Credential, Endpoint, EndpointKind, RotationPlan
+from gateway.models import Credential, RotationPlan
 from gateway.upstreams.certificates import context_for
-from gateway.upstreams.connecting import version_of
+from gateway.upstreams.connecting import path_of, version_of
 
 SECONDS: Final = 10.0
-MODELS: Final = {EndpointKind.OPENAI: "/models", EndpointKind.ANTHROPIC: "/models"}
-"""Below the base path, if it has one; else below /v1."""
-
 NOWHERE: Final = "No endpoint that is enabled uses it in a way that can be tried: set a test path."
 
 
@@ -64,7 +61,7 @@ def probe(credential: Credential, plan: RotationPlan | None, secret: Secret) -> 
 def _calls(credential: Credential, plan: RotationPlan | None) -> Iterator[_Call]:
     said, found = plan.test_path if plan else "", False
     for endpoint in credential.endpoints.filter(enabled=True, origin=credential.origin).order_by("slug"):
-        path = said or _path(endpoint)
+        path = said or path_of(endpoint)
         if path:
             found = True
             yield _Call(
@@ -76,11 +73,6 @@ def _calls(credential: Credential, plan: RotationPlan | None) -> Iterator[_Call]
             )
     if plan and said and not found:  # nobody uses it yet
         yield _Call("its origin", credential.origin + said, plan.allow_private)
-
-
-def _path(endpoint: Endpoint) -> str:
-    models = MODELS.get(EndpointKind(endpoint.kind), "")
-    return f"{endpoint.base_path or '/v1'}{models}" if models else ""
 
 
 def _tried(call: _Call, credential: Credential, secret: Secret, seconds: float) -> Probe:

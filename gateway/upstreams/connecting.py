@@ -75,10 +75,9 @@ class Heard:
 def aim_at(endpoint: Endpoint, *, expected: int = 0) -> Aim:
     """What to ask of an endpoint. Reads the store."""
     placed, certificate, problem = _held(endpoint)
-    path = endpoint.probe_path or USUAL.get(EndpointKind(endpoint.kind), "/")
     return Aim(
         origin=endpoint.origin,
-        path=endpoint.base_path + path,
+        path=path_of(endpoint) or endpoint.base_path + "/",
         allow_private=endpoint.allow_private,
         authorities=endpoint.ca_certificates,
         expected=expected,
@@ -88,6 +87,12 @@ def aim_at(endpoint: Endpoint, *, expected: int = 0) -> Aim:
         certificate=certificate,
         problem=problem,
     )
+
+
+def path_of(endpoint: Endpoint) -> str:
+    """What is asked to see whether it answers; empty where nobody says what."""
+    path = endpoint.probe_path or USUAL.get(EndpointKind(endpoint.kind), "")
+    return endpoint.base_path + path if path else ""
 
 
 def version_of(endpoint: Endpoint) -> dict[str, str]:
