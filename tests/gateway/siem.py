@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -76,8 +76,8 @@ class Siem:
         """What arrived, in the order in which it did."""
         kept = self.file.read_bytes() if self.file.exists() else b""
         if self.kind == "tcp":
-            return [parsed(each) for each in whole_messages(kept)]
-        return [json.loads(line) for line in kept.splitlines()]
+            return [parsed(each) for each in whole_messages(kept[: whole_pieces(kept)])]
+        return [json.loads(line) for line in kept[: whole_lines(kept)].splitlines()]
 
     def wait_for(self, count: int, *, seconds: float = 20) -> list[Any]:
         """The records, once there are so many: datagrams come a moment later."""
@@ -101,12 +101,14 @@ def siem(kind: str, port: int, file: Path, *more: str) -> Iterator[Siem]:
 
 
 class Store:
-    def __init__(self, path: str) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    """A file of records. What a kill left of one that was being written is cut off by the next process."""
+
+    def __init__(self, path: str, whole: Callable[[bytes], int]) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        os.truncate(self._file, whole(Path(path).read_bytes()))
         self._lock = threading.Lock()
 
     def keep(self, lines: list[bytes], more: bytes = b"") -> None:
-        """In one piece, so that a kill leaves nothing half written."""
         with self._lock:
             os.write(self._file, b"".join(line + b"\n" for line in lines) + more)
 
@@ -121,6 +123,22 @@ def frames(data: bytes) -> tuple[list[bytes], int]:
             return found, at
         found.append(data[begin : begin + int(count)])
         at = begin + int(count)
+
+
+def whole_lines(kept: bytes) -> int:
+    """How many bytes are lines with an end."""
+    return kept.rfind(b"\n") + 1
+
+
+def whole_pieces(kept: bytes) -> int:
+    """How many bytes are pieces of connections with all of their bytes (`whole_messages`)."""
+    at = 0
+    while (end := kept.find(b"\n", at)) >= 0:
+        following = end + 1 + int(kept[at:end].split()[1])
+        if following > len(kept):
+            break
+        at = following
+    return at
 
 
 def whole_messages(kept: bytes) -> Iterator[bytes]:
@@ -204,7 +222,7 @@ def http(port: int, store: Store) -> None:
 
 
 def main(kind: str, port: str, file: str, *more: str) -> None:
-    store = Store(file)
+    store = Store(file, whole_pieces if kind == "tcp" else whole_lines)
     match kind:
         case "tcp":
             tcp(int(port), store)

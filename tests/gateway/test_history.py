@@ -48,6 +48,7 @@ GUARDED = (
     *gateway_triggers.PERMISSIONS,
     *gateway_triggers.WHO_CALLS,
     *gateway_triggers.WEBHOOKS,
+    *gateway_triggers.ROTATION,
 )
 KEPT: tuple[type[models.Model], ...] = (*policies_history.KEPT, *gateway_history.KEPT)
 
