@@ -53,7 +53,9 @@ def derive(*, seconds: float = 20.0) -> int:
     """Go on until nothing is new or the time is over; returns how many entries were looked at."""
     until, total = time.monotonic() + seconds, 0
     for stream in moving():
-        while time.monotonic() < until and (looked_at := _step(stream)):
+        goes_on = True
+        while goes_on and time.monotonic() < until:
+            looked_at, goes_on = _step(stream)
             total += looked_at
     return total
 
@@ -66,24 +68,29 @@ def moving() -> list[Stream]:
     return list(Stream.objects.filter(~Q(number__in=ended) | Q(instance_id__in=alive)).order_by("number"))
 
 
-def _step(stream: Stream) -> int:
-    """One batch of one stream; 0 at its end, or where another worker was faster."""
+def _step(stream: Stream) -> tuple[int, bool]:
+    """One batch of one stream: how many entries, and whether to go on; none if another worker was faster."""
     cursor, _ = Derived.objects.get_or_create(stream=stream.number, defaults={"sequence": 0})
     at = cursor.sequence
     gone = _is_gone(stream)  # asked first: what it wrote before it went is then seen
     entries = list(_after(stream, at))
+    goes_on = len(entries) == AT_ONCE or _closes(entries) == CLOSES
     if not entries:
         Derived.objects.filter(stream=stream.number, sequence=at, ended=not gone).update(ended=gone)
-        return 0
+        return 0, False
     new = New(closed=_closed(entries), events=[e for e in entries if e.kind == "event" and e.call_id])
     writes = [derivation(new) for derivation in DERIVATIONS]
     with transaction.atomic():
         rows = Derived.objects.filter(stream=stream.number, sequence=at)
-        if not rows.update(sequence=entries[-1].sequence):
-            return 0  # another worker derives this
+        if not rows.update(sequence=entries[-1].sequence, ended=gone and not goes_on):
+            return 0, False  # another worker derives this
         for write in writes:
             write()
-    return len(entries)
+    return len(entries), goes_on
+
+
+def _closes(entries: Sequence[Entry]) -> int:
+    return sum(entry.kind == "close" for entry in entries)
 
 
 def _after(stream: Stream, at: int) -> Iterator[Entry]:

@@ -110,7 +110,10 @@ def _pages_of_the_browser() -> dict[str, Ask]:
             made["page: one session"] = partial(_get, browser, f"/audit/sessions/{call.session_id}/")
             made["page: blocked calls"] = partial(_get, browser, "/audit/calls/?action=blocked")
             for title in ("nothing asked", "a word in every second call", "a caller"):
-                made[f"page: search, {title}"] = partial(_post, browser, "/audit/search/", SEARCHES[title])
+                asked = SEARCHES[title]
+                made[f"page: search, {title}"] = partial(_post, browser, "/audit/search/", asked)
+                asked = {**asked, "part": "sums"}
+                made[f"page: search's sums, {title}"] = partial(_post, browser, "/audit/search/", asked)
     return made
 
 

@@ -2,6 +2,9 @@
 
 What was asked is an event before anything is shown (P16). Words pass the engine first: what it finds in them
 is masked in the record too, so no word would find it, and the event must not hold it.
+
+What the matches add up to takes longer than a page of them, so a browser asks for it by itself, and shows the
+matches meanwhile. Without scripts the form asks for both at once.
 """
 
 from __future__ import annotations
@@ -9,10 +12,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 from django.contrib.auth.decorators import permission_required
+from django.core import signing
 from django.core.exceptions import BadRequest
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -27,7 +31,7 @@ from audit.judgement import GATES, LEVELS
 from audit.listing import call_rows
 from audit.pages import ACTIONS
 from audit.records import Recordable, Who
-from audit.search.facets import MOST, Bar, Summary, summary
+from audit.search.facets import Bar, Summary, summary
 from audit.search.finding import found
 from audit.search.selection import Selection, SelectionError, selection_of
 from audit.walls import PERMISSION, Areas, audited_by
@@ -47,6 +51,9 @@ RARE: Final = frozenset(CRITERIA[CRITERIA.index("group") :])
 CHOICES: Final[Mapping[str, Sequence[str]]] = {"action": ACTIONS, "level": LEVELS, "gate": GATES}
 CATCH_UP: Final = 0.3
 """Seconds that a search spends on indexing what has just been recorded."""
+
+ADDED_UP_WITHIN: Final = 600
+"""Seconds after a search in which its sums may be asked for without another event."""
 
 TOLD: Final = frozenset({"confidential", "restricted"})
 may_view = permission_required(PERMISSION, raise_exception=True)
@@ -83,12 +90,16 @@ def _answer(
 ) -> HttpResponse:
     before = _before(request)
     areas = audited_by(request.user)
+    if request.POST.get("part") == "sums":
+        if not _is_noted(request, selection):
+            _note(request, areas, selection, words)
+        return render(request, "audit/search_sums.html", _added_up(selection, areas))
     deriving.derive(seconds=CATCH_UP)
-    reader = who(cast(User, request.user))
-    search_note(by=reader, areas=areas, selection=selection, words=words, before=before)
+    _note(request, areas, selection, words, before)
     page = found(selection, areas, before=before)
-    sums = summary(selection, areas) if before is None else None
-    context = {
+    at_once = before is None and "sums" in request.POST
+    context = _added_up(selection, areas) if at_once else {}
+    context |= {
         "fields": _fields(asked),
         "rare_in_use": any(asked.get(name) for name in RARE),
         "asked": asked,
@@ -96,12 +107,38 @@ def _answer(
         "page": page,
         "rows": call_rows(page.calls),
         "older_than": before,
-        "sums": sums,
-        "chart": columns(sums) if sums else (),
-        "most": MOST,
-        "narrowed": bool(selection),
+        "noted": "" if at_once or before or not page.calls else _noted(request, selection),
     }
     return render(request, "audit/search.html", context)
+
+
+def _added_up(selection: Selection, areas: Areas) -> dict[str, Any]:
+    sums = summary(selection, areas)
+    return {"sums": sums, "chart": columns(sums)}
+
+
+def _noted(request: HttpRequest, selection: Selection) -> str:
+    """What shows that this person's search is on record."""
+    return signing.dumps([str(request.user.pk), selection.said()], salt=__name__)
+
+
+def _is_noted(request: HttpRequest, selection: Selection) -> bool:
+    try:
+        noted = signing.loads(request.POST.get("noted", ""), salt=__name__, max_age=ADDED_UP_WITHIN)
+    except signing.BadSignature:
+        return False
+    return bool(noted == [str(request.user.pk), selection.said()])
+
+
+def _note(
+    request: HttpRequest,
+    areas: Areas,
+    selection: Selection,
+    words: Recordable | None,
+    before: UUID | None = None,
+) -> None:
+    by = who(cast(User, request.user))
+    search_note(by=by, areas=areas, selection=selection, words=words, before=before)
 
 
 def search_note(

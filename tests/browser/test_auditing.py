@@ -17,7 +17,7 @@ from zipfile import ZipFile
 
 import openai
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from gateway.anchoring.naming import name_of
 from tests.server.hammer_house import wait_for
@@ -125,6 +125,43 @@ def test_a_call_is_found_by_a_word_and_leads_to_its_session_its_conversation_and
     assert rows(dave) == day.calls[:0:-1]
     dave.locator("a.row-side").first.click()
     dave.wait_for_url(session)
+
+
+def test_what_the_matches_add_up_to_comes_by_itself_and_narrows_the_search(day: Day) -> None:
+    dave = day.dave
+    day.searches("lighthouse")
+    expect(dave.get_by_role("heading", name="3 calls")).to_be_visible()
+    assert dave.evaluate(CONTRAST) == []
+    dave.get_by_role("region", name="class").get_by_role("button").first.click()
+    expect(dave.get_by_role("heading", name="1 call")).to_be_visible()
+    assert rows(dave) == [day.calls[2]]
+
+
+def test_a_search_without_scripts_adds_up_at_once(chromium: Browser, day: Day) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    page = log_in(context, day.site, "dave")
+    page.goto(f"{day.site.url}/audit/search/")
+    page.get_by_label("Words of the masked text").fill("lighthouse")
+    page.get_by_role("button", name="Search", exact=True).click()
+    expect(page.get_by_role("heading", name="3 calls")).to_be_visible()
+    assert len(rows(page)) == 3
+    context.close()
+
+
+def test_sums_that_cannot_be_fetched_say_so(day: Day, complaints: list[str]) -> None:
+    def fails(route: Route) -> None:
+        if "sums" in (route.request.post_data or ""):
+            route.abort()
+        else:
+            route.continue_()
+
+    day.dave.route("**/audit/search/", fails)
+    day.searches("lighthouse")
+    expect(day.dave.get_by_text("The sums could not be fetched.")).to_be_visible()
+    assert rows(day.dave) == day.calls[::-1]
+    day.dave.unroute("**/audit/search/")
+    assert [each for each in complaints if "ERR_FAILED" not in each] == []
+    complaints.clear()
 
 
 def test_the_streamed_call_is_replayed(day: Day) -> None:

@@ -160,10 +160,41 @@ def test_an_auditor_of_an_area_finds_and_traces_nothing_behind_its_wall(
 def test_a_facet_narrows_the_search(record: Callable[[str, str], UUID]) -> None:
     record("clinic", CARD)
     dave = signed_in("dave")
-    assert "also" in (page := dave.post("/audit/search/", {"words": "write"}).content.decode())
-    assert 'value="model=demo"' in page
+    for part in ({"sums": "1"}, {"part": "sums"}):
+        page = dave.post("/audit/search/", {"words": "write", **part}).content.decode()
+        assert 'name="also" value="model=demo"' in page
     dave.post("/audit/search/", {"words": "write", "also": "model=demo"})
     assert acts(None, name="calls.searched").rows[0].detail["model"] == "demo"
+
+
+def test_what_matches_add_up_to_is_fetched_by_itself_and_is_the_same_search(
+    record: Callable[[str, str], UUID],
+) -> None:
+    record("clinic", CARD)
+    dave, asked = signed_in("dave"), {"words": "write", "since": "2020-01-01"}
+    page = dave.post("/audit/search/", asked).content.decode()
+    assert "model=demo" not in page
+    noted = re.findall(r'data-sums="([^"]+)"', page)
+    assert len(acts(None, name="calls.searched").rows) == 1
+    part = dave.post("/audit/search/", {**asked, "part": "sums", "noted": noted[0]}).content.decode()
+    assert "model=demo" in part and "<html" not in part
+    assert len(acts(None, name="calls.searched").rows) == 1
+
+
+@pytest.mark.parametrize("how", ["nothing", "invented", "another search", "another person", "too late"])
+def test_sums_that_no_search_asked_for_are_a_search_of_their_own(
+    record: Callable[[str, str], UUID], clinic: Area, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record("clinic", CARD)
+    dave, asked = signed_in("dave"), {"words": "write"}
+    asker = signed_in("erin", area=clinic) if how == "another person" else dave
+    before = {} if how == "another search" else asked
+    noted = re.findall(r'data-sums="([^"]+)"', dave.post("/audit/search/", before).content.decode())[0]
+    if how == "too late":
+        monkeypatch.setattr(searching, "ADDED_UP_WITHIN", -1)
+    token = {"nothing": "", "invented": f"x{noted}"}.get(how, noted)
+    assert b"model=demo" in asker.post("/audit/search/", {**asked, "part": "sums", "noted": token}).content
+    assert len(acts(None, name="calls.searched").rows) == 2
 
 
 def test_a_value_is_traced_however_it_is_written(record: Callable[[str, str], UUID]) -> None:
