@@ -7,24 +7,30 @@ that the model's service reported; nothing is estimated.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from django.db.models import F
+from django.db import connection
 
 from audit.models import Call, CallerUsage, GroupUsage
-from audit.models.usage import NOBODY
+from audit.models.usage import NOBODY, Used
 
 if TYPE_CHECKING:
     from audit.deriving import New
 
+AT_ONCE: Final = 100
+"""Rows in one statement."""
+
+_KEY: Final = ("month", "area", "endpoint", "model")
 _NUMBERS: Final = ("calls", "uncounted", "input_tokens", "output_tokens")
+_CALLED: Final = ("owner_id", "name", "subject", "kind")
 _UNHEARD: Final = frozenset({"client_gone", "instance_lost"})
 """Ends of which nobody knows whether the model had answered."""
 
 Key = tuple[Any, ...]
+M = TypeVar("M", bound=Used)
 
 
 @dataclass(slots=True)
@@ -84,27 +90,34 @@ def _groups(call: Call) -> list[str]:
 
 
 def _add_callers(sums: Mapping[Key, Sum]) -> None:
-    """Rows that are not there yet are made empty, then all are added to: two writers lose nothing."""
-    CallerUsage.objects.bulk_create(
-        [_row(CallerUsage, key, "caller_id", **_caller(total.last)) for key, total in _sorted(sums)],
-        ignore_conflicts=True,
-    )
-    for key, total in _sorted(sums):
-        month, area, endpoint, model, caller = key
-        rows = CallerUsage.objects.filter(
-            month=month, area=area, endpoint=endpoint, model=model, caller_id=caller
-        )
-        rows.update(**_more(total), **_caller(total.last))
+    rows = [_row(CallerUsage, key, "caller_id", total, **_caller(total.last)) for key, total in _sorted(sums)]
+    _add(CallerUsage, rows, "caller_id", _CALLED)
 
 
 def _add_groups(sums: Mapping[Key, Sum]) -> None:
-    GroupUsage.objects.bulk_create(
-        [_row(GroupUsage, key, "group") for key, _ in _sorted(sums)], ignore_conflicts=True
-    )
-    for key, total in _sorted(sums):
-        month, area, endpoint, model, group = key
-        rows = GroupUsage.objects.filter(month=month, area=area, endpoint=endpoint, model=model, group=group)
-        rows.update(**_more(total))
+    _add(GroupUsage, [_row(GroupUsage, key, "group", total) for key, total in _sorted(sums)], "group")
+
+
+def _add(model: type[Used], rows: Sequence[Used], last: str, newest: Sequence[str] = ()) -> None:
+    """Rows that are not there yet are made, the others added to by the database: two writers lose nothing."""
+    fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    table = model._meta.db_table
+    added = [f"{name} = {table}.{name} + EXCLUDED.{name}" for name in _NUMBERS]
+    added += [f"{name} = EXCLUDED.{name}" for name in newest]
+    with connection.cursor() as cursor:
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            marks = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * len(some))
+            sql = (
+                f"INSERT INTO {table} ({_names(field.attname for field in fields)}) VALUES {marks} "  # noqa: S608 (names)
+                f"ON CONFLICT ({_names((*_KEY, last))}) DO UPDATE SET {', '.join(added)}"
+            )
+            stored = (f.get_db_prep_save(getattr(row, f.attname), connection) for row in some for f in fields)
+            cursor.execute(sql, list(stored))
+
+
+def _names(columns: Iterable[str]) -> str:
+    return ", ".join(map(connection.ops.quote_name, columns))
 
 
 def _sorted(sums: Mapping[Key, Sum]) -> Iterable[tuple[Key, Sum]]:
@@ -112,15 +125,12 @@ def _sorted(sums: Mapping[Key, Sum]) -> Iterable[tuple[Key, Sum]]:
     return sorted(sums.items(), key=lambda item: tuple(map(str, item[0])))
 
 
-def _row(model: Any, key: Key, last: str, **more: Any) -> Any:
-    return model(**dict(zip(("month", "area", "endpoint", "model", last), key, strict=True)), **more)
-
-
-def _more(total: Sum) -> dict[str, Any]:
-    return {name: F(name) + getattr(total, name) for name in _NUMBERS}
+def _row(model: type[M], key: Key, last: str, total: Sum, **more: Any) -> M:
+    numbers = {name: getattr(total, name) for name in _NUMBERS}
+    return model(**dict(zip((*_KEY, last), key, strict=True)), **numbers, **more)
 
 
 def _caller(call: Call | None) -> dict[str, Any]:
     """What the caller was called last."""
     assert call is not None  # noqa: S101  a sum has at least one call
-    return {"owner_id": call.owner_id, "name": call.name, "subject": call.subject, "kind": call.kind}
+    return {name: getattr(call, name) for name in _CALLED}
