@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 
 from gateway.admin.custody import custody_page
+from gateway.admin.pasted import Pasted
 from gateway.admin.person import person
 from gateway.admin.proposing import ProposingAdmin, ReasonForm
 from gateway.credentials.secret import Secret
@@ -24,13 +25,6 @@ from gateway.models import Credential, CredentialState, CredentialVersion, Endpo
 from gateway.models.credential import PLACING, Placement, columns_of, unplaced
 from policies.admin.base import TabularInline, badge
 from policies.content import packed
-
-
-class Pasted(forms.Textarea):
-    """Never holds what was typed: a form that is shown again would show the secret."""
-
-    def format_value(self, value: Any) -> str:
-        return ""
 
 
 class CredentialForm(ReasonForm[Credential]):

@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.views.decorators.debug import sensitive_post_parameters
 
+from gateway.admin.pasted import Pasted
 from gateway.admin.person import person
 from gateway.credentials.secret import Secret
 from gateway.models import Rotation, RotationPlan, RotationStep
@@ -55,7 +56,7 @@ class PlanForm(ModelForm[RotationPlan]):
     spares = forms.CharField(
         required=False,
         label="Spare secrets",
-        widget=forms.Textarea(attrs={"rows": 3, "autocomplete": "off", "spellcheck": "false"}),
+        widget=Pasted(attrs={"rows": 3, "autocomplete": "off", "spellcheck": "false"}),
         help_text="For a list: one on each line, sealed and never shown again. They are used in this order.",
     )
 

@@ -337,7 +337,9 @@ def rotation_replace(*, credential: Credential, code: str) -> Rotation | None:
     by_hand = code == "entered" and rotation.step == RotationStep.CREATE
     rotation.step = RotationStep.DONE if by_hand else RotationStep.FAILED
     rotation.error = "" if by_hand else code
-    rotation.next_at, rotation.ended_at = None, timezone.now()
-    rotation.save(update_fields=("step", "error", "next_at", "ended_at"))
+    now = timezone.now()
+    rotation.ended_at, rotation.tries = now, 0
+    rotation.next_at = now if rotation.attempt and not by_hand else None
+    rotation.save(update_fields=("step", "error", "next_at", "ended_at", "tries"))
     versions.retire(credential.versions.filter(state=CredentialState.PENDING))
     return rotation

@@ -468,11 +468,8 @@ class Migration(migrations.Migration):
             model_name="rotation",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    models.Q(
-                        ("ended_at__isnull", False),
-                        ("next_at__isnull", True),
-                        ("step__in", ("done", "failed")),
-                    ),
+                    models.Q(("ended_at__isnull", False), ("next_at__isnull", True), ("step", "done")),
+                    models.Q(("ended_at__isnull", False), ("step", "failed")),
                     models.Q(
                         models.Q(("step__in", ("done", "failed")), _negated=True),
                         ("ended_at__isnull", True),

@@ -127,7 +127,10 @@ ENDED: Final = (RotationStep.DONE, RotationStep.FAILED)
 
 
 class Rotation(models.Model):
-    """One replacement of one secret. `next_at` is when its next step is due, and moves while one is taken."""
+    """One replacement of one secret. `next_at` is when its next step is due, and moves while one is taken.
+
+    Of one that failed it is when its provider is looked at for what was made and never recorded.
+    """
 
     id = models.UUIDField(primary_key=True, default=ids.new, editable=False)
     credential = models.ForeignKey("gateway.Credential", models.CASCADE, related_name="rotations")
@@ -166,7 +169,8 @@ class Rotation(models.Model):
                 condition=Q(step__in=RotationStep.values), name="gateway_rotation_step_known"
             ),
             models.CheckConstraint(
-                condition=Q(step__in=ENDED, ended_at__isnull=False, next_at__isnull=True)
+                condition=Q(step=RotationStep.DONE, ended_at__isnull=False, next_at__isnull=True)
+                | Q(step=RotationStep.FAILED, ended_at__isnull=False)
                 | ~Q(step__in=ENDED) & Q(ended_at__isnull=True, next_at__isnull=False),
                 name="gateway_rotation_ended_iff_ended",
             ),

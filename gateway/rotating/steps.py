@@ -2,7 +2,7 @@
 
     create ──► test ──► switch ──► done          previous versions ──► retired (retiring.py)
        │         │
-       └─────────┴──► failed: what was made is taken back; the secret in use stays
+       └─────────┴──► failed: what was made is taken back (`clear_up`); the secret in use stays
 
 A key that was made but not recorded, by a worker that died in between, is found by its label and taken back
 before another is made. Nothing is used that was not tried, nothing is taken back that is in use (P18).
@@ -49,6 +49,9 @@ PATIENCE: Final = {
 }
 CREATE_TRIES: Final = 5
 WAIT: Final = timedelta(minutes=5)
+ARRIVED: Final = timedelta(minutes=2)
+"""After which no request to make a key is on its way any more."""
+
 BECAUSE: Final = "Rotation"
 
 Step = Callable[[Rotation, RotationPlan], None]
@@ -62,7 +65,9 @@ def work(rotation: Rotation) -> None:
     try:
         with acting(rotation.asked_by, BECAUSE):
             found = plan.first()
-            if found is None:
+            if rotation.step == RotationStep.FAILED:
+                clear_up(rotation, found)
+            elif found is None:
                 fail(rotation, None, "no_plan", "Its plan was taken away.")
             else:
                 STEPS[RotationStep(rotation.step)](rotation, found)
@@ -221,7 +226,24 @@ def fail(rotation: Rotation, plan: RotationPlan | None, code: str, words: str) -
 
 
 def finish(rotation: Rotation, step: RotationStep, **values: object) -> None:
-    save(rotation, step=step, next_at=None, ended_at=timezone.now(), **values)
+    now = timezone.now()
+    again = now if step == RotationStep.FAILED and rotation.attempt else None
+    save(rotation, step=step, next_at=again, ended_at=now, tries=0, **values)
+
+
+def clear_up(rotation: Rotation, plan: RotationPlan | None) -> None:
+    """Take back what a failed rotation's provider made without our hearing of it: at once, and when whatever
+    was on its way there has arrived. Raises `Lost`."""
+    if plan is None or rotation.ended_at is None:
+        save(rotation, next_at=None)
+        return
+    try:
+        tidy(rotator_of(plan), errand_for(plan, rotation.pk, rotation.attempt), plan.credential)
+    except RotatorError:
+        save(rotation, next_at=backoff(rotation.tries, least=2, most=3600))
+        return
+    later = rotation.ended_at + ARRIVED
+    save(rotation, next_at=later if timezone.now() < later else None, tries=0)
 
 
 def _tell(action: str, rotation: Rotation, **facts: object) -> None:

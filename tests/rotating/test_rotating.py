@@ -119,6 +119,77 @@ def test_a_provider_that_fails_leaves_no_key_behind(there: Provider, trouble: st
     assert len(there.state.good()) == 2, "the first, that was made by hand, and the one in use"
 
 
+def lost_at_last(home: House) -> None:
+    """A rotation of which the provider makes a key whenever it is asked, and never says so; paused then."""
+    rotate_now(credential=home.credential, by=None)
+    for seconds in range(0, 400, 40):
+        home.provider.state.troubles = ["made_and_lost"]
+        with later(seconds):
+            sweeping.sweep()
+            if last(home).step == RotationStep.FAILED:
+                break
+    RotationPlan.objects.update(paused=True)
+
+
+def test_one_that_is_given_up_leaves_no_key_behind(there: Provider) -> None:
+    home = house(there)
+    lost_at_last(home)
+    assert last(home).error == "transport" and len(there.state.keys) > 3
+    assert home.orphans() == [] and works(home)
+    assert told("rotation.leftover_revoked") == len(there.state.keys) - 1
+
+
+def test_what_a_provider_makes_late_is_taken_back_as_well(there: Provider) -> None:
+    home = house(there)
+    lost_at_last(home)
+    there.state.make(there.state.keys["key_2"].name)
+    with later(500):
+        sweeping.sweep()
+        assert home.orphans() == [] and last(home).next_at is None
+        assert sweeping.sweep() == 0
+
+
+def test_a_provider_that_cannot_be_asked_after_a_failure_is_asked_again(there: Provider) -> None:
+    home = house(there)
+    with patch.object(steps, "CREATE_TRIES", 1):
+        there.state.troubles = ["made_and_lost"]
+        rotate_now(credential=home.credential, by=None)
+        with patch.object(steps, "clear_up", side_effect=steps.Lost):
+            sweeping.sweep()
+    assert last(home).step == RotationStep.FAILED and len(home.orphans()) == 1
+    there.state.troubles = ["get_500"]
+    with later(70):
+        sweeping.sweep()
+        assert len(home.orphans()) == 1 and last(home).next_at is not None
+    with later(80):
+        sweeping.sweep()
+    assert home.orphans() == []
+
+
+def test_one_that_is_called_off_leaves_no_key_behind(there: Provider) -> None:
+    """Called off while its worker is dead, between the provider's making a key and our hearing of it."""
+    home = house(there)
+    there.state.troubles = ["made_and_lost"]
+    rotate_now(credential=home.credential, by=None)
+    sweeping.sweep()
+    assert len(home.orphans()) == 1
+    rotation_cancel(credential=home.credential, by=None)
+    RotationPlan.objects.update(paused=True)
+    sweeping.sweep()
+    assert home.orphans() == [] and works(home)
+
+
+def test_without_its_plan_nothing_is_looked_for(there: Provider) -> None:
+    home = house(there)
+    there.state.troubles = ["made_and_lost"]
+    rotate_now(credential=home.credential, by=None)
+    sweeping.sweep()
+    rotation_cancel(credential=home.credential, by=None)
+    RotationPlan.objects.all().delete()
+    sweeping.sweep()
+    assert last(home).next_at is None and sweeping.sweep() == 0
+
+
 def test_a_provider_that_does_not_want_to_is_asked_again_much_later(there: Provider) -> None:
     home = house(there)
     there.state.troubles = ["refuse"]
