@@ -46,10 +46,10 @@ class _Form(HTMLParser):
             self._select = ""
 
 
-def filled(page: str, name: str, **more: Any) -> dict[str, Any]:
-    """What the form `name` of a page sends."""
-    form = _Form(name)
+def filled(page: str, which: str, /, **more: Any) -> dict[str, Any]:
+    """What the form `which` of a page sends."""
+    form = _Form(which)
     form.feed(page)
-    assert form.fields, f"no form {name}"
+    assert form.fields, f"no form {which}"
     assert set(more) <= set(form.fields), set(more) - set(form.fields)
     return form.fields | more
