@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from django.db.models import Q
+
 from gateway.credentials.oauth import TokenFailed
-from gateway.credentials.outbound import FetchFailed, fetch
-from gateway.credentials.placing import BODY, carry
+from gateway.credentials.placing import BODY, Placed
 from gateway.credentials.secret import Secret
 from gateway.credentials.sending import tried
-from gateway.models import Credential, RotationPlan
-from gateway.upstreams.certificates import context_for
-from gateway.upstreams.connecting import path_of, version_of
+from gateway.credentials.services import NoSecret
+from gateway.models import Credential, Endpoint, EndpointKind, Placement, RotationPlan
+from gateway.upstreams.connecting import Aim, Heard, ask, opened, path_of, version_of
 
 SECONDS: Final = 10.0
 NOWHERE: Final = "No endpoint that is enabled uses it in a way that can be tried: set a test path."
@@ -36,71 +37,85 @@ class Probe:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    name: str
-    url: str
-    allow_private: bool
-    authorities: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
 def probe(credential: Credential, plan: RotationPlan | None, secret: Secret) -> Probe:
     """Try the secret where it will be used. The first endpoint that it does not open decides."""
-    calls = list(_calls(credential, plan))
-    if not calls:
+    places = list(_places(credential, plan))
+    if not places:
         return Probe(Outcome.UNTESTABLE, NOWHERE)
     ends = time.monotonic() + 3 * SECONDS
-    for call in calls:
-        tried = _tried(call, credential, secret, min(SECONDS, ends - time.monotonic()))
+    for endpoint, path in places:
+        tried = _tried(endpoint, path, credential, secret, min(SECONDS, ends - time.monotonic()))
         if tried.outcome is not Outcome.WORKS:
             return tried
-    return Probe(Outcome.WORKS, ", ".join(call.name for call in calls)[:200])
+    return Probe(Outcome.WORKS, ", ".join(endpoint.slug for endpoint, _ in places)[:200])
 
 
-def _calls(credential: Credential, plan: RotationPlan | None) -> Iterator[_Call]:
+def _places(credential: Credential, plan: RotationPlan | None) -> Iterator[tuple[Endpoint, str]]:
+    """Endpoints, each with the path to ask."""
     said, found = plan.test_path if plan else "", False
-    for endpoint in credential.endpoints.filter(enabled=True, origin=credential.origin).order_by("slug"):
+    uses = Q(credential=credential) | Q(client_certificate=credential)
+    rows = Endpoint.objects.filter(uses, enabled=True, origin=credential.origin).order_by("slug")
+    for endpoint in rows.select_related("credential", "client_certificate"):
         path = said or path_of(endpoint)
         if path:
             found = True
-            yield _Call(
-                name=endpoint.slug,
-                url=endpoint.origin + path,
-                allow_private=endpoint.allow_private,
-                authorities=endpoint.ca_certificates,
-                headers=version_of(endpoint),
-            )
+            yield endpoint, path
     if plan and said and not found:  # nobody uses it yet
-        yield _Call("its origin", credential.origin + said, plan.allow_private)
+        where = {"origin": credential.origin, "allow_private": plan.allow_private}
+        yield Endpoint(slug="its origin", kind=EndpointKind.JSON, **_held_as(credential), **where), said
 
 
-def _tried(call: _Call, credential: Credential, secret: Secret, seconds: float) -> Probe:
+def _held_as(credential: Credential) -> dict[str, Credential]:
+    name = "client_certificate" if credential.placement == Placement.CERTIFICATE else "credential"
+    return {name: credential}
+
+
+def _tried(endpoint: Endpoint, path: str, credential: Credential, secret: Secret, seconds: float) -> Probe:
     if seconds <= 0:
-        return Probe(Outcome.UNREACHABLE, f"{call.name}: out of time")
+        return Probe(Outcome.UNREACHABLE, f"{endpoint.slug}: out of time")
     try:
-        placed = tried(credential, secret)
-        if placed is None or placed.where == BODY:
-            return Probe(Outcome.UNTESTABLE, f"{call.name}: not sent by what can be tried")
-        carried = carry(placed, b"")
-        url = f"{call.url}?{carried.query}" if carried.query else call.url
-        answer = fetch(
-            url,
-            allow_private=call.allow_private,
-            seconds=seconds,
-            headers={**call.headers, **carried.headers},
-            verify=context_for(call.authorities),
-        )
+        placed, certificate = _shown(endpoint, credential, secret)
     except TokenFailed as failure:
         rejected = failure.code in ("status_400", "status_401", "status_403")
         outcome = Outcome.REJECTED if rejected else Outcome.UNREACHABLE
-        return Probe(outcome, f"{call.name}: no access token, {failure.code}")
-    except FetchFailed as failure:
-        return Probe(Outcome.UNREACHABLE, f"{call.name}: {failure.code}")
-    detail = f"{call.name}: status {answer.status}"
-    if 200 <= answer.status < 300:
+        return Probe(outcome, f"{endpoint.slug}: no access token, {failure.code}")
+    except NoSecret:
+        return Probe(Outcome.UNTESTABLE, f"{endpoint.slug}: what is sent beside it cannot be had")
+    if placed is not None and placed.where == BODY:
+        return Probe(Outcome.UNTESTABLE, f"{endpoint.slug}: not sent by what can be tried")
+    heard = ask(
+        Aim(
+            origin=endpoint.origin,
+            path=path,
+            allow_private=endpoint.allow_private,
+            authorities=endpoint.ca_certificates,
+            expected=0,
+            headers={"accept": "application/json", **version_of(endpoint)},
+            seconds=seconds,
+            placed=placed,
+            certificate=certificate,
+        )
+    )
+    return _meaning(endpoint.slug, heard)
+
+
+def _shown(endpoint: Endpoint, credential: Credential, secret: Secret) -> tuple[Placed | None, Secret | None]:
+    """What a call to the endpoint carries and shows with the new secret, and with what it has beside it."""
+    held = {"credential": endpoint.credential, "client_certificate": endpoint.client_certificate}
+    found = {
+        name: secret if each == credential else opened(each, endpoint.origin) for name, each in held.items()
+    }
+    key, sends = found["credential"], endpoint.credential
+    return tried(sends, key) if sends and key else None, found["client_certificate"]
+
+
+def _meaning(name: str, heard: Heard) -> Probe:
+    if heard.status is None:
+        return Probe(Outcome.UNREACHABLE, f"{name}: {heard.error}")
+    detail = f"{name}: status {heard.status}"
+    if 200 <= heard.status < 300:
         return Probe(Outcome.WORKS, detail)
-    if answer.status in (401, 403):
+    if heard.status in (401, 403):
         return Probe(Outcome.REJECTED, detail)
-    busy = answer.status == 429 or answer.status >= 500
+    busy = heard.status == 429 or heard.status >= 500
     return Probe(Outcome.UNREACHABLE if busy else Outcome.UNTESTABLE, detail)

@@ -21,7 +21,12 @@ from django.utils import timezone
 
 from gateway.credentials import versions
 from gateway.credentials.sealing import SealError
-from gateway.credentials.services import HEADER_SAFE, NoSecret, credential_reveal_for_origin, master_keys
+from gateway.credentials.services import (
+    NoSecret,
+    credential_reveal_for_origin,
+    master_keys,
+    secret_problem,
+)
 from gateway.models import (
     Credential,
     CredentialState,
@@ -114,8 +119,8 @@ def _create(rotation: Rotation, plan: RotationPlan, rotator: Rotator) -> None:
 
 def _keep(rotation: Rotation, plan: RotationPlan, made: Made) -> None:
     """Seal what was made and go on to trying it, in one transaction. Raises `Lost` and `Refused`."""
-    if not HEADER_SAFE.match(made.secret.reveal()):
-        raise Refused("unfit", "The provider made a secret that no header can carry.")
+    if problem := secret_problem(plan.credential.placement, made.secret):
+        raise Refused("unfit", f"What the provider made cannot be sent. {problem}")
     try:
         with transaction.atomic():
             credential = Credential.objects.select_for_update().get(pk=plan.credential_id)

@@ -165,8 +165,8 @@ def _meaning(status: int, expected: int) -> str:
 def _held(endpoint: Endpoint) -> tuple[Placed | None, Secret | None, str]:
     """The secret where it goes, the client certificate, and why they cannot be had."""
     try:
-        certificate = _opened(endpoint.client_certificate, endpoint.origin)
-        secret = _opened(endpoint.credential, endpoint.origin)
+        certificate = opened(endpoint.client_certificate, endpoint.origin)
+        secret = opened(endpoint.credential, endpoint.origin)
         placed = tried(endpoint.credential, secret) if endpoint.credential and secret else None
     except NoSecret:
         return None, None, "credential"
@@ -177,7 +177,8 @@ def _held(endpoint: Endpoint) -> tuple[Placed | None, Secret | None, str]:
     return placed, certificate, ""
 
 
-def _opened(credential: Credential | None, origin: str) -> Secret | None:
+def opened(credential: Credential | None, origin: str) -> Secret | None:
+    """What it holds now, for this origin. Raises `NoSecret`."""
     if credential is None:
         return None
     version = credential_current(credential=credential)

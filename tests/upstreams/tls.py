@@ -140,12 +140,17 @@ class Service:
 
 
 @contextmanager
-def serving(file: Path | None = None, *, old: bool = False) -> Iterator[Service]:
-    """With the certificate of this file; without one in the clear."""
+def serving(
+    file: Path | None = None, *, old: bool = False, wants: Authority | None = None
+) -> Iterator[Service]:
+    """With the certificate of this file; without one in the clear. `wants`: who has to vouch for clients."""
     context = None
     if file is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file)
+        if wants is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(cadata=wants.pem)
         if old:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that it is old is what it is for
