@@ -97,6 +97,7 @@ SEE_ALL: Final = every(
     "gateway.view_credential",
     "gateway.view_endpoint",
     "gateway.view_accessrule",
+    "gateway.view_rotationplan",
     "policies.view_schemaversion",
     "policies.view_policyversion",
 )
