@@ -48,7 +48,8 @@ def standings(plans: Sequence[tuple[Credential, RotationPlan | None]]) -> dict[U
     versions = CredentialVersion.objects.filter(credential__in=keys, state=CredentialState.CURRENT)
     current = {version.credential_id: version for version in versions.defer("sealed")}
     begun = Rotation.objects.filter(credential__in=keys).exclude(step__in=ENDED)
-    running = {rotation.credential_id: rotation for rotation in begun.select_related("version", "asked_by")}
+    begun = begun.select_related("version", "asked_by").defer("version__sealed")
+    running = {rotation.credential_id: rotation for rotation in begun}
     used = Endpoint.objects.filter(credential__in=keys, enabled=True).order_by().values("credential")
     limits = {row["credential"]: _limit(row["highest"]) for row in used.annotate(highest=Max("ceiling"))}
     return {
