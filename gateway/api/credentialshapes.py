@@ -175,8 +175,10 @@ class WholeRotationPlanShape(RotationPlanShape):
 class ByNameAsked(serializers.Serializer[Any]):
     """Narrows a list."""
 
-    area = serializers.CharField(default="", max_length=80, help_text="Its slug.")
-    name = serializers.CharField(default="", max_length=100, help_text="The credential's name, all of it.")
+    area = serializers.CharField(default="", allow_blank=True, max_length=80, help_text="Its slug.")
+    name = serializers.CharField(
+        default="", allow_blank=True, max_length=100, help_text="The credential's name, all of it."
+    )
 
 
 class SecretField(serializers.CharField):

@@ -26,7 +26,7 @@ from gateway.api.credentialshapes import (
 )
 from gateway.api.readers import Kind, List, One
 from gateway.models import Rotation, RotationPlan
-from gateway.rotating.services import plan_save, rotate_now, rotation_cancel, secret_revoke_now
+from gateway.rotating.services import plan_pause, rotate_now, rotation_cancel, secret_revoke_now
 from gateway.rotating.standing import standings
 
 VIEW, CHANGE = "gateway.view_rotationplan", "gateway.change_rotationplan"
@@ -166,9 +166,8 @@ class _Pausing(_Act):
 
     def post(self, request: Request, pk: Any) -> Response:
         plan = self.plan(request, pk)
-        plan.paused = self.paused
         with changing(request) as person:
-            plan_save(plan=plan, by=person)
+            plan = plan_pause(credential=plan.credential, paused=self.paused, by=person)
         return Response(WholeRotationPlanShape(_whole(plan)).data)
 
 

@@ -153,7 +153,14 @@ def test_lists_are_narrowed_and_stop_at_the_wall(row: Credential, plan: Rotation
     def names(root: str, column: str, **asked: str) -> list[str]:
         return [each[column] for each in ci.get(root, asked).json()["results"]]
 
-    assert names(CREDENTIALS, "name") == ["model key", "other key"]
+    assert (
+        names(CREDENTIALS, "name")
+        == names(CREDENTIALS, "name", name="", area="")
+        == [
+            "model key",
+            "other key",
+        ]
+    )
     assert names(CREDENTIALS, "name", name="other key") == ["other key"]
     assert names(CREDENTIALS, "name", area="lab") == names(CREDENTIALS, "name", name="model") == []
     assert names(PLANS, "credential") == names(PLANS, "credential", area="ward") == ["model key"]
