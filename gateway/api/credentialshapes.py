@@ -69,7 +69,7 @@ class RotationShape(Shape[Rotation]):
 
 
 class _Stands(serializers.Serializer[Any]):
-    """What `gateway.rotating.standing` says; the view has put it on the row as `stands`."""
+    # What `gateway.rotating.standing` says; the view has put it on the row as `stands`.
 
     state = serializers.CharField(source="stands.text", read_only=True, help_text="In words.")
     needs_somebody = serializers.BooleanField(source="stands.needs", read_only=True)
@@ -96,6 +96,8 @@ STANDS = ("state", "needs_somebody", "version", "in_use_since", "age", "longest_
 
 
 class CredentialShape(_Stands, Shape[Credential]):
+    """How a credential is sent, how it stands and when it is rotated next."""
+
     area = serializers.CharField(source="area.slug", read_only=True)
     endpoints = serializers.SerializerMethodField(help_text="The slugs of those that send or show it.")
     rotation_plan = serializers.UUIDField(source="plan.pk", read_only=True, allow_null=True, default=None)
@@ -125,6 +127,8 @@ class CredentialShape(_Stands, Shape[Credential]):
 
 
 class WholeCredentialShape(CredentialShape):
+    """A credential with its versions."""
+
     versions = CredentialVersionShape(
         many=True,
         read_only=True,
@@ -138,6 +142,8 @@ class WholeCredentialShape(CredentialShape):
 
 
 class RotationPlanShape(_Stands, Shape[RotationPlan]):
+    """What a plan says, how its credential stands, and what is under way."""
+
     area = serializers.CharField(source="credential.area.slug", read_only=True)
     credential = serializers.CharField(source="credential.name", read_only=True)
     credential_id = serializers.UUIDField(read_only=True)
@@ -164,6 +170,8 @@ class RotationPlanShape(_Stands, Shape[RotationPlan]):
 
 
 class WholeRotationPlanShape(RotationPlanShape):
+    """A plan with its credential's versions."""
+
     versions = CredentialVersionShape(
         many=True, read_only=True, source="shown", help_text=f"The newest {SHOWN}, newest first."
     )
