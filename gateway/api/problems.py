@@ -25,6 +25,7 @@ from gateway.code.document import DocumentError
 from gateway.credentials.services import CredentialError
 from gateway.identity.leaks import TooMuch
 from gateway.identity.scope import KeyRefused
+from gateway.rotating.services import RotationError
 from gateway.services import CallEnded
 from policies.grants import NeedsSecondPerson
 from policies.publishing import PolicyServiceError, PublishRefused
@@ -133,7 +134,7 @@ def _known(failure: Exception) -> Problem | None:
             return Problem("too-late", str(failure))
         case ReasonRefused():
             return Problem("reason-missing", str(failure))
-        case PolicyServiceError() | CredentialError() | CallEnded():
+        case PolicyServiceError() | CredentialError() | RotationError() | CallEnded():
             return Problem("conflict", str(failure))
         case ValidationError():
             return Problem("refused", errors=failure.messages)

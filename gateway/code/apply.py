@@ -14,9 +14,21 @@ from gateway.areas import area_save
 from gateway.code.document import told
 from gateway.code.fill import fill_classes, fill_rules, schema_spec_of
 from gateway.code.plan import CHANGE, KINDS, REFERS, REMOVE, Change, Plan, again
-from gateway.code.shape import ACCESS, AREA, CREDENTIAL, ENDPOINT, HELD, SETTINGS, Normal, inert, put
+from gateway.code.shape import (
+    ACCESS,
+    AREA,
+    CREDENTIAL,
+    ENDPOINT,
+    HELD,
+    ROTATION_PLAN,
+    SETTINGS,
+    Normal,
+    inert,
+    put,
+)
 from gateway.credentials.services import CredentialError, credential_save, endpoint_save
-from gateway.models import AccessRule, Area, Credential, Endpoint, User
+from gateway.models import AccessRule, Area, Credential, Endpoint, RotationPlan, User
+from gateway.rotating.services import plan_drop, plan_save
 from policies import services
 from policies.compiler import SchemaError, compile_schema
 from policies.grants import NeedsSecondPerson
@@ -247,6 +259,21 @@ def _access(change: Change, slug: str, by: User | None) -> None:
     access_rule_save(rule=row, by=by)
 
 
+def _rotation_plan(change: Change, slug: str, by: User | None) -> None:
+    credentials = Credential.objects.filter(area__slug=slug)
+    credential = credentials.get(name=change.key)
+    row = RotationPlan.objects.filter(credential=credential).first()
+    if change.sign == REMOVE:
+        if row is not None:
+            plan_drop(plan=row, by=by)
+        return
+    row = row or RotationPlan(credential=credential)
+    put(row, ROTATION_PLAN, change.wanted)
+    opens = change.wanted["admin_credential"]
+    row.admin_credential = credentials.get(name=opens) if opens else None
+    plan_save(plan=row, by=by)
+
+
 _APPLY: dict[str, Callable[[Change, str, User | None], None]] = {
     "areas": _area,
     "groups": _group,
@@ -255,4 +282,5 @@ _APPLY: dict[str, Callable[[Change, str, User | None], None]] = {
     "credentials": _credential,
     "endpoints": _endpoint,
     "access_rules": _access,
+    "rotation_plans": _rotation_plan,
 }

@@ -13,6 +13,7 @@ SEE: Final = (
     "gateway.view_credential",
     "gateway.view_endpoint",
     "gateway.view_accessrule",
+    "gateway.view_rotationplan",
     "policies.view_schemaversion",
     "policies.view_policyversion",
 )
@@ -34,6 +35,9 @@ CARRY_OUT: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("access_rules", ADD): ("gateway.add_accessrule",),
     ("access_rules", CHANGE): ("gateway.change_accessrule",),
     ("access_rules", REMOVE): ("gateway.delete_accessrule",),
+    ("rotation_plans", ADD): ("gateway.add_rotationplan",),
+    ("rotation_plans", CHANGE): ("gateway.change_rotationplan",),
+    ("rotation_plans", REMOVE): ("gateway.delete_rotationplan",),
 }
 
 

@@ -15,13 +15,28 @@ from django.contrib.auth.models import Group
 
 from gateway.code import state
 from gateway.code.document import DocumentError, Mapped, told
-from gateway.code.shape import AREA, POLICY, ROOT, SETTINGS, Normal, Part, Reader, default, inert, of_row
+from gateway.code.shape import (
+    AREA,
+    FREE,
+    POLICY,
+    ROOT,
+    SETTINGS,
+    Normal,
+    Part,
+    Reader,
+    default,
+    inert,
+    of_row,
+)
 from gateway.models import Area
 
 ADD, CHANGE, REMOVE, KEEP = "+", "~", "-", "?"
 """`?`: only in the database; `--prune` takes away what may be taken away."""
 
-PRUNABLE: Final = {"access_rules": "delete", "endpoints": "disable"}
+PRUNABLE: Final = {"access_rules": "delete", "endpoints": "disable", "rotation_plans": "delete"}
+SINCE: Final = ("rotation_plans",)
+"""Kinds that older files do not know: a file that says nothing about them takes none of them away."""
+
 KINDS: Final = {
     "areas": "area",
     "groups": "group",
@@ -30,11 +45,13 @@ KINDS: Final = {
     "credentials": "credential",
     "endpoints": "endpoint",
     "access_rules": "access rule",
+    "rotation_plans": "rotation plan",
 }
 REFERS: Final[Mapping[str, Mapping[str, str]]] = {
     "policies": {"schema": "schemas"},
     "endpoints": {"credential": "credentials", "client_certificate": "credentials"},
     "access_rules": {"endpoint": "endpoints", "policy": "policies"},
+    "rotation_plans": {"credential": "credentials", "admin_credential": "credentials"},
 }
 """Which columns name objects of which kind."""
 
@@ -94,7 +111,7 @@ class Plan:
             lines = ["no changes"]
         if self.drift:
             lines += ["", "Only in the database, not in the file:"]
-            lines += [f"  ? {KINDS[each.kind]} {inert(each.key, 200)}{_fate(each)}" for each in self.drift]
+            lines += [f"  ? {_title(each)}{_kept(each, self.document)}" for each in self.drift]
         return "\n".join(lines)
 
 
@@ -121,7 +138,7 @@ def plan(document: Mapped, *, prune: bool = False) -> Plan:
             for key, held in theirs.items()
             if key not in mine and _is_there(name, held)
         ]
-        if prune and name in PRUNABLE:
+        if prune and _prunes(document, name):
             changes += gone
         else:
             drift += [Change(KEEP, each.kind, each.key) for each in gone]
@@ -137,7 +154,11 @@ def key_of(kind: str, normal: Normal) -> str:
     """What tells objects of one kind apart."""
     if kind == "access_rules":
         return f"{normal['group']} → {normal['endpoint']} #{normal['priority']}"
-    return str(normal["name"] if kind == "credentials" else normal["slug"])
+    return str(normal[{"credentials": "name", "rotation_plans": "credential"}.get(kind, "slug")])
+
+
+def _prunes(document: Mapped, kind: str) -> bool:
+    return kind in PRUNABLE and (kind not in SINCE or kind in document)
 
 
 def _is_there(kind: str, held: Normal) -> bool:
@@ -215,7 +236,7 @@ def _rows(part: Part, held: Normal, wanted: Normal) -> Iterator[Row]:
     names = [*part.names, *part.columns, *(SETTINGS.columns if part is POLICY else ())]
     for name in names:
         if held[name] != wanted[name]:
-            yield name, *_pair(held[name], wanted[name])
+            yield name, *_pair(*(_whole(name, each[name]) for each in (held, wanted)))
     for name in part.children:
         yield from _children(name, held[name], wanted[name])
 
@@ -247,6 +268,11 @@ def named(children: list[Normal]) -> dict[str, Normal]:
     return found
 
 
+def _whole(name: str, value: Any) -> Any:
+    """What stands for nothing in a child may say something in a rotator's options."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False) if name in FREE and value else value
+
+
 def _pair(old: Any, new: Any) -> tuple[str, str]:
     """Before and after. Long texts are shown from shortly before they begin to differ."""
     before, after = _text(old), _text(new)
@@ -267,7 +293,7 @@ def _cut(text: str, begin: int) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is None or value is ... or value == "" or value == []:
+    if value is None or value is ... or value == "" or value == [] or value == {}:
         return NOTHING
     return value if isinstance(value, str) else json.dumps(_brief(value), ensure_ascii=False)
 
@@ -280,15 +306,20 @@ def _brief(value: Any) -> Any:
 
 
 def _lines(change: Change) -> Iterator[str]:
-    yield f"{change.sign} {KINDS[change.kind]} {inert(change.key, 200)}{_fate(change)}"
+    fate = f" ({PRUNABLE[change.kind]})" if change.sign == REMOVE else ""
+    yield f"{change.sign} {_title(change)}{fate}"
     for name, before, after in change.rows:
         yield f"    {name}: {after}" if change.sign == ADD else f"    {name}: {before} → {after}"
 
 
-def _fate(change: Change) -> str:
-    if change.sign == REMOVE:
-        return f" ({PRUNABLE[change.kind]})"
-    if change.sign == KEEP:
-        verb = PRUNABLE.get(change.kind)
-        return f" (--prune would {verb} it)" if verb else " (kept: the record refers to it)"
-    return ""
+def _title(change: Change) -> str:
+    return f"{KINDS[change.kind]} {inert(change.key, 200)}"
+
+
+def _kept(change: Change, document: Mapped) -> str:
+    """Why what is only in the database stays there."""
+    if _prunes(document, change.kind):
+        return f" (--prune would {PRUNABLE[change.kind]} it)"
+    if change.kind in SINCE:
+        return f" (kept: the file has no {change.kind})"
+    return " (kept: the record refers to it)"

@@ -6,16 +6,19 @@ a file and the database can be compared. The written form leaves defaults out.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.dateparse import parse_duration
+from django.utils.duration import duration_string
 
 from gateway.code.document import Mapped, told
-from gateway.models import AccessRule, Area, Credential, Endpoint
+from gateway.models import AccessRule, Area, Credential, Endpoint, RotationPlan
 from gateway.models.credential import PLACING
 from policies.engine.types import Gate, Level
 from policies.models import DataClass, Detector, Example, Policy, PolicyVersion, Rule, Schema
@@ -35,11 +38,13 @@ WORDS: Final[Mapping[str, Mapping[str, int]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One kind of object. `names`: columns that are said by the name of another object."""
+    """One kind of object. `names`: columns that are said by the name of another object; those of `optional`
+    may be left out."""
 
     model: type[models.Model]
     columns: tuple[str, ...]
     names: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     children: Mapping[str, Part] = field(default_factory=dict)
 
     def field(self, name: str) -> Any:
@@ -59,7 +64,7 @@ RULE: Final = Part(
     ("name", "directions", "matcher", "value", "at_least", "window", "weight", "gate", "transform"),
 )
 SETTINGS: Final = Part(PolicyVersion, POLICY_SETTINGS)
-POLICY: Final = Part(Policy, ("slug", "name", "description"), ("schema",), {"rules": RULE})
+POLICY: Final = Part(Policy, ("slug", "name", "description"), ("schema",), children={"rules": RULE})
 CREDENTIAL: Final = Part(Credential, ("name", "origin", "placement", *PLACING))
 HELD: Final = ("credential", "client_certificate")
 """The credentials that an endpoint names."""
@@ -72,6 +77,7 @@ ENDPOINT: Final = Part(
         if each.name not in ("id", "area", *HELD, "created_at", "updated_at")
     ),
     HELD,
+    HELD,
 )
 ACCESS: Final = Part(
     AccessRule,
@@ -82,6 +88,19 @@ ACCESS: Final = Part(
     ),
     ("group", "endpoint", "policy"),
 )
+OPENED: Final = ("credential", "admin_credential")
+"""The credentials that a rotation plan names: whose secret it replaces, and what opens the provider's API."""
+
+ROTATION_PLAN: Final = Part(
+    RotationPlan,
+    tuple(
+        each.name
+        for each in RotationPlan._meta.concrete_fields
+        if each.name not in ("id", *OPENED, "next_at", "failures", "created_at")
+    ),
+    OPENED,
+    ("admin_credential",),
+)
 AREA: Final = Part(Area, ("slug", "name", "two_person_publish", "two_person_access", "two_person_origin"))
 ROOT: Final[Mapping[str, Part]] = {
     "schemas": SCHEMA,
@@ -89,9 +108,12 @@ ROOT: Final[Mapping[str, Part]] = {
     "credentials": CREDENTIAL,
     "endpoints": ENDPOINT,
     "access_rules": ACCESS,
+    "rotation_plans": ROTATION_PLAN,
 }
+FREE: Final[Mapping[str, type[Any]]] = {"options": dict, "windows": list}
+"""Columns that hold more than a list of words; a service says what may stand in them."""
+
 MOST_PROBLEMS: Final = 100
-REQUIRED_NAMES: Final = {"schema", "group", "endpoint", "policy"}
 
 
 def of_row(part: Part, row: models.Model) -> Normal:
@@ -104,6 +126,8 @@ def _plain(name: str, value: Any) -> Any:
         return next(word for word, number in WORDS[name].items() if number == value)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
+    if isinstance(value, timedelta):
+        return duration_string(value)
     return list(value) if isinstance(value, list) else value
 
 
@@ -179,14 +203,14 @@ class Reader:
                 self._say(said.at(name), where, f"there is no “{inert(name)}” here.")
         normal = Mapped({n: self._value(each, n, said, where) for each in parts for n in each.columns})
         normal.line = said.line
-        normal |= {name: self._name(name, said, where) for name in part.names}
+        normal |= {name: self._name(part, name, said, where) for name in part.names}
         for name, child in part.children.items():
             normal[name] = self._list(said.get(name), child, f"{where} › {name}", said.at(name))
         return normal
 
-    def _name(self, name: str, said: Mapped, where: str) -> str:
+    def _name(self, part: Part, name: str, said: Mapped, where: str) -> str:
         value = said.get(name)
-        if value is None and name not in REQUIRED_NAMES:
+        if value is None and name in part.optional:
             return ""
         if not isinstance(value, str) or not value:
             self._say(said.at(name), where, f"say which {name}.")
@@ -228,13 +252,17 @@ def _checked(column: Any, name: str, said: object) -> Any:
         if not isinstance(value, str) or value not in WORDS[name]:
             raise ValidationError(f"use one of {', '.join(WORDS[name])}.")
         return value
-    wanted: type[Any] = _type_of(column)
+    wanted: type[Any] = FREE.get(name) or _type_of(column)
     if value is None and column.null:
         return None
+    if name in FREE:
+        return _plain_json(value, wanted)
     if type(value) is not wanted:
         raise ValidationError(_WRONG[wanted])
     if isinstance(column, models.DateTimeField):
         return _moment(value)
+    if isinstance(column, models.DurationField):
+        return _duration(column, value)
     if value == "" and column.blank:
         return value
     if wanted is list and not all(isinstance(each, str) for each in value):
@@ -245,6 +273,7 @@ def _checked(column: Any, name: str, said: object) -> Any:
 
 _WRONG: Final[dict[type[Any], str]] = {
     bool: "use true or false.",
+    dict: "use a mapping.",
     int: "use a whole number.",
     list: "use a list.",
     str: "use text; put it in quotes if it looks like a number.",
@@ -269,6 +298,19 @@ def _moment(text: str) -> str:
     return moment.astimezone(UTC).isoformat()
 
 
+def _plain_json(value: object, wanted: type[Any]) -> Any:
+    if not isinstance(value, wanted):
+        raise ValidationError(_WRONG[wanted])
+    return json.loads(json.dumps(value))
+
+
+def _duration(column: models.DurationField[Any, Any], text: str) -> str:
+    try:
+        return duration_string(column.clean(text, None))
+    except OverflowError:
+        raise ValidationError("this is longer than any time is counted.") from None
+
+
 def put(row: models.Model, part: Part, normal: Normal, columns: Iterable[str] = ()) -> None:
     """Set a row's columns from the normal form, unsaved."""
     for name in columns or part.columns:
@@ -277,4 +319,6 @@ def put(row: models.Model, part: Part, normal: Normal, columns: Iterable[str] = 
             value = WORDS[name][value]
         elif isinstance(part.field(name), models.DateTimeField) and value is not None:
             value = datetime.fromisoformat(value)
+        elif isinstance(part.field(name), models.DurationField) and value is not None:
+            value = parse_duration(value)
         setattr(row, name, value)

@@ -18,8 +18,10 @@ from gateway.code.shape import (
     ENDPOINT,
     EXAMPLE,
     HELD,
+    OPENED,
     POLICY,
     ROOT,
+    ROTATION_PLAN,
     RULE,
     SCHEMA,
     SETTINGS,
@@ -27,7 +29,7 @@ from gateway.code.shape import (
     of_row,
     written,
 )
-from gateway.models import AccessRule, Area, Credential, Endpoint
+from gateway.models import AccessRule, Area, Credential, Endpoint, RotationPlan
 from policies.models import DataClass, Detector, Example, Policy, PolicyVersion, Rule, Schema, SchemaVersion
 from policies.versions import policy_version_in_force, schema_version_in_force
 
@@ -44,10 +46,16 @@ def of_area(area: Area) -> State:
             of_row(CREDENTIAL, row) for row in Credential.objects.filter(area=area).order_by("name")
         ],
         "endpoints": [
-            of_row(ENDPOINT, row) | {name: held.name if (held := getattr(row, name)) else "" for name in HELD}
+            of_row(ENDPOINT, row) | _credentials(row, HELD)
             for row in Endpoint.objects.filter(area=area).select_related(*HELD).order_by("slug")
         ],
         "access_rules": [_access(row) for row in access_rows(area)],
+        "rotation_plans": [
+            of_row(ROTATION_PLAN, row) | _credentials(row, OPENED)
+            for row in RotationPlan.objects.filter(credential__area=area)
+            .select_related(*OPENED)
+            .order_by("credential__name")
+        ],
     }
 
 
@@ -56,6 +64,10 @@ def document(area: Area) -> dict[str, Any]:
     state = of_area(area)
     found: dict[str, Any] = {"postern": FORMAT, "area": written(AREA, of_row(AREA, area))}
     return found | {name: [written(part, each) for each in state[name]] for name, part in ROOT.items()}
+
+
+def _credentials(row: Endpoint | RotationPlan, names: Iterable[str]) -> Normal:
+    return {name: held.name if (held := getattr(row, name)) else "" for name in names}
 
 
 def access_rows(area: Area) -> Iterable[AccessRule]:

@@ -58,6 +58,19 @@ def plan_save(*, plan: RotationPlan, by: User | None) -> RotationPlan:
     return plan
 
 
+@attributed
+def plan_pause(*, credential: Credential, paused: bool, by: User | None) -> RotationPlan:
+    """Nothing begins by itself, or does again; all else stays as it is by then. Raises `RotationError` and
+    `ValidationError`."""
+    with transaction.atomic():
+        locked = Credential.objects.select_for_update().get(pk=credential.pk)
+        plan = RotationPlan.objects.filter(credential=locked).first()
+        if plan is None:
+            raise RotationError("It has no plan.")
+        plan.paused = paused
+        return plan_save(plan=plan, by=by)
+
+
 def plan_check(plan: RotationPlan) -> None:
     """Raises `ValidationError` with what is wrong, by field."""
     wrong: dict[str, list[str]] = {}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Max
 from django.utils import timezone
 
-from gateway.models import Credential, CredentialState, RotationPlan
-from gateway.models.rotation import under_way
+from gateway.models import Credential, CredentialState, CredentialVersion, Endpoint, Rotation, RotationPlan
+from gateway.models.rotation import ENDED, under_way
 from policies.engine.types import Level
 
 SOON: Final = timedelta(days=7)
@@ -27,24 +29,63 @@ class Standing:
     since: datetime | None = None
     """Since when the secret is in use."""
     too_old_at: datetime | None = None
+    number: int | None = None
+    """Of the version in use."""
+    running: Rotation | None = None
 
 
 def standing(credential: Credential, plan: RotationPlan | None) -> Standing:
     """Asks the store three times at most."""
     current = credential.versions.filter(state=CredentialState.CURRENT).first()
     if current is None:
-        return Standing("error", "No secret", needs=True)
+        return _stands(credential, plan, None, None, None)
+    return _stands(credential, plan, current, longest_age(credential), under_way(credential))
+
+
+def standings(plans: Sequence[tuple[Credential, RotationPlan | None]]) -> dict[UUID, Standing]:
+    """The same for many credentials, by their key: three queries, however many they are."""
+    keys = [credential.pk for credential, _ in plans]
+    versions = CredentialVersion.objects.filter(credential__in=keys, state=CredentialState.CURRENT)
+    current = {version.credential_id: version for version in versions.defer("sealed")}
+    begun = Rotation.objects.filter(credential__in=keys).exclude(step__in=ENDED)
+    begun = begun.select_related("version", "asked_by").defer("version__sealed")
+    running = {rotation.credential_id: rotation for rotation in begun}
+    used = Endpoint.objects.filter(credential__in=keys, enabled=True).order_by().values("credential")
+    limits = {row["credential"]: _limit(row["highest"]) for row in used.annotate(highest=Max("ceiling"))}
+    return {
+        credential.pk: _stands(
+            credential,
+            plan,
+            current.get(credential.pk),
+            limits.get(credential.pk),
+            running.get(credential.pk),
+        )
+        for credential, plan in plans
+    }
+
+
+def _stands(
+    credential: Credential,
+    plan: RotationPlan | None,
+    current: CredentialVersion | None,
+    limit: timedelta | None,
+    running: Rotation | None,
+) -> Standing:
+    if current is None:
+        return Standing("error", "No secret", needs=True, running=running)
     since = current.activated_at or current.created_at
-    limit = longest_age(credential)
     too_old = since + limit if limit else None
-    tone, text, needs = _said(credential, plan, too_old, timezone.now())
-    return Standing(tone, text, needs, since, too_old)
+    tone, text, needs = _said(credential, plan, too_old, timezone.now(), running)
+    return Standing(tone, text, needs, since, too_old, current.number, running)
 
 
 def _said(
-    credential: Credential, plan: RotationPlan | None, too_old: datetime | None, now: datetime
+    credential: Credential,
+    plan: RotationPlan | None,
+    too_old: datetime | None,
+    now: datetime,
+    running: Rotation | None,
 ) -> tuple[str, str, bool]:
-    running = under_way(credential)
     if credential.disabled_at is not None:
         return "error", "Not sent: overdue", True
     if running is not None and running.error == "by_hand":
@@ -73,8 +114,11 @@ def is_too_old(credential: Credential, now: datetime) -> bool:
 
 def longest_age(credential: Credential) -> timedelta | None:
     """By the highest level that any endpoint which uses it may see; None: no limit."""
-    found = credential.endpoints.filter(enabled=True).aggregate(highest=Max("ceiling"))["highest"]
-    if found is None:
+    return _limit(credential.endpoints.filter(enabled=True).aggregate(highest=Max("ceiling"))["highest"])
+
+
+def _limit(ceiling: int | None) -> timedelta | None:
+    if ceiling is None:
         return None
-    days = settings.CREDENTIAL_MAX_DAYS.get(Level(found).name.lower(), 0)
+    days = settings.CREDENTIAL_MAX_DAYS.get(Level(ceiling).name.lower(), 0)
     return timedelta(days=days) if days else None

@@ -97,6 +97,7 @@ SEE_ALL: Final = every(
     "gateway.view_credential",
     "gateway.view_endpoint",
     "gateway.view_accessrule",
+    "gateway.view_rotationplan",
     "policies.view_schemaversion",
     "policies.view_policyversion",
 )
@@ -137,6 +138,10 @@ def _why(world: World, place: str) -> dict[str, Any]:
 def _stops(world: World, place: str) -> dict[str, Any]:
     """A lock on an endpoint here; `test_crossing` asks for one elsewhere, which is told as not there."""
     return {"target": f"endpoint:{world.at('gateway.endpoint', MINE).slug}", "reason": "an incident"}
+
+
+def _means_it(world: World, place: str) -> dict[str, Any]:
+    return {"confirm": world.at("gateway.credential", place).name}
 
 
 def _exports(world: World, place: str) -> dict[str, Any]:
@@ -360,6 +365,35 @@ API: Final[Mapping[str, Needs]] = {
     "api/v1/endpoints/<uuid:pk>/test": api(
         post=every("gateway.view_endpoint", "gateway.change_endpoint"), row="gateway.endpoint"
     ),
+    "api/v1/credentials": api("gateway.view_credential"),
+    "api/v1/credentials/<uuid:pk>": api("gateway.view_credential", row="gateway.credential"),
+    "api/v1/credentials/<uuid:pk>/versions": api(
+        every("gateway.view_credential", "gateway.view_credentialversion"), row="gateway.credential"
+    ),
+    "api/v1/credentials/<uuid:pk>/custody": api("gateway.view_credential", row="gateway.credential"),
+    "api/v1/credentials/<uuid:pk>/secret": api(
+        post=every("gateway.view_credential", "gateway.change_credential"),
+        row="gateway.credential",
+        body=lambda world, place: {"secret": "sk-another-secret"},
+    ),
+    "api/v1/credentials/<uuid:pk>/rollback": api(
+        post=every("gateway.view_credential", "gateway.change_rotationplan"),
+        row="gateway.credential",
+        body=lambda world, place: {"version": 1},
+    ),
+    "api/v1/rotation-plans": api("gateway.view_rotationplan"),
+    "api/v1/rotation-plans/<uuid:pk>": api("gateway.view_rotationplan", row="gateway.rotationplan"),
+    "api/v1/rotation-plans/<uuid:pk>/rotations": api(
+        every("gateway.view_rotationplan", "gateway.view_rotation"), row="gateway.rotationplan"
+    ),
+    **{
+        f"api/v1/rotation-plans/<uuid:pk>/{act}": api(
+            post=every("gateway.view_rotationplan", "gateway.change_rotationplan"),
+            row="gateway.rotationplan",
+            body=_means_it,
+        )
+        for act in ("rotate", "cancel", "compromised", "revoke", "pause", "resume")
+    },
     "api/v1/schemas/<uuid:pk>/versions": api(
         "policies.view_schemaversion", row="policies.schema", anywhere=True
     ),
