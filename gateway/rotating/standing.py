@@ -9,7 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Q
 from django.utils import timezone
 
 from gateway.models import Credential, CredentialState, CredentialVersion, Endpoint, Rotation, RotationPlan
@@ -50,8 +50,7 @@ def standings(plans: Sequence[tuple[Credential, RotationPlan | None]]) -> dict[U
     begun = Rotation.objects.filter(credential__in=keys).exclude(step__in=ENDED)
     begun = begun.select_related("version", "asked_by").defer("version__sealed")
     running = {rotation.credential_id: rotation for rotation in begun}
-    used = Endpoint.objects.filter(credential__in=keys, enabled=True).order_by().values("credential")
-    limits = {row["credential"]: _limit(row["highest"]) for row in used.annotate(highest=Max("ceiling"))}
+    limits = _limits(keys)
     return {
         credential.pk: _stands(
             credential,
@@ -62,6 +61,19 @@ def standings(plans: Sequence[tuple[Credential, RotationPlan | None]]) -> dict[U
         )
         for credential, plan in plans
     }
+
+
+def _limits(credentials: Sequence[UUID]) -> dict[UUID, timedelta | None]:
+    """By the highest level that any endpoint which uses one may see, as its key or as its certificate."""
+    uses = Q(credential__in=credentials) | Q(client_certificate__in=credentials)
+    highest: dict[UUID, int] = {}
+    rows = Endpoint.objects.filter(uses, enabled=True).values_list(
+        "credential", "client_certificate", "ceiling"
+    )
+    for key, certificate, ceiling in rows:
+        for held in {key, certificate} - {None}:
+            highest[held] = max(ceiling, highest.get(held, 0))
+    return {held: _limit(ceiling) for held, ceiling in highest.items()}
 
 
 def _stands(
@@ -113,12 +125,10 @@ def is_too_old(credential: Credential, now: datetime) -> bool:
 
 
 def longest_age(credential: Credential) -> timedelta | None:
-    """By the highest level that any endpoint which uses it may see; None: no limit."""
-    return _limit(credential.endpoints.filter(enabled=True).aggregate(highest=Max("ceiling"))["highest"])
+    """None: no limit."""
+    return _limits([credential.pk]).get(credential.pk)
 
 
-def _limit(ceiling: int | None) -> timedelta | None:
-    if ceiling is None:
-        return None
+def _limit(ceiling: int) -> timedelta | None:
     days = settings.CREDENTIAL_MAX_DAYS.get(Level(ceiling).name.lower(), 0)
     return timedelta(days=days) if days else None

@@ -8,13 +8,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from gateway.models import Credential, CredentialState, Rotation, RotationPlan
 from gateway.rotating import sweeping
-from gateway.rotating.services import rotate_now, secret_revoke_now
-from tests.gateway.world import admin
+from gateway.rotating.services import plan_save, rotate_now, secret_revoke_now
+from tests.gateway.world import admin, credential
 
 from .provider import RECIPE, provider
 from .world import House, house
@@ -79,6 +81,26 @@ def change(client: Client, home: House, **changes: Any) -> str:
 def test_what_will_not_do_is_said_at_its_field(home: House, ada: Client, changes: Any, words: str) -> None:
     assert words in change(ada, home, **changes)
     assert RotationPlan.objects.get().every == timedelta(days=30)
+
+
+def test_a_list_of_plans_costs_the_same_however_long_it_is(home: House, ada: Client) -> None:
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as seen:
+            page = ada.get(reverse("admin:gateway_rotationplan_changelist")).content.decode()
+        assert page.count("In order") + page.count("No secret") == RotationPlan.objects.count()
+        return len(seen)
+
+    cost()
+    before = cost()
+    for number in range(5):
+        row = credential(f"more {number}")
+        plan_save(plan=RotationPlan(credential=row, rotator="manual", every=timedelta(days=3)), by=None)
+    assert cost() == before
+
+
+def test_a_form_that_is_shown_again_holds_no_spare(home: House, ada: Client) -> None:
+    page = change(ada, home, rotator="list", spares="sk-spare-0000000001", overlap="long")
+    assert "Please correct the error" in page and "sk-spare-0000000001" not in page
 
 
 def test_a_plan_is_changed_and_says_how_it_stands(home: House, ada: Client) -> None:

@@ -1,4 +1,4 @@
-"""A new secret is tried as a call would send it: with the certificate, the authorities and the key beside it."""
+"""A new secret is tried as a call would send it: with the certificate and the key that go beside it."""
 
 from __future__ import annotations
 
