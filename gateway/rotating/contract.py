@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 from uuid import UUID
 
 from gateway.credentials.secret import Secret
@@ -123,4 +123,14 @@ class Rotator(Protocol):
 
     def living(self, errand: Errand) -> Sequence[Found] | None:
         """The keys of the family that the provider has. None: it cannot tell."""
+        ...
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """What a rotator may have besides, where replicas learn of a key one after the other: one good answer
+    says little then."""
+
+    def settles(self, options: Mapping[str, Any]) -> timedelta:
+        """How long every try of a new key has to succeed before it is used."""
         ...

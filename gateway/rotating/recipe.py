@@ -7,6 +7,7 @@ A recipe is a mapping, as YAML has it:
       project: {title: Project id, pattern: "proj_[A-Za-z0-9]+"}
     slots: [key1, key2]              # where a provider has two keys instead of any number
     new_secret: 48                   # where the secret is ours to choose: so many random bytes
+    settle: 120                      # seconds in which every try has to succeed before it is used
     create:                          # one call or several; the last one's answer holds the key
       - {method: POST, path: "/keys", body: {name: "{label}"}, secret: /key, id: /id}
     list:
@@ -32,12 +33,17 @@ SECRETS: Final = ("secret",)
 LONGEST: Final = 200
 """Characters of a variable."""
 
+SETTLES: Final = 3600
+"""Seconds."""
+
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,30}\Z")
 _PLACE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _OWN: Final = frozenset({"label", "id", "slot", *SECRETS})
 _CALL: Final = frozenset({"method", "path", "headers", "body", "expect", "gone", "secret", "id"})
 _LIST: Final = frozenset({"path", "headers", "expect", "items", "id", "label", "next"})
-_TOP: Final = frozenset({"title", "about", "variables", "slots", "new_secret", "create", "list", "revoke"})
+_TOP: Final = frozenset(
+    {"title", "about", "variables", "slots", "new_secret", "settle", "create", "list", "revoke"}
+)
 
 
 class RecipeError(ValueError):
@@ -82,6 +88,7 @@ class Recipe:
     variables: Mapping[str, Variable]
     slots: tuple[str, ...]
     new_secret: int
+    settle: int
     create: tuple[Call, ...]
     listing: Listing | None
     revoke: tuple[Call, ...]
@@ -104,12 +111,20 @@ def read(said: Any) -> Recipe:
         variables=variables,
         slots=slots,
         new_secret=new_secret,
+        settle=settling(top.get("settle", 0)),
         create=tuple(_calls(top.get("create"), "create")),
         listing=_listing(top["list"]) if "list" in top else None,
         revoke=tuple(_calls(top.get("revoke"), "revoke")),
     )
     _check(recipe)
     return recipe
+
+
+def settling(said: Any) -> int:
+    """Seconds. Raises `RecipeError`."""
+    if not isinstance(said, int) or isinstance(said, bool) or not 0 <= said <= SETTLES:
+        raise RecipeError(f"`settle` is a number of seconds up to {SETTLES}.")
+    return said
 
 
 def _check(recipe: Recipe) -> None:

@@ -37,7 +37,7 @@ from gateway.models import (
     RotationStep,
 )
 from gateway.rotating import planning
-from gateway.rotating.contract import FromList, Made, Refused, Rotator, RotatorError, Waiting
+from gateway.rotating.contract import FromList, Made, Refused, Rotator, RotatorError, Settling, Waiting
 from gateway.rotating.errands import errand_for, rotator_of
 from gateway.rotating.leasing import Lost, advance, backoff, save
 from gateway.rotating.probing import Outcome, Probe, probe
@@ -52,6 +52,11 @@ PATIENCE: Final = {
     "unreachable": timedelta(minutes=15),
     "untestable": timedelta(0),
 }
+SLOWLY: Final = timedelta(minutes=30)
+"""The same where replicas start anew, one after the other, with a model to load."""
+
+SETTLING: Final = "settling"
+OFTEN: Final = timedelta(seconds=5)
 CREATE_TRIES: Final = 5
 WAIT: Final = timedelta(minutes=5)
 ARRIVED: Final = timedelta(minutes=2)
@@ -155,15 +160,37 @@ def _take_spare(rotation: Rotation, plan: RotationPlan) -> None:
 
 
 def test(rotation: Rotation, plan: RotationPlan) -> None:
-    tried = _tried(rotation, plan)
+    tried, settle = _tried(rotation, plan), _settle(plan)
     if tried.outcome is Outcome.WORKS:
-        with transaction.atomic():
-            advance(rotation, RotationStep.SWITCH)
-            _tell("rotation.tested", rotation, where=tried.detail)
+        if not settle or _has_settled(rotation, settle):
+            with transaction.atomic():
+                advance(rotation, RotationStep.SWITCH)
+                _tell("rotation.tested", rotation, where=tried.detail)
         return
     code = tried.outcome.value
-    gives_up = timezone.now() - rotation.step_since >= PATIENCE[code]
-    _again(rotation, plan, code, tried.detail, gives_up=gives_up)
+    began, patience = rotation.step_since, PATIENCE[code]
+    if settle and patience:
+        began, patience = rotation.started_at, SLOWLY + settle
+    _again(rotation, plan, code, tried.detail, gives_up=timezone.now() - began >= patience)
+
+
+def _settle(plan: RotationPlan) -> timedelta:
+    try:
+        rotator = rotator_of(plan)
+    except Refused:  # taken away meanwhile; what it made is tried all the same
+        return timedelta(0)
+    return rotator.settles(plan.options) if isinstance(rotator, Settling) else timedelta(0)
+
+
+def _has_settled(rotation: Rotation, settle: timedelta) -> bool:
+    """Whether it has worked for so long. If not, it is tried again in a moment."""
+    now = timezone.now()
+    since = rotation.step_since if rotation.error == SETTLING else now
+    if now - since >= settle:
+        return True
+    again = min(now + OFTEN, since + settle)
+    save(rotation, next_at=again, step_since=since, tries=0, error=SETTLING, detail="It works so far.")
+    return False
 
 
 def _tried(rotation: Rotation, plan: RotationPlan) -> Probe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -20,12 +21,13 @@ from gateway.rotating.recipe import (
     RecipeError,
     at,
     read,
+    settling,
     values_of,
 )
 
 FOLDER: Final = Path(__file__).parent.parent / "recipes"
 PAGES: Final = 100
-_KNOWN: Final = frozenset({"recipe", "own", "variables", "slot_in_use"})
+_KNOWN: Final = frozenset({"recipe", "own", "variables", "slot_in_use", "settle"})
 
 
 @cache
@@ -56,12 +58,17 @@ class ByRecipe:
         try:
             recipe = recipe_of(options)
             values_of(recipe, options.get("variables", {}))
+            self.settles(options)
         except RecipeError as error:
             return [str(error)]
         if recipe.slots and options.get("slot_in_use") not in recipe.slots:
             among = ", ".join(recipe.slots)
             return [f"Say which slot holds the secret in use: `slot_in_use` is one of {among}."]
         return []
+
+    def settles(self, options: Mapping[str, Any]) -> timedelta:
+        said = options.get("settle")
+        return timedelta(seconds=recipe_of(options).settle if said is None else settling(said))
 
     def create(self, errand: Errand) -> Made:
         recipe, values = _begun(errand)
