@@ -100,18 +100,14 @@ def slack_body(event: str, row: Approval, base: str) -> bytes:
     asked = f"{row.requester_name} to {row.endpoint} ({row.area})"
     found = ", ".join(f"{name} × {count}" for name, count in sorted(row.counts.items()))
     about = "; ".join([*map(str, row.reasons), *([f"found: {found}"] if found else []), f"risk {row.risk}"])
-    link = review_link(row.pk, base)
-    where = f"<{link}|Look at it>" if base else link
-    first = f"Request of {asked} {WORDS[event]}."
-    return orjson.dumps(
-        {
-            "text": _escaped(first),
-            "blocks": [
-                _section(f"*{_escaped(first)}*\n{_escaped(about)}"),
-                _section(where),
-            ],
-        }
-    )
+    return slack_message(f"Request of {asked} {WORDS[event]}.", about, review_link(row.pk, base))
+
+
+def slack_message(first: str, more: str, link: str) -> bytes:
+    """A sentence, what there is to know besides, and where to look."""
+    where = f"<{link}|Look at it>" if "://" in link else link
+    blocks = [_section(f"*{_escaped(first)}*\n{_escaped(more)}"), _section(where)]
+    return orjson.dumps({"text": _escaped(first), "blocks": blocks})
 
 
 def slack_trial_body() -> bytes:

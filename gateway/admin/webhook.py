@@ -12,10 +12,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
-from approvals.webhooks import EVENTS
 from gateway.admin.person import person
 from gateway.credentials.secret import Secret
 from gateway.models import Delivery, DeliveryState, Webhook, WebhookKind
+from gateway.models.webhook import TOLD_OF
 from gateway.notifying.sending import deliver_now
 from gateway.notifying.services import (
     WebhookRefused,
@@ -35,7 +35,7 @@ NO_BASE = "Nothing: PUBLIC_URL is not set, so links in messages are relative."
 
 class WebhookForm(ModelForm[Webhook]):
     events = forms.MultipleChoiceField(
-        choices=[(name, name) for name in EVENTS],
+        choices=[(name, name) for name in TOLD_OF],
         required=False,
         widget=forms.CheckboxSelectMultiple,
         help_text="None chosen: all of them.",
@@ -200,11 +200,15 @@ class DeliveryAdmin(ToolsAdmin[Delivery]):
 
     tools = ("again",)
     actions = None
-    list_display = ("event", "to", "state_badge", "attempts", "tried_at", "status", "error", "approval_id")
+    list_display = ("event", "to", "state_badge", "attempts", "tried_at", "status", "error", "about")
     list_filter = ("state", "event")
-    list_select_related = ("webhook", "person")
+    list_select_related = ("webhook", "person", "credential")
     search_fields = ("=approval_id",)
     fields = (*list_display, "event_at", "next_at", "duration_ms")
+
+    @admin.display(description="about")
+    def about(self, row: Delivery) -> str:
+        return str(row.credential or row.approval_id or "A test")
 
     @admin.display(description="to")
     def to(self, row: Delivery) -> str:

@@ -509,6 +509,29 @@ class Migration(migrations.Migration):
                 name="gateway_rotationplan_interval_positive",
             ),
         ),
+        migrations.AddField(
+            model_name="delivery",
+            name="credential",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to="gateway.credential",
+            ),
+        ),
+        migrations.AlterField(
+            model_name="delivery",
+            name="approval_id",
+            field=models.UUIDField(help_text="Empty: about a credential, or a test.", null=True),
+        ),
+        migrations.AddConstraint(
+            model_name="delivery",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("approval_id", None), ("credential", None), _connector="OR"),
+                name="gateway_delivery_about_one",
+            ),
+        ),
         migrations.RunPython(guard, loosen),
         migrations.RunPython(guard_new, loosen_new),
     ]

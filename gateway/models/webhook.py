@@ -1,6 +1,6 @@
-"""Whom approvals are told to: webhooks, people by mail, and what became of each message.
+"""Whom approvals and credentials are told to: webhooks, people by mail, and what became of each message.
 
-A message names an approval and an event and holds no text: its body is made from the approval when it is
+A message names one of these and an event and holds no text: its body is made from the approval when it is
 sent. Nothing that a caller or a reviewer wrote ever is in it.
 """
 
@@ -16,11 +16,18 @@ from approvals.webhooks import EVENTS
 from audit import ids
 from gateway.credentials.origins import validate_origin
 
+FAILED, RECOVERED = "rotation.failed", "rotation.recovered"
+REMINDED, ESCALATED = "rotation.reminded", "rotation.escalated"
+DISABLED, NOT_TAKEN_BACK = "credential.disabled", "credential.not_taken_back"
+CREDENTIAL_EVENTS = (FAILED, RECOVERED, REMINDED, ESCALATED, DISABLED, NOT_TAKEN_BACK)
+TOLD_OF = (*EVENTS, *CREDENTIAL_EVENTS)
+"""What a webhook can choose among."""
+
 
 def validate_events(value: object) -> None:
-    known = isinstance(value, list) and set(map(str, value)) <= set(EVENTS)
+    known = isinstance(value, list) and set(map(str, value)) <= set(TOLD_OF)
     if not known:
-        raise ValidationError(f"Choose among {', '.join(EVENTS)}.")
+        raise ValidationError(f"Choose among {', '.join(TOLD_OF)}.")
 
 
 class WebhookKind(models.TextChoices):
@@ -115,7 +122,10 @@ class Delivery(models.Model):
     person = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.CASCADE, null=True, blank=True, related_name="mails"
     )
-    approval_id = models.UUIDField(null=True, help_text="Empty: a test.")
+    approval_id = models.UUIDField(null=True, help_text="Empty: about a credential, or a test.")
+    credential = models.ForeignKey(
+        "gateway.Credential", models.CASCADE, null=True, blank=True, related_name="+"
+    )
     event = models.CharField(max_length=40)
     event_at = models.DateTimeField()
     position = models.PositiveSmallIntegerField(default=0)  # an earlier one about the same approval is first
@@ -152,6 +162,9 @@ class Delivery(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["person", "approval_id", "event"], name="gateway_delivery_person_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(approval_id=None) | Q(credential=None), name="gateway_delivery_about_one"
             ),
         ]
 

@@ -1,4 +1,5 @@
-"""Mails about approvals: plain text, a link and no names of people, sent by the same sweep as webhooks.
+"""Mails about approvals and credentials: plain text, a link and no names of people, sent by the sweep that
+sends webhooks.
 
 Whoever would get many in a minute gets one with all the links.
 """
@@ -20,6 +21,7 @@ from django.utils import timezone
 from approvals.links import review_link, status_link
 from approvals.models import Approval, Status
 from gateway.models import Delivery, DeliveryState, User
+from gateway.notifying.alerts import link, sentence
 from gateway.notifying.leasing import take
 from gateway.notifying.recipients import ASKED, mails_go_out, with_address
 
@@ -56,7 +58,11 @@ def _waiting() -> dict[UUID, list[Delivery]]:
     rows = Delivery.objects.filter(state=DeliveryState.DUE, next_at__lte=now, person__isnull=False)
     people = rows.order_by().values("person_id").annotate(first=Min("next_at")).order_by("first", "person_id")
     return {
-        each["person_id"]: list(rows.filter(person=each["person_id"]).order_by("next_at", "pk")[:BATCH])
+        each["person_id"]: list(
+            rows.filter(person=each["person_id"])
+            .select_related("credential__area")
+            .order_by("next_at", "pk")[:BATCH]
+        )
         for each in people[:PEOPLE]
     }
 
@@ -97,7 +103,8 @@ def _text(rows: list[Delivery]) -> tuple[str, str]:
     """Subject and text."""
     base = settings.PUBLIC_URL
     asked = [row for row in rows if row.event == ASKED]
-    decided = [row for row in rows if row.event != ASKED]
+    kept = [(row.event, row.credential) for row in rows if row.credential is not None]
+    decided = [row for row in rows if row.event != ASKED and row.credential is None]
     lines: list[str] = []
     if asked:
         lines += ["Held requests wait for your decision:" if len(asked) > 1 else WAITS, ""]
@@ -105,10 +112,21 @@ def _text(rows: list[Delivery]) -> tuple[str, str]:
     if decided:
         lines += ["Your held requests were decided:" if len(decided) > 1 else IS_DECIDED, ""]
         lines += [status_link(row.approval_id, base) for row in decided if row.approval_id] + [""]
+    for event, credential in kept:
+        lines += [sentence(event, credential), link(credential), ""]
     lines += [f"You can switch these mails off: {base}/account/"]
+    return _subject(rows), "\n".join(lines)
+
+
+def _subject(rows: list[Delivery]) -> str:
     if len(rows) > 1:
-        return f"{len(rows)} held requests", "\n".join(lines)
-    return (WAITS if asked else IS_DECIDED).rstrip(":"), "\n".join(lines)
+        return (
+            f"{len(rows)} messages" if any(row.credential for row in rows) else f"{len(rows)} held requests"
+        )
+    (row,) = rows
+    if row.credential is not None:
+        return sentence(row.event, row.credential).rstrip(".")
+    return (WAITS if row.event == ASKED else IS_DECIDED).rstrip(":")
 
 
 WAITS: Final = "A held request waits for your decision:"

@@ -26,7 +26,7 @@ from gateway.credentials.outbound import FetchFailed, fetch
 from gateway.credentials.sealing import SealError
 from gateway.credentials.secret import Secret
 from gateway.models import Delivery, DeliveryState, Webhook, WebhookKind
-from gateway.notifying import mails, outbox
+from gateway.notifying import alerts, mails, outbox
 from gateway.notifying.leasing import take
 from gateway.notifying.services import secrets_of, url_of, webhook_disable
 
@@ -125,7 +125,9 @@ def picked() -> list[Delivery]:
     waiting = Webhook.objects.filter(Exists(due().filter(webhook=OuterRef("pk"))), enabled=True)
     found: list[Delivery] = []
     for hook in waiting.order_by("succeeded_at", "pk"):
-        rows = due().filter(webhook=hook).select_related("webhook").order_by("next_at", "pk")
+        rows = (
+            due().filter(webhook=hook).select_related("webhook", "credential__area").order_by("next_at", "pk")
+        )
         found += rows[: 1 if hook.failing_since else OF_ONE]
     return sorted(found, key=lambda row: row.attempts)[:AT_ONCE]
 
@@ -166,6 +168,10 @@ def _letter(row: Delivery) -> Letter | Outcome:
 
 def _body(row: Delivery, hook: Webhook, approval: Approval | None) -> bytes:
     base, slack = settings.PUBLIC_URL, hook.kind == WebhookKind.SLACK
+    if (credential := row.credential) is not None:
+        if slack:
+            return alerts.slack_body(row.event, credential)
+        return alerts.body(row.event, row.event_at, credential)
     if approval is None:
         return webhooks.slack_trial_body() if slack else webhooks.trial_body(row.event_at)
     if slack:

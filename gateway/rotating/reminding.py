@@ -10,6 +10,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from gateway.models import Credential, Rotation, RotationPlan, RotationStep
+from gateway.models.webhook import DISABLED, ESCALATED, REMINDED
+from gateway.notifying.alerts import credential_alert
 from policies.history import acting
 from policies.journal import note
 
@@ -38,7 +40,7 @@ def _remind(rotation: Rotation, now: datetime) -> None:
     rows = Rotation.objects.filter(pk=rotation.pk, reminded_at=rotation.reminded_at)
     with transaction.atomic():
         if rows.update(reminded_at=now):
-            _tell("rotation.reminded", rotation, now)
+            _tell(REMINDED, rotation, now)
 
 
 def _press(rotation: Rotation, plan: RotationPlan, now: datetime) -> None:
@@ -46,7 +48,7 @@ def _press(rotation: Rotation, plan: RotationPlan, now: datetime) -> None:
     if plan.escalate_after is not None and overdue >= plan.escalate_after:
         with transaction.atomic():
             if Rotation.objects.filter(pk=rotation.pk, escalated_at=None).update(escalated_at=now):
-                _tell("rotation.escalated", rotation, now)
+                _tell(ESCALATED, rotation, now)
     if plan.disable_after is not None and overdue >= plan.disable_after:
         _disable(rotation, now)
 
@@ -59,10 +61,11 @@ def _disable(rotation: Rotation, now: datetime) -> None:
         if credential.disabled_at is None and waits:
             credential.disabled_at = now
             credential.save(update_fields=("disabled_at",))
-            _tell("credential.disabled", rotation, now)
+            _tell(DISABLED, rotation, now)
 
 
 def _tell(action: str, rotation: Rotation, now: datetime) -> None:
     credential = rotation.credential
     facts = {"name": credential.name, "days": (now - rotation.started_at).days}
     note(action=action, by=None, target=credential, facts=facts)
+    credential_alert(credential=credential, event=action)

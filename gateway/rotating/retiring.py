@@ -9,6 +9,8 @@ from django.utils import timezone
 
 from gateway.credentials import versions
 from gateway.models import Credential, CredentialState, CredentialVersion, RotationPlan
+from gateway.models.webhook import NOT_TAKEN_BACK
+from gateway.notifying.alerts import credential_alert
 from gateway.rotating.contract import RotatorError
 from gateway.rotating.errands import errand_for, rotator_of
 from gateway.rotating.leasing import backoff, take_version
@@ -61,9 +63,11 @@ def _take_back(version: CredentialVersion) -> None:
         rotator.revoke(errand, version.provider_id)
         tidy(rotator, errand, version.credential)
     except RotatorError as error:
-        if version.retire_tries == TOLD_AFTER:
-            _tell(version, "credential.not_taken_back", code=error.code)
-        versions.tell_later(version, backoff(version.retire_tries + 1, least=2, most=3600))
+        with transaction.atomic():
+            if version.retire_tries == TOLD_AFTER:
+                _tell(version, NOT_TAKEN_BACK, code=error.code)
+                credential_alert(credential=version.credential, event=NOT_TAKEN_BACK)
+            versions.tell_later(version, backoff(version.retire_tries + 1, least=2, most=3600))
         return
     if versions.told(version):
         _tell(version, "credential.taken_back")

@@ -36,6 +36,8 @@ from gateway.models import (
     RotationPlan,
     RotationStep,
 )
+from gateway.models.webhook import RECOVERED
+from gateway.notifying.alerts import credential_alert, failure_alert
 from gateway.rotating import planning
 from gateway.rotating.contract import FromList, Made, Refused, Rotator, RotatorError, Settling, Waiting
 from gateway.rotating.errands import errand_for, rotator_of
@@ -222,6 +224,8 @@ def switch(rotation: Rotation, plan: RotationPlan) -> None:
         if credential.disabled_at is not None:
             credential.disabled_at = None
             credential.save(update_fields=("disabled_at",))
+        if plan.failures:
+            credential_alert(credential=credential, event=RECOVERED)
         planning.succeeded(plan)
         _tell("rotation.switched", rotation, number=version.number)
 
@@ -253,6 +257,7 @@ def fail(rotation: Rotation, plan: RotationPlan | None, code: str, words: str) -
             pending = CredentialVersion.objects.filter(pk=rotation.version_id, state=CredentialState.PENDING)
             versions.retire(pending)
         if plan is not None:
+            failure_alert(credential=plan.credential, failures=plan.failures)
             planning.failed(plan)
         _tell("rotation.failed", rotation, code=code)
 
