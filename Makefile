@@ -60,4 +60,6 @@ hammer: $(VENV)/.test
 	$(BIN)/python -m tests.services $(BIN)/python -m tests.server.hammer --rounds $(or $(ROUNDS),200) $(if $(SEED),--seed $(SEED))
 	RACES=$(or $(RACES),10000) $(BIN)/python -m pytest -q -p no:xdist --timeout 7200 tests/approvals/test_races.py
 	RACES=$(or $(RACES),10000) $(BIN)/python -m tests.services $(BIN)/python -m pytest -q -p no:xdist --timeout 7200 tests/approvals/test_races.py
+	ROTATING_SECONDS=$(or $(ROTATING),60) $(BIN)/python -m pytest -q -p no:xdist tests/server/test_rotation.py
+	ROTATING_SECONDS=$(or $(ROTATING),60) $(BIN)/python -m tests.services $(BIN)/python -m pytest -q -p no:xdist tests/server/test_rotation.py
 	$(BIN)/python -m tests.services $(BIN)/python -m bench.evidence --calls $(or $(CALLS),1500000)

@@ -75,7 +75,7 @@ _SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
         },
     ),
     (
-        "Whom held requests are told to",
+        "Webhooks and mails",
         "Programs that hear of them, and what became of each message.",
         {
             "Webhook": "Where messages are posted to, signed",

@@ -66,7 +66,7 @@ SECTIONS: Final[Sequence[tuple[str, tuple[str, ...]]]] = (
             "gateway.deployment",
         ),
     ),
-    ("Whom held requests are told to", ("gateway.webhook", "gateway.delivery")),
+    ("Webhooks and mails", ("gateway.webhook", "gateway.delivery")),
     (
         "Evidence",
         (

@@ -1,7 +1,7 @@
 "use strict";
 /* Shows what the chosen placement takes and hides the rest, which counts for nothing. */
 
-(() => {
+document.addEventListener("DOMContentLoaded", () => {
     const choice = document.getElementById("id_placement");
     const rows = [...document.querySelectorAll("[data-placements]")].map((input) => [input.closest(".form-row"), input.dataset.placements.split(" ")]);
 
@@ -15,4 +15,4 @@
         choice.addEventListener("change", show);
         show();
     }
-})();
+});
