@@ -91,13 +91,14 @@ class Front:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self) -> str:
-        if problems := await asyncio.to_thread(_refusals):  # they look into the store
-            return "\n".join(problems)
+        """Why it does not start. Nothing is raised: Granian would go on and serve."""
         try:
+            if problems := await asyncio.to_thread(_refusals):  # they look into the store
+                return "\n".join(problems)
             await self.proxy.startup()
         except Exception as problem:
-            logger.exception("The proxy could not start")
-            return f"The proxy could not start: {type(problem).__name__}."
+            logger.exception("The gateway could not start")
+            return f"The gateway could not start: {type(problem).__name__}."
         return ""
 
 

@@ -76,7 +76,7 @@ _SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ),
     (
         "Webhooks and mails",
-        "Programs that hear of them, and what became of each message.",
+        "Who hears of held requests and of secrets that need somebody.",
         {
             "Webhook": "Where messages are posted to, signed",
             "Delivery": "Each message and mail, with what its receiver answered",

@@ -100,6 +100,16 @@ def test_a_proxy_that_cannot_start_fails_the_start(monkeypatch: pytest.MonkeyPat
     assert lifespan(house(problem=OSError("disk"))) == ["lifespan.startup.failed"]
 
 
+def test_a_store_that_cannot_be_asked_fails_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable() -> list[str]:
+        raise OSError("no store")
+
+    monkeypatch.setattr(front, "refusals", unreachable)
+    application = house()
+    assert lifespan(application) == ["lifespan.startup.failed"]
+    assert application.proxy.log == []  # type: ignore[attr-defined]
+
+
 def test_static_files_come_with_their_type_and_cannot_be_sniffed() -> None:
     answer = ask(StaticFiles(), "GET", "/static/admin/css/base.css")
     assert answer.status == 200
