@@ -30,8 +30,8 @@ def _piece(part: Part) -> str:
 
 @register.simple_tag
 def badges(found: Iterable[Any]) -> SafeString:
-    """Each class with its level and how often it was found. Lists have hundreds: as a template of its own they
-    took a sixth of a page's time."""
+    """Each class with its level and how often it was found. Lists have hundreds, which as a template of
+    its own took a sixth of a page's time."""
     return format_html_join(
         " ",
         '<span class="badge badge-{} plain" title="{}">{}{}</span>',
