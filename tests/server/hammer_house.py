@@ -11,6 +11,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +27,7 @@ import requests
 
 from tests.services import quiet_port
 
-from .world import ROOT, fresh_database
+from .world import ROOT, fresh_database, migrated
 
 START_SECONDS = 240
 NOT_OURS = ("SECRET_KEY", "MASTER_KEYS", "DATABASE_PASSWORD", "DEBUG", "AUDIT_KEY_DIR", "CACHE_DIR")
@@ -45,6 +46,8 @@ class House:
         self.log = root / "serve.log"
         self.env = environment(root, self.database_url, redis_url)
         self.process: subprocess.Popen[bytes] | None = None
+        if not database_url:
+            shutil.copy2(migrated(), root / "postern.sqlite3")
         self.facts = self._seed(model_url)
 
     def python(self, *argv: str, given: str = "") -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -22,6 +26,7 @@ import psycopg
 from tests.services import postgresql, quiet_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+STORE = "world.sqlite3"
 START_SECONDS = 240  # of a machine that others use as well
 
 
@@ -59,12 +64,12 @@ class World:
 
     @property
     def data(self) -> Path:
-        """Where this demo keeps its keys, its log and, on SQLite, its store."""
+        """Where this demo keeps its keys and its log."""
         return self.root / "demo" / str(urlsplit(self.url).port)
 
     @property
     def store_url(self) -> str:
-        return self.database_url or f"sqlite:///{self.data / 'postern.sqlite3'}"
+        return self.database_url or f"sqlite:///{self.root / STORE}"
 
     def log(self) -> str:
         return (self.data / "demo.log").read_text()
@@ -76,7 +81,10 @@ def running_world(
 ) -> Iterator[World]:
     """Start `manage.py demo` under `root` and stop it afterwards; `more` are settings beside its own."""
     with fresh_database() as database_url:
-        env = {**os.environ, **(more or {}), "DATA_DIR": str(root), "DATABASE_URL": database_url}
+        if not database_url:
+            shutil.copy2(migrated(), root / STORE)
+        url = database_url or f"sqlite:///{root / STORE}"
+        env = {**os.environ, **(more or {}), "DATA_DIR": str(root), "DATABASE_URL": url}
         argv = [sys.executable, "manage.py", "demo", "--port", str(quiet_port(count=2))]
         argv += ["--upstream-url", upstream_url] if upstream_url else []
         output = root / "output.txt"
@@ -109,6 +117,23 @@ def on_postgresql() -> bool:
     return os.environ.get("DATABASE_URL", "").startswith("postgres")
 
 
+@cache
+def migrated() -> str:
+    """A store with every table and nothing in them: on SQLite a file to copy, else a database to make others
+    by. Made once in each process: migrating takes longer than everything else of a start."""
+    folder = Path(tempfile.mkdtemp(prefix="postern-migrated-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    found, url = str(folder / STORE), f"sqlite:///{folder / STORE}"
+    if on_postgresql():
+        found = f"migrated_{uuid4().hex[:12]}"
+        with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{found}"')
+        url = urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{found}"))
+    env = {**os.environ, "DATA_DIR": str(folder), "DATABASE_URL": url, "SECRET_KEY": uuid4().hex * 2}
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=env, check=True)
+    return found
+
+
 @contextmanager
 def private_database() -> Iterator[str]:
     """ "" for the demo's own SQLite file, or a PostgreSQL server that nobody else uses."""
@@ -121,14 +146,14 @@ def private_database() -> Iterator[str]:
 
 @contextmanager
 def fresh_database() -> Iterator[str]:
-    """ "" for the demo's own SQLite file, or an empty database on the suite's PostgreSQL."""
+    """ "" for an SQLite file of one's own, or a migrated database on the suite's PostgreSQL."""
     if not on_postgresql():
         yield ""
         return
     server = os.environ["DATABASE_URL"]
     name = f"world_{uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{migrated()}"')
     try:
         yield urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
     finally:
