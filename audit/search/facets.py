@@ -17,7 +17,7 @@ from audit.search.grouping import Groups, calls_add, matches_add, newest_add, wi
 from audit.search.selection import Selection
 from audit.walls import Areas
 
-MOST: Final = 5_000
+MOST: Final = 3_000
 SHOWN: Final = 12
 """Values of one facet."""
 
