@@ -134,3 +134,7 @@ class Settling(Protocol):
     def settles(self, options: Mapping[str, Any]) -> timedelta:
         """How long every try of a new key has to succeed before it is used."""
         ...
+
+    def ready(self, errand: Errand) -> bool:
+        """Whether every replica has started since the key was made, as far as the provider can tell."""
+        ...

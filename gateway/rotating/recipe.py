@@ -8,6 +8,8 @@ A recipe is a mapping, as YAML has it:
     slots: [key1, key2]              # where a provider has two keys instead of any number
     new_secret: 48                   # where the secret is ours to choose: so many random bytes
     settle: 120                      # seconds in which every try has to succeed before it is used
+    ready:                           # and what its provider says once every replica has started anew
+      {path: "/deployment", alike: [[/spec/replicas, /status/updated, /status/ready]]}
     create:                          # one call or several; the last one's answer holds the key
       - {method: POST, path: "/keys", body: {name: "{label}"}, secret: /key, id: /id}
     list:
@@ -42,7 +44,7 @@ _OWN: Final = frozenset({"label", "id", "slot", *SECRETS})
 _CALL: Final = frozenset({"method", "path", "headers", "body", "expect", "gone", "secret", "id"})
 _LIST: Final = frozenset({"path", "headers", "expect", "items", "id", "label", "next"})
 _TOP: Final = frozenset(
-    {"title", "about", "variables", "slots", "new_secret", "settle", "create", "list", "revoke"}
+    {"title", "about", "variables", "slots", "new_secret", "settle", "ready", "create", "list", "revoke"}
 )
 
 
@@ -75,6 +77,14 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """A GET, and pointers of which those of one group have to show the same."""
+
+    call: Call
+    alike: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Variable:
     title: str
     pattern: str
@@ -89,6 +99,7 @@ class Recipe:
     slots: tuple[str, ...]
     new_secret: int
     settle: int
+    ready: Ready | None
     create: tuple[Call, ...]
     listing: Listing | None
     revoke: tuple[Call, ...]
@@ -112,6 +123,7 @@ def read(said: Any) -> Recipe:
         slots=slots,
         new_secret=new_secret,
         settle=settling(top.get("settle", 0)),
+        ready=_ready(top["ready"]) if "ready" in top else None,
         create=tuple(_calls(top.get("create"), "create")),
         listing=_listing(top["list"]) if "list" in top else None,
         revoke=tuple(_calls(top.get("revoke"), "revoke")),
@@ -136,7 +148,8 @@ def _check(recipe: Recipe) -> None:
     if len(recipe.slots) == 1:
         raise RecipeError("There are two slots at least: one is in use while the other is made.")
     known = _OWN | set(recipe.variables)
-    for call in (*recipe.create, *recipe.revoke, *([recipe.listing.call] if recipe.listing else ())):
+    asked = [each.call for each in (recipe.listing, recipe.ready) if each is not None]
+    for call in (*recipe.create, *recipe.revoke, *asked):
         for where, names in (("path", _names(call.path)), ("body", _names(call.body))):
             _check_names(where, set(names), known)
         _check_names("headers", set(_names(dict(call.headers))), known)
@@ -208,6 +221,18 @@ def _listing(said: Any) -> Listing:
         next_query=str(onward.get("query", "")),
         next_pointer=_pointer(onward.get("pointer", ""), "next"),
     )
+
+
+def _ready(said: Any) -> Ready:
+    found = _mapping(said, "`ready`", frozenset({"path", "headers", "expect", "alike"}))
+    groups = found.get("alike")
+    if not isinstance(groups, list) or not groups or not all(isinstance(each, list) for each in groups):
+        raise RecipeError("`alike` is a list of lists of pointers.")
+    alike = tuple(tuple(_pointer(each, "alike") for each in group) for group in groups)
+    if any(len(group) < 2 for group in alike):
+        raise RecipeError("`alike` compares two pointers at least.")
+    plain = {name: found[name] for name in ("path", "headers", "expect") if name in found}
+    return Ready(_call({**plain, "method": "GET"}), alike)
 
 
 def _pointer(said: Any, where: str) -> str:

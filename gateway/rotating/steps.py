@@ -162,7 +162,10 @@ def _take_spare(rotation: Rotation, plan: RotationPlan) -> None:
 
 
 def test(rotation: Rotation, plan: RotationPlan) -> None:
-    tried, settle = _tried(rotation, plan), _settle(plan)
+    tried, settling = _tried(rotation, plan), _settling(plan)
+    settle = settling.settles(plan.options) if settling else timedelta(0)
+    if tried.outcome is Outcome.WORKS and settling:
+        tried = _everywhere(rotation, plan, settling) or tried
     if tried.outcome is Outcome.WORKS:
         if not settle or _has_settled(rotation, settle):
             with transaction.atomic():
@@ -176,12 +179,21 @@ def test(rotation: Rotation, plan: RotationPlan) -> None:
     _again(rotation, plan, code, tried.detail, gives_up=timezone.now() - began >= patience)
 
 
-def _settle(plan: RotationPlan) -> timedelta:
+def _settling(plan: RotationPlan) -> Settling | None:
     try:
         rotator = rotator_of(plan)
     except Refused:  # taken away meanwhile; what it made is tried all the same
-        return timedelta(0)
-    return rotator.settles(plan.options) if isinstance(rotator, Settling) else timedelta(0)
+        return None
+    return rotator if isinstance(rotator, Settling) else None
+
+
+def _everywhere(rotation: Rotation, plan: RotationPlan, settling: Settling) -> Probe | None:
+    """Why it is not used though it works: a replica may not know it yet. None: all do, or nobody can tell."""
+    try:
+        ready = settling.ready(errand_for(plan, rotation.pk, rotation.attempt))
+    except RotatorError as failed:
+        return Probe(Outcome.UNREACHABLE, str(failed)[:200])
+    return None if ready else Probe(Outcome.UNREACHABLE, "It works, but not every replica has started anew.")
 
 
 def _has_settled(rotation: Rotation, settle: timedelta) -> bool:

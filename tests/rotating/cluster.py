@@ -25,8 +25,21 @@ class Cluster:
         ] = {}  # by the number of the request before which it happens, the replica
         self.every = 3  # requests between one replica's restart and the next one's; 0: none restarts
         self.annotation = ""
+        self.generation = self.observed = 0  # what the controller has seen; 0: all of it
+        self.stuck = 0  # replicas that do not start anew
         self.asked = 0
         self.refused = 0
+
+    def state(self) -> dict[str, Any]:
+        """Of the deployment, as far as it tells of a roll-out."""
+        all_of_them = len(self.replicas)
+        counts = {"replicas": all_of_them, "availableReplicas": all_of_them}
+        status = {**counts, "updatedReplicas": all_of_them - len(self.restarts) - self.stuck}
+        return {
+            "metadata": {"generation": self.generation},
+            "spec": {"replicas": all_of_them},
+            "status": {**status, "observedGeneration": self.observed or self.generation},
+        }
 
     def takes_everywhere(self, key: str) -> bool:
         return all(key in replica for replica in self.replicas)
@@ -40,6 +53,7 @@ class Cluster:
         annotation = said["spec"]["template"]["metadata"]["annotations"]["postern/rotated"]
         if annotation != self.annotation and self.every:
             self.restarts = {self.asked + self.every: 0, self.asked + 2 * self.every: 1}
+        self.generation += annotation != self.annotation
         self.annotation = annotation
         return 200
 
@@ -60,7 +74,12 @@ def cluster(first: str) -> Iterator[Cluster]:
             pass
 
         def do_GET(self) -> None:
-            self._says(found.answers(self._key()))
+            if self.path != DEPLOYMENT:
+                self._says(found.answers(self._key()))
+            elif self._key() != TOKEN:
+                self._says(401)
+            else:
+                self._says(200, json.dumps(found.state()).encode())
 
         def do_PATCH(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
@@ -74,11 +93,11 @@ def cluster(first: str) -> Iterator[Cluster]:
         def _key(self) -> str:
             return self.headers.get("authorization", "").removeprefix("Bearer ")
 
-        def _says(self, status: int) -> None:
+        def _says(self, status: int, said: bytes = b"{}") -> None:
             self.send_response(status)
-            self.send_header("content-length", "2")
+            self.send_header("content-length", str(len(said)))
             self.end_headers()
-            self.wfile.write(b"{}")
+            self.wfile.write(said)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     found = Cluster(f"http://127.0.0.1:{server.server_port}", first)

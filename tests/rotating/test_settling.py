@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from gateway.credentials.services import (
 )
 from gateway.models import Credential, Rotation, RotationPlan, RotationStep
 from gateway.rotating import sweeping
+from gateway.rotating.rotators.recipe import ByRecipe
 from gateway.rotating.services import plan_save, rotate_now
 from tests.gateway.world import credential, endpoint
 
@@ -88,7 +90,9 @@ def test_a_key_is_used_once_every_replica_takes_it(home: House) -> None:
     assert home.there.refused > 0, "no replica was behind the others"
 
 
-def test_one_refusal_and_it_settles_anew(home: House) -> None:
+def test_one_refusal_and_it_settles_anew(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody can tell whether all have started."""
+    monkeypatch.setattr(ByRecipe, "ready", lambda *_: True)
     home.there.every = 20
     rotate_now(credential=home.credential, by=None)
     seen: list[tuple[str, Any]] = []
@@ -122,3 +126,21 @@ def test_a_plan_may_say_how_long_it_settles(home: House) -> None:
     with patch.object(Cluster, "answers", return_value=200), pytest.raises(AssertionError, match="refused"):
         rotate_now(credential=home.credential, by=None)
         home.passes(10)
+
+
+@pytest.mark.parametrize("behind", ["a replica", "the controller", "the API"])
+def test_good_answers_are_not_enough_while_the_cluster_says_otherwise(home: House, behind: str) -> None:
+    """Of many replicas one that is behind is met by chance alone."""
+    with patch.object(Cluster, "answers", return_value=200), patch.object(Cluster, "takes_everywhere"):
+        home.there.stuck, home.there.observed = int(behind == "a replica"), -(behind == "the controller")
+        before = home.in_use
+        rotate_now(credential=home.credential, by=None)
+        broken = patch.object(Cluster, "state", return_value=[])
+        with broken if behind == "the API" else nullcontext():
+            home.passes(900, step=30)
+            assert home.last.step == RotationStep.TEST and home.in_use == before
+            assert home.last.error == "unreachable"
+        home.there.stuck = home.there.observed = 0
+        home.there.restarts = {}
+        home.passes(300)
+        assert home.last.step == RotationStep.DONE and home.in_use != before

@@ -70,6 +70,13 @@ class ByRecipe:
         said = options.get("settle")
         return timedelta(seconds=recipe_of(options).settle if said is None else settling(said))
 
+    def ready(self, errand: Errand) -> bool:
+        recipe, values = _begun(errand)
+        if recipe.ready is None:
+            return True
+        said = document(ask(errand, recipe.ready.call, values))
+        return all(_are_alike([at(said, pointer) for pointer in group]) for group in recipe.ready.alike)
+
     def create(self, errand: Errand) -> Made:
         recipe, values = _begun(errand)
         slot = _free_slot(recipe, errand)
@@ -98,6 +105,10 @@ class ByRecipe:
     def living(self, errand: Errand) -> Sequence[Found] | None:
         recipe, values = _begun(errand)
         return None if recipe.listing is None else _listed(errand, recipe.listing, values)
+
+
+def _are_alike(found: Sequence[Any]) -> bool:
+    return found[0] is not None and all(each == found[0] for each in found)
 
 
 def _begun(errand: Errand) -> tuple[Recipe, dict[str, str]]:
