@@ -11,7 +11,7 @@ from gateway.console import previewing
 from gateway.identity.seen import seen_sweep
 from gateway.identity.sessions import sign_ins_sweep
 from gateway.notifying import keeping, sending
-from gateway.rotating import planning, sweeping
+from gateway.rotating import planning, reminding, sweeping
 from gateway.sinking import delivering
 from gateway.upstreams import probing
 
@@ -71,3 +71,4 @@ def rotate() -> None:
 def rotate_old() -> None:
     """Secrets that are older than their endpoints' level allows."""
     planning.hurry_old()
+    reminding.tell_too_old()

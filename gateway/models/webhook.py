@@ -18,8 +18,9 @@ from gateway.credentials.origins import validate_origin
 
 FAILED, RECOVERED = "rotation.failed", "rotation.recovered"
 REMINDED, ESCALATED = "rotation.reminded", "rotation.escalated"
-DISABLED, NOT_TAKEN_BACK = "credential.disabled", "credential.not_taken_back"
-CREDENTIAL_EVENTS = (FAILED, RECOVERED, REMINDED, ESCALATED, DISABLED, NOT_TAKEN_BACK)
+TOO_OLD, DISABLED = "credential.too_old", "credential.disabled"
+NOT_TAKEN_BACK = "credential.not_taken_back"
+CREDENTIAL_EVENTS = (FAILED, RECOVERED, REMINDED, ESCALATED, TOO_OLD, DISABLED, NOT_TAKEN_BACK)
 TOLD_OF = (*EVENTS, *CREDENTIAL_EVENTS)
 """What a webhook can choose among."""
 

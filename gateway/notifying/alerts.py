@@ -26,6 +26,7 @@ from gateway.models.webhook import (
     NOT_TAKEN_BACK,
     RECOVERED,
     REMINDED,
+    TOO_OLD,
 )
 from gateway.notifying.recipients import MOST, mails_go_out, with_address
 
@@ -38,6 +39,7 @@ WORDS: Final = {
     RECOVERED: "was replaced, after it had failed",
     REMINDED: "is due to be replaced, by hand",
     ESCALATED: "has been due for long, and nobody has replaced it",
+    TOO_OLD: "is older than it may be, and nothing replaces it",
     DISABLED: "is not sent any more: it has been due for too long",
     NOT_TAKEN_BACK: "was replaced, but its provider still takes the one before",
 }
@@ -57,10 +59,19 @@ def credential_alert(*, credential: Credential, event: str) -> int:
 
 def failure_alert(*, credential: Credential, failures: int) -> int:
     """The same of a rotation that failed after so many others in a row: the first one, and each day."""
-    lately = Delivery.objects.filter(credential=credential, event=FAILED, event_at__gt=timezone.now() - AGAIN)
-    if failures and lately.exists():
+    if failures and _told_today(credential, FAILED):
         return 0
     return credential_alert(credential=credential, event=FAILED)
+
+
+def age_alert(*, credential: Credential) -> int:
+    """The same of a secret that is too old, each day. The caller holds the credential's row."""
+    return 0 if _told_today(credential, TOO_OLD) else credential_alert(credential=credential, event=TOO_OLD)
+
+
+def _told_today(credential: Credential, event: str) -> bool:
+    since = timezone.now() - AGAIN
+    return Delivery.objects.filter(credential=credential, event=event, event_at__gt=since).exists()
 
 
 def keepers_of(credential: Credential) -> list[User]:

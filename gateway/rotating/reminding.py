@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from gateway.models import Credential, Rotation, RotationPlan, RotationStep
 from gateway.models.webhook import DISABLED, ESCALATED, REMINDED
-from gateway.notifying.alerts import credential_alert
+from gateway.notifying.alerts import age_alert, credential_alert
+from gateway.rotating.standing import standings
 from policies.history import acting
 from policies.journal import note
 
@@ -34,6 +35,22 @@ def remind_due() -> int:
         )[:100]:
             _press(rotation, rotation.credential.plan, now)
     return len(found)
+
+
+def tell_too_old() -> int:
+    """Of secrets that are older than they may be and that nothing replaces. Returns how many were told of."""
+    rows = Credential.objects.filter(Q(plan=None) | Q(plan__paused=True), disabled_at=None)
+    plans = [(row, getattr(row, "plan", None)) for row in rows.select_related("plan")]
+    now, found = timezone.now(), standings(plans)
+    late = [row for row, _ in plans if (at := found[row.pk].too_old_at) is not None and at <= now]
+    return sum(_tell_age(row) for row in late if found[row.pk].running is None)
+
+
+def _tell_age(credential: Credential) -> bool:
+    """One at a time, so that two sweeps tell once."""
+    with transaction.atomic():
+        row = Credential.objects.select_for_update().get(pk=credential.pk)
+        return bool(age_alert(credential=row))
 
 
 def _remind(rotation: Rotation, now: datetime) -> None:

@@ -16,7 +16,7 @@ from gateway.models import Delivery, MailsOff, RotationPlan, User, Webhook
 from gateway.notifying import sending
 from gateway.notifying.alerts import credential_alert
 from gateway.notifying.services import webhook_add
-from gateway.rotating import sweeping
+from gateway.rotating import reminding, sweeping
 from gateway.rotating.services import rotate_now
 from gateway.services import lock_set
 from tests.gateway.receiver import Mailbox, Receiver, mailbox, receiver, verified
@@ -164,6 +164,25 @@ def test_what_waits_for_a_person_is_told_and_escalated_and_at_last_held_back(
     with later(37 * 86_400):
         sweeping.sweep()
     assert Delivery.objects.count() == 6
+
+
+def test_a_secret_that_is_too_old_is_told_once_a_day(
+    there: Provider, post: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "CREDENTIAL_MAX_DAYS", {"restricted": 90})
+    home = house(there)
+    keepers(home)
+    with later(100 * 86_400):
+        assert reminding.tell_too_old() == 0, "its plan replaces it"
+        RotationPlan.objects.update(paused=True)
+        assert (reminding.tell_too_old(), reminding.tell_too_old()) == (1, 0)
+    with later(101.5 * 86_400):
+        assert reminding.tell_too_old() == 1
+        RotationPlan.objects.all().delete()
+        assert reminding.tell_too_old() == 0
+    assert set(Delivery.objects.values_list("event", "person__username")) == {("credential.too_old", "ann")}
+    Delivery.objects.update(next_at=home.credential.created_at)
+    assert "is older than it may be" in (sent(post) and post.got[0][1])
 
 
 def test_without_anybody_to_tell_nothing_is_written(there: Provider) -> None:
