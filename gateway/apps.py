@@ -19,6 +19,7 @@ class GatewayConfig(AppConfig):
             role_kinds,
         )
         from gateway.console import original_asking
+        from gateway.error_texts import values_unsaid
         from gateway.identity import kinds as identity_kinds
         from gateway.identity.programs import program_of
         from gateway.identity.reach import slug_of
@@ -34,3 +35,4 @@ class GatewayConfig(AppConfig):
         place_by(slug_of)
         scrub_by(scrub)
         programs_by(program_of)
+        values_unsaid()

@@ -62,6 +62,7 @@ ROOMS = {
             "gateway.code",
             "gateway.console",
             "gateway.environment",
+            "gateway.error_texts",
             "gateway.explaining",
             "gateway.explanation",
             "gateway.formats",

@@ -48,7 +48,9 @@ def export_start(
         raise ExportRefused("Only JSONL holds requests and responses.")
     if not reason.strip():
         raise ExportRefused("Say what it is for.")
-    words, areas, job_id = scrubbed(reason.strip()[:LONGEST]), exported_by(person), ids.new()
+    if len(reason.strip()) > LONGEST:  # half of a value would be found by no detector
+        raise ExportRefused(f"Say it in {LONGEST:,} characters.")
+    words, areas, job_id = scrubbed(reason.strip()), exported_by(person), ids.new()
     said = public(selection)
     asked = Asked(
         person=person.pk,

@@ -33,6 +33,7 @@ from audit.exporting.asking import (
     export_start,
     exports_of,
 )
+from audit.exporting.chosen import in_words, public
 from audit.exporting.files import Place
 from audit.exporting.shown import shown
 from audit.keys import KeysUnavailable
@@ -108,7 +109,7 @@ def export_new(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "selection": json.dumps(selection.said()),
-        "words": selection.told() if selection else "every call",
+        "words": in_words(public(selection)),
         "areas": "all areas" if areas is None else ", ".join(sorted(areas)),
     }
     return render(request, "audit/export_new.html", context, status=422 if form.errors else 200)

@@ -61,15 +61,13 @@ class Selection:
             found["call"] = str(self.call)
         return found
 
-    def told(self) -> str:
-        """In words, for a reader."""
-        return "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in self.said().items()) or "all"
-
 
 def selection_of(asked: Mapping[str, Any]) -> Selection:
     """From what a form or a program says; what it does not know is refused. Raises SelectionError."""
-    if unknown := set(asked) - {"words", "granted_since", "granted_until", "since", "until", "call", *FACTS}:
-        raise SelectionError(f"There is no criterion {sorted(unknown)[0]!r}.")
+    if not set(asked) <= (
+        known := {"words", "granted_since", "granted_until", "since", "until", "call", *FACTS}
+    ):
+        raise SelectionError(f"Criteria are {', '.join(sorted(known))}; there is one that is none of these.")
     said = {name: _storable(str(value)).strip() for name, value in asked.items() if value not in (None, "")}
     since, until = _moment(said, "since"), _moment(said, "until")
     if since and until and since >= until:

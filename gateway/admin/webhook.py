@@ -46,11 +46,18 @@ class WebhookForm(ModelForm[Webhook]):
         fields = ("area", "name", "kind", "events", "allow_private", "enabled")
 
 
+class SecretText(forms.TextInput):
+    """Is not given back: a form that is not right yet does not repeat what may be a secret."""
+
+    def format_value(self, value: Any) -> str | None:
+        return None
+
+
 class NewWebhookForm(WebhookForm):
     url = forms.CharField(
         max_length=2000,
         label="Address",
-        widget=forms.TextInput(attrs={"class": "vTextField", "autocomplete": "off"}),
+        widget=SecretText(attrs={"class": "vTextField", "autocomplete": "off"}),
         help_text="Where messages are posted to. It stays as it is: add another webhook for another one.",
     )
 

@@ -21,6 +21,7 @@ from django.core.exceptions import BadRequest
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.crypto import salted_hmac
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -118,8 +119,8 @@ def _added_up(selection: Selection, areas: Areas) -> dict[str, Any]:
 
 
 def _noted(request: HttpRequest, selection: Selection) -> str:
-    """What shows that this person's search is on record."""
-    return signing.dumps([str(request.user.pk), selection.said()], salt=__name__)
+    """What shows that this person's search is on record. It holds nothing of what was asked."""
+    return signing.dumps([str(request.user.pk), _digest(selection)], salt=__name__)
 
 
 def _is_noted(request: HttpRequest, selection: Selection) -> bool:
@@ -127,7 +128,13 @@ def _is_noted(request: HttpRequest, selection: Selection) -> bool:
         noted = signing.loads(request.POST.get("noted", ""), salt=__name__, max_age=ADDED_UP_WITHIN)
     except signing.BadSignature:
         return False
-    return bool(noted == [str(request.user.pk), selection.said()])
+    return bool(noted == [str(request.user.pk), _digest(selection)])
+
+
+def _digest(selection: Selection) -> str:
+    """Keyed, as a search for one word could be guessed."""
+    said = json.dumps(selection.said(), sort_keys=True)
+    return salted_hmac(__name__, said, algorithm="sha256").hexdigest()
 
 
 def _note(

@@ -32,16 +32,23 @@ TEND: Final = 1.0
 
 MAX_RESPONSE: Final = 64 * 1024 * 1024
 
-PASSED: Final = frozenset({b"retry-after", b"retry-after-ms"})
-"""Response headers of the model's service that clients get, beside its rate-limit headers."""
+PASSED: Final = re.compile(
+    rb"retry-after(?:-ms)?"
+    rb"|x-ratelimit-(?:limit|remaining|reset|used)(?:-(?:input|output|cached|project|requests?|req|tokens?|query"
+    rb"|images?|audio|second|minute|5min|10min|hour|day|week|month))*"
+)
+"""Names of the response headers that clients get from the model's service: how much is left, and when to come
+back. Every word of them is in this list, or a name could say what no value may."""
 
 FIGURE: Final = re.compile(
-    rb"[0-9]{1,13}(?:\.[0-9]{1,6})?"
-    rb"|(?:[0-9]{1,6}(?:\.[0-9]{1,9})?(?:ms|s|m|h|d)){1,5}"
-    rb"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,18}(?:Z|[+-][0-9]{2}:[0-9]{2})"
-    rb"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
+    rb"(?!(?:[^0-9]*[0-9]){11})"
+    rb"(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|(?:[0-9]{1,6}(?:\.[0-9]+)?(?:ms|s|m|h|d)){1,5})"
+    rb"|20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,3})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+    rb"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+    rb" 20[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
 )
-"""A number, a duration or a time. Nobody looks into headers, so nothing else of them is passed on."""
+"""A number or a duration of ten digits at most, or a time of these years. Nobody looks into headers, so
+nothing else of them is passed on: a card has at least twelve digits."""
 
 NONE: Final[Mapping[str, str]] = {}
 
@@ -153,8 +160,7 @@ class Answer:
 
     def passed_headers(self) -> list[tuple[bytes, bytes]]:
         named = [(name.lower(), value) for name, value in self._response.raw_headers]
-        wanted = [pair for pair in named if pair[0] in PASSED or pair[0].startswith(b"x-ratelimit-")]
-        figures = [(name, value) for name, value in wanted if FIGURE.fullmatch(value)]
+        figures = [pair for pair in named if PASSED.fullmatch(pair[0]) and FIGURE.fullmatch(pair[1])]
         return [pair for pair in figures if not self.echo.is_in(*pair)]
 
     async def chunk(self) -> bytes:

@@ -401,6 +401,13 @@ def test_two_at_once_each_get_theirs(recorder: Recorder, keys: KeyDirectory, dav
     assert verified(one, keys) == verified(other, keys) == []
 
 
+def test_a_reason_is_taken_whole_or_not_at_all(dave: Any) -> None:
+    """Half of a card is found by no detector."""
+    with pytest.raises(ExportRefused, match="1,000 characters"):
+        ask(dave, reason="x" * 990 + " 4111 1111 1111 1111")
+    assert not Job.objects.filter(kind=KIND).exists()
+
+
 def test_nobody_has_more_than_a_few_under_way(recorder: Recorder, dave: Any) -> None:
     """Also when they are asked for at the same moment."""
 

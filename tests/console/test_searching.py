@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group
+from django.core import signing
 from django.test import Client
 
 from audit import deriving
@@ -179,6 +180,16 @@ def test_what_matches_add_up_to_is_fetched_by_itself_and_is_the_same_search(
     part = dave.post("/audit/search/", {**asked, "part": "sums", "noted": noted[0]}).content.decode()
     assert "model=demo" in part and "<html" not in part
     assert len(acts(None, name="calls.searched").rows) == 1
+
+
+def test_what_shows_that_a_search_is_on_record_holds_nothing_of_it(
+    record: Callable[[str, str], UUID],
+) -> None:
+    record("clinic", CARD)
+    page = signed_in("dave").post("/audit/search/", {"words": "write"}).content.decode()
+    (noted,) = re.findall(r'data-sums="([^"]+)"', page)
+    person, digest = signing.loads(noted, salt=searching.__name__)
+    assert UUID(person) and re.fullmatch("[0-9a-f]{64}", digest)
 
 
 @pytest.mark.parametrize("how", ["nothing", "invented", "another search", "another person", "too late"])

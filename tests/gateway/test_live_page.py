@@ -181,6 +181,16 @@ def test_what_nobody_knows_is_not_locked(client: Client, world: World, target: s
     assert not Lock.objects.exists()
 
 
+def test_a_reason_is_taken_whole_or_not_at_all(client: Client, world: World) -> None:
+    """Half of a card is found by no detector, so a reason is not cut where a card may stand."""
+    half = "x" * 289 + " 4111 1111 1111 1111"
+    for path in ("lock/", f"{world.in_ward.pk}/cut/"):
+        assert post(client, world.omar, path, target="user:alice", reason=half)[0] == 400
+    assert not Lock.objects.exists() and not Cut.objects.exists()
+    assert post(client, world.omar, "lock/", target="user:alice", reason=half[-300:])[0] == 200
+    assert "4111 1111" not in Lock.objects.get().reason
+
+
 def test_a_lock_has_exactly_one_target(world: World) -> None:
     for target in (
         {},

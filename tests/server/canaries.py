@@ -58,7 +58,10 @@ class Hit:
 
 # --- making them ------------------------------------------------------------------------------------
 def hatch(chance: random.Random, brood: str) -> list[Canary]:
-    """One of each kind that the demo's schema finds by its form. `brood` names those who brought them."""
+    """One of each kind that the house's schema finds. `brood` names those who brought them.
+
+    The listed word is one only if the schema is told of it; a field's value is found by the field's name.
+    """
     made = [
         Canary("card", _card(chance), whole=True),
         Canary("iban", _iban(chance)),
@@ -73,6 +76,12 @@ def hatch(chance: random.Random, brood: str) -> list[Canary]:
         Canary("jwt", _jwt(chance)),
         Canary("private key", _token(chance, 48)),
         Canary("record number", f"MRN-{_digits(chance, 10)}", whole=True),
+        Canary(
+            "birth date",
+            f"19{chance.randrange(31, 69)}-{chance.randrange(10, 13)}-{chance.randrange(13, 29)}",
+            True,
+        ),
+        Canary("listed word", f"{_letters(chance, 9)} {_letters(chance, 8)}"),
         Canary("field", f"ward {_letters(chance, 9)} {_letters(chance, 8)}"),
     ]
     return [Canary(f"{brood}'s {each.name}", each.text, each.whole) for each in made]
@@ -83,6 +92,10 @@ def spoken(canary: Canary) -> str:
     kind = canary.name.partition("'s ")[2]
     if kind == "password":
         return f"password: {canary.text}"
+    if kind == "birth date":
+        return f"born {canary.text}"
+    if kind == "field":
+        return json.dumps({"mrn": canary.text})
     if kind == "private key":
         return f"-----BEGIN PRIVATE KEY-----\n{canary.text}\n-----END PRIVATE KEY-----"
     return canary.text

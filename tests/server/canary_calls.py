@@ -222,6 +222,7 @@ def headed(who: Caller) -> None:
 
 
 def _lines(canaries: Sequence[Canary]) -> Iterator[tuple[str, str]]:
+    """A field's value as a document: one that has a name for it."""
     for each in canaries:
         text = spoken(each)
         if "\n" not in text:

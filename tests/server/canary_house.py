@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Iterator
+import secrets
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,28 +20,39 @@ from tests.services import quiet_port, redis
 from .canaries import Canary, Place, control, hatch
 from .canary_calls import Caller
 from .canary_model import CanaryModel
+from .canary_people import Person
 from .canary_places import Listener
 from .hammer_house import House
 from .scripted import scripted_model
 from .world import on_postgresql, private_database
 
 PREPARE = """
-import sys, django
+import json, sys, django
 django.setup()
-from gateway.models import Webhook
+from gateway.models import User, Webhook
 from gateway.notifying.services import webhook_add
 from policies import services
-from policies.models import Policy
-from policies.versions import policy_version_in_force
+from policies.models import DataClass, Detector, DetectorKind, Policy, Schema
+from policies.versions import policy_version_in_force, schema_version_in_force
+given = json.load(sys.stdin)
+schema = schema_version_in_force(Schema.objects.get().pk)
+draft = services.schema_version_clone_to_draft(version=schema, by=None)
+listed = DataClass.objects.get(version=draft, slug="PROJECT")
+Detector.objects.create(data_class=listed, kind=DetectorKind.TERMS, value="\\n".join(given["words"]))
+services.schema_version_publish(version=draft, by=None)
 for policy in Policy.objects.all():
     draft = services.policy_version_clone_to_draft(version=policy_version_in_force(policy.pk), by=None)
     draft.keeps_original = True
     draft.save()
-    services.policy_version_publish(version=draft, by=None)
+    version = services.policy_version_publish(version=draft, by=None)
+services.policy_version_clone_to_draft(version=version, by=None)
 for kind in ("standard", "slack"):
     hook = Webhook(name=kind, kind=kind, allow_private=True)
-    webhook_add(webhook=hook, url=sys.stdin.readline().strip(), by=None)
+    webhook_add(webhook=hook, url=given["hook"], by=None)
+User.objects.create_superuser("frank", "frank@acme.example", given["password"])
 """
+"""Originals are kept, one draft is there, words are listed, webhooks are told, and admin has a second."""
+
 BROODS = ("bodies", "headers", "people", "model")
 """Who brings them: each has canaries of its own, so that what is found says where it came in."""
 
@@ -54,10 +68,15 @@ class Scene:
     mails: Mailbox
     siem: Path
     told: list[Place] = field(default_factory=list)  # what clients and people were shown
+    acted: Counter[str] = field(default_factory=Counter)  # acts with words, by their event
+    revealed: list[bytes] = field(default_factory=list)  # the page of an original, for whoever may look
 
     @property
     def everyone(self) -> list[Canary]:
         return [each for brood in self.canaries.values() for each in brood]
+
+    def person(self, name: str) -> Person:
+        return Person(self.house, name, self.told, self.acted)
 
     def caller(self, brood: str) -> Caller:
         return Caller(self.house, self.canaries[brood], self.control, self.told)
@@ -79,13 +98,20 @@ def running_scene(root: Path, seed: int) -> Iterator[Scene]:
         stack.enter_context(siem("tcp", port, lines))
         house = House(root, model_url=model.url, database_url=database, redis_url=url)
         house.env |= _told(root, port, outside, mails) | _originals(root)
-        hooks = f"{outside['webhook'].url}\n{outside['webhook'].url}\n"
-        house.python("-c", PREPARE, given=hooks)
+        prepare(house, outside["webhook"].url, [each for brood in canaries.values() for each in brood])
         heard = Listener(url) if url else None
         stack.callback(house.stop)
         house.start()
         house.wait_ready()
         yield Scene(house, model, canaries, word, heard, outside, mails, lines)
+
+
+def prepare(house: House, hook: str, canaries: Iterable[Canary]) -> None:
+    frank = {"name": "frank", "password": secrets.token_urlsafe(12)}
+    words = [each.text for each in canaries if each.name.endswith(" listed word")]
+    given = {"hook": hook, "words": words, "password": frank["password"]}
+    house.python("-c", PREPARE, given=json.dumps(given))
+    house.facts["people"].append(frank)
 
 
 def _told(root: Path, port: int, outside: dict[str, Receiver], mails: Mailbox) -> dict[str, str]:
@@ -104,6 +130,6 @@ def _told(root: Path, port: int, outside: dict[str, Receiver], mails: Mailbox) -
 
 
 def _originals(root: Path) -> dict[str, str]:
-    """Originals are kept; the key that opens them is not in this house."""
-    _, public = private_key_make(root.parent / "apart")
-    return {"AUDIT_ORIGINALS_KEY": public.text()}
+    """Originals are kept. The key that opens them lies outside of what is searched."""
+    path, public = private_key_make(root.parent / "apart")
+    return {"AUDIT_ORIGINALS_KEY": public.text(), "AUDIT_ORIGINALS_KEY_DIR": str(path.parent)}

@@ -16,13 +16,14 @@ CLOSE = "connection: close"
 class CanaryModel(ScriptedModel):
     """`text` is what it says; `field` what it says under a name that a field rule knows."""
 
-    text, field, control = "", "", ""
+    text, field, control, mail, card = "", "", "", "", ""
 
     def learn(self, canaries: Sequence[Canary], control: str) -> None:
         self.text = f"{control} {sentence(canaries)} {control}"
         self.field = next(each.text for each in canaries if each.name.endswith(" field"))
         self.control = control
         self.mail = next(each.text for each in canaries if each.name.endswith(" mail"))
+        self.card = next(each.text for each in canaries if each.name.endswith(" card")).replace(" ", "")
 
     def script_for(self, request: bytes) -> Script:
         head, _, body = request.partition(b"\r\n\r\n")
@@ -49,12 +50,16 @@ class CanaryModel(ScriptedModel):
         answer = self._answer(message={"role": "assistant", "content": "ok", "refusal": self.text})
         more = {"id": self.mail, "system_fingerprint": self.mail, "service_tier": self.mail}
         answer["choices"][0]["finish_reason"] = self.mail
-        answer["usage"] = {"prompt_tokens": self.mail, "completion_tokens": 3, "note": self.mail}
+        answer["usage"] = {"prompt_tokens": self.mail, "completion_tokens": int(self.card), "note": self.mail}
+        answer["created"] = int(self.card)
         return _json(answer | more | {"model": self.mail})
 
     def _headers(self) -> Script:
         names = ("x-request-id", "x-ratelimit-note", "retry-after", "set-cookie", "server", "openai-version")
         lines = [f"{name}: {self.mail}" for name in names]
+        lines += [f"x-ratelimit-{self.card}: 1", f"x-ratelimit-limit-{self.card}: 1"]
+        lines += [f"x-ratelimit-limit-tokens: {self.card}", f"retry-after-ms: {self.card}"]
+        lines += [f"x-ratelimit-reset-tokens: 2026-01-01T{self.card}Z"]
         body = json.dumps(self._answer(message={"role": "assistant", "content": "ok"})).encode()
         return response("200 OK", "application/json", body, *lines, CLOSE)
 

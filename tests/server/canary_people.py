@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ import requests
 
 from .canaries import Canary, Place, sentence, spoken
 from .canary_calls import Caller
+from .canary_forms import UUID, echoes_of, without_echo
 from .hammer_house import House, wait_for
 
 LONGEST = 300
@@ -21,16 +23,25 @@ SECRET = ("openai key", "aws key", "github token", "stripe key", "password", "jw
 """What bob's policy blocks instead of holding it."""
 
 
+HELD = ("approved", "denied", "left", "streamed", "withdrawn", "emergency", "revoked", "expired")
+"""Calls that wait, by how they end."""
+
+DECIDED = ("approved", "denied", "streamed", "revoked", "expired")
+"""Those about which erin decides at once."""
+
+
 @dataclass(slots=True)
 class Person:
-    """Somebody who is signed in. What pages show them is kept."""
+    """Somebody who is signed in. What pages show them is kept, and which acts have to be on record."""
 
     house: House
     name: str
     told: list[Place] = field(default_factory=list)
+    acted: Counter[str] = field(default_factory=Counter)  # by the event, each with words
     browser: requests.Session = field(default_factory=requests.Session)
 
     def __post_init__(self) -> None:
+        self.browser.headers["Accept"] = "text/html, */*"
         password = next(each["password"] for each in self.house.facts["people"] if each["name"] == self.name)
         assert self.sends("/login/", username=self.name, password=password).status_code == 302
 
@@ -41,30 +52,57 @@ class Person:
     def sees(self, path: str, **how: Any) -> requests.Response:
         return self._kept(f"page {path}", self.browser.get(self.site + path, timeout=60, **how))
 
-    def sends(self, path: str, at: str = "", **form: Any) -> requests.Response:
-        """A form of the page `at`, or of the address itself."""
-        page = self.browser.get(self.site + (at or path), timeout=60)
-        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
-        assert found, (path, page.status_code)
-        body = {**form, "csrfmiddlewaretoken": found[1]}
+    def sends(self, path: str, at: str = "", *, carry: Sequence[str] = (), **form: Any) -> requests.Response:
+        """A form of the page `at`, or of the address itself, and the page that it leads to. `carry`: hidden
+        fields that are taken from the page."""
+        page = self.browser.get(self.site + (at or path), timeout=60).text
+        body = {**form, **{name: hidden(page, name) for name in ("csrfmiddlewaretoken", *carry)}}
         answer = self.browser.post(self.site + path, data=body, allow_redirects=False, timeout=60)
-        return self._kept(f"form {path}", answer)
+        self._kept(f"form {path}", answer, form)
+        if answer.is_redirect and answer.headers["location"].startswith("/"):
+            self.sees(answer.headers["location"])
+        return answer
 
-    def asks(self, path: str, body: Any = None) -> requests.Response:
-        """The API: a question, or with a body an act."""
+    def does(self, event: str, path: str, at: str = "", **form: Any) -> requests.Response:
+        """An act by form that is taken: that its words are on record is seen at the end."""
+        answer = self.sends(path, at, **form)
+        assert answer.status_code == 302, (path, answer.status_code, complaints(answer.text))
+        self.acted[event] += 1
+        return answer
+
+    def asks(self, path: str, body: Any = None, event: str = "") -> requests.Response:
+        """The API: a question, or with a body an act; with `event` one that is taken."""
         address = f"{self.site}/api/v1/{path}"
         if body is None:
             return self._kept(f"API {path}", self.browser.get(address, timeout=60))
         headers = {"X-CSRFToken": self.browser.cookies["csrftoken"]}
-        return self._kept(f"API {path}", self.browser.post(address, json=body, headers=headers, timeout=60))
+        answer = self.browser.post(address, json=body, headers=headers, timeout=60)
+        if event:
+            assert answer.status_code < 300, (path, answer.text)
+            self.acted[event] += 1
+        return self._kept(f"API {path}", answer)
 
-    def _kept(self, what: str, answer: requests.Response) -> requests.Response:
-        if what.startswith("form"):
-            return answer  # it gives back to whoever wrote it what is not right yet
-        place = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "…", what)
+    def _kept(
+        self, what: str, answer: requests.Response, sent: Mapping[str, Any] | None = None
+    ) -> requests.Response:
+        place = re.sub(UUID, "…", what)
         head = "\n".join(f"{name}: {value}" for name, value in answer.headers.items())
-        self.told.append((place, [head.encode(), answer.content]))
+        names = echoes_of(what.removeprefix("form ")) if sent else ()
+        body = without_echo(answer.text, names, sent).encode() if sent and names else answer.content
+        self.told.append((place, [head.encode(), body]))
         return answer
+
+
+def hidden(page: str, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]+)"', page)
+    assert found, (name, complaints(page))
+    return found[1]
+
+
+def complaints(page: str) -> list[str]:
+    """Why a form was not taken, or what a page is called that has none."""
+    said = re.findall(r'class="(?:note note-error|field-error|errorlist)[^>]*>(.*?)</', page, re.S)
+    return said or re.findall(r"<title>(.*?)</title>", page, re.S)
 
 
 def reasons(canaries: Sequence[Canary], control: str) -> list[str]:
@@ -82,7 +120,7 @@ def held(bob: Caller, erin: Person, said: Sequence[str]) -> dict[str, str]:
     """Calls that wait and are let go, denied and left; each asked for and answered with canaries."""
     found: dict[str, str] = {}
     purposes = [each for each in said if "\n" not in each]
-    for number, what in enumerate(("approved", "denied", "left", "streamed")):
+    for number, what in enumerate(HELD):
         text = f"{what}: {bob.but(*SECRET)}"
         headers = {"Prefer": "wait=0", "X-Postern-Purpose": purposes[number % len(purposes)]}
         more = {"stream": True, "model": "stream"} if what == "streamed" else {}
@@ -90,7 +128,7 @@ def held(bob: Caller, erin: Person, said: Sequence[str]) -> dict[str, str]:
         approval = _asked(bob, erin, f"held, {what}", text, **more)
         found[what] = approval
         for reason in said:
-            erin.asks(f"approvals/{approval}/comment", {"text": reason})
+            erin.asks(f"approvals/{approval}/comment", {"text": reason}, "approval.commented")
         _end(erin, approval, what, said)
         if what in ("approved", "streamed"):
             bob.chat(f"released, {what}", text, **more)
@@ -112,28 +150,19 @@ def _asked(bob: Caller, erin: Person, what: str, text: str, **more: Any) -> str:
 
 
 def _end(erin: Person, approval: str, what: str, said: Sequence[str]) -> None:
-    if what in ("approved", "streamed", "denied"):
+    if what in DECIDED:
         seen = erin.asks(f"approvals/{approval}").json()["seen"]
         choice = "deny" if what == "denied" else "approve"
         body = {"choice": choice, "reason": said[-1], "seen": seen}
-        answer = erin.asks(f"approvals/{approval}/decide", body)
-        assert answer.status_code == 200, answer.text
+        erin.asks(f"approvals/{approval}/decide", body, "approval.voted")
 
 
 def _open(erin: Person) -> set[str]:
     return {row["id"] for row in erin.asks("approvals?status=pending&limit=100").json()["results"]}
 
 
-def typed(admin: Person, dave: Person, canaries: Sequence[Canary], said: Sequence[str], call: str) -> None:
-    """Reasons, notes, questions: everything that passes the engine before it is kept."""
-    for reason in said:
-        lock = admin.asks("locks", {"target": "user:carol", "reason": reason}).json()
-        admin.asks(f"locks/{lock['id']}/lift", {"reason": reason})
-        admin.sends("/audit/holds/new/", call_id=call, reason=reason)
-        admin.sends("/audit/erasures/new/", subject="local:nobody", reason=reason)
-        dave.sends("/audit/holds/new/", call_id=call, reason=reason)
-        dave.sends("/audit/erasures/new/", subject="local:nobody", reason=reason)
-        dave.sends(f"/audit/calls/{call}/original/ask/", f"/audit/calls/{call}/", reason=reason)
+def typed(admin: Person, dave: Person, canaries: Sequence[Canary], said: Sequence[str]) -> None:
+    """Questions: what is asked passes the engine before it is kept, and is not given back to anybody else."""
     for each in canaries:
         if each.name.endswith(" field"):
             continue  # its field's name finds it, and nobody types a field
@@ -142,6 +171,8 @@ def typed(admin: Person, dave: Person, canaries: Sequence[Canary], said: Sequenc
     for each in some(canaries):
         dave.sends("/audit/search/", words=each.text)
         dave.sends("/audit/search/", model=each.text, caller=each.text, code=each.text)
+        dave.sends("/audit/search/", model=each.text, part="sums")
+        dave.sends("/audit/search/", since=each.text)
         dave.sends("/audit/trace/", value=each.text)
         dave.asks("calls/search", {"selection": {"caller": each.text}})
         _stranger(admin, each.text.replace(" ", "-"))
@@ -164,12 +195,13 @@ def _lost(person: Person, text: str) -> None:
 
 def _stranger(person: Person, text: str) -> None:
     """A name at the door, a password, a credential of somebody else's."""
-    stranger = requests.Session()  # what the door gives back is their own
-    page = stranger.get(person.site + f"/login/?next=/{text}", timeout=20)
-    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)
-    assert token
-    form = {"username": text, "password": text, "csrfmiddlewaretoken": token[1]}
-    stranger.post(person.site + "/login/", data=form, timeout=20)
+    stranger = requests.Session()
+    page = stranger.get(person.site + "/login/", timeout=20).text
+    form = {"username": text, "password": text, "csrfmiddlewaretoken": hidden(page, "csrfmiddlewaretoken")}
+    door = stranger.post(person.site + f"/login/?next=/{text}", data=form, timeout=20)
+    given = {**form, "next": f"/{text}"}
+    body = without_echo(door.text, echoes_of("/login/"), given)
+    person.told.append(("the door", [repr(door.headers).encode(), body.encode()]))
     bearer = {"Authorization": f"Bearer {text}"}
     answer = stranger.get(f"{person.site}/api/v1/calls", headers=bearer, timeout=20)
     person.told.append(("API of a stranger", [answer.content]))
@@ -186,16 +218,18 @@ def some(canaries: Sequence[Canary]) -> Sequence[Canary]:
     return [each for each in canaries if each.name.partition("'s ")[2] in ("card", "mail", "openai key")]
 
 
-def exported(dave: Person, canaries: Sequence[Canary], said: Sequence[str]) -> dict[str, bytes]:
-    """Everything in each format, and what was asked for with canaries: the files."""
-    files: dict[str, bytes] = {}
+def exported(by: Sequence[Person], canaries: Sequence[Canary], said: Sequence[str]) -> dict[str, bytes]:
+    """Everything in each format, and what was asked for with canaries: the files. Each has two under way."""
     asked = [(form, {"format": form, "payloads": form == "jsonl"}) for form in ("jsonl", "csv", "ocsf")]
     asked += [(each.name, {"selection": {"model": each.text}}) for each in some(canaries)]
-    for name, body in asked:
-        answer = dave.asks("exports", {**body, "reason": said[-1]})
-        if answer.status_code == 202:
-            files[name] = _fetched(dave, answer.json()["id"])
-    return files
+    begun = [
+        (by[at // 2], name, _begun(by[at // 2], body, said[-1])) for at, (name, body) in enumerate(asked)
+    ]
+    return {name: _fetched(person, export) for person, name, export in begun}
+
+
+def _begun(dave: Person, body: Mapping[str, Any], reason: str) -> str:
+    return str(dave.asks("exports", {**body, "reason": reason}, "export.asked").json()["id"])
 
 
 def _fetched(dave: Person, export: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -77,6 +78,17 @@ def unsealed(reader: Reader, keys: Path, table: str) -> Iterator[bytes]:
         key = AESGCM(crypto.unseal(key, bytes(wrapped), crypto.key_place(call.bytes, around)))
         plain = crypto.unseal(key, bytes(sealed), crypto.payload_place(call.bytes, sequence, kind))
         yield from crypto.unpack(plain) if table == "payload" else [plain]
+
+
+SCHEMA = re.compile(
+    r"table policies_(?:historical)?detector\.value|page /history/"
+    r"|file (?:postern\.sqlite3\S*|cache/\S+)|server's file \S+"
+)
+"""Where the words of a schema itself are: its rows, how they changed, the store's files, what is compiled."""
+
+
+def holds_the_schema(place: str) -> bool:
+    return bool(SCHEMA.fullmatch(place))
 
 
 def disk(root: Path) -> Iterator[Place]:

@@ -6,18 +6,23 @@ Then all that the deployment has written, told or shown is searched. `docs/evide
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from . import canary_acts as acts
 from .canaries import Canary, Place, Searcher
+from .canary_acts import Cast
 from .canary_calls import headed, refused, understood
 from .canary_house import Scene, running_scene
-from .canary_people import Person, exported, held, looked_at, reasons, typed
-from .canary_places import disk, kept_in_redis, server_disk, store
+from .canary_people import HELD, exported, held, looked_at, reasons, typed
+from .canary_places import disk, holds_the_schema, kept_in_redis, server_disk, store
+from .canary_waits import is_derived, said_by_syslog, told_everything, verified
 from .hammer_house import wait_for
 from .hammer_oracle import Reader
 
@@ -52,29 +57,36 @@ def sent(scene: Scene) -> tuple[dict[str, str], dict[str, str]]:
     refused(bodies)
     headed(headers)
     said = reasons(scene.canaries["headers"], scene.control)
-    erin = Person(scene.house, "erin", scene.told)
-    approvals = held(bodies, erin, said)
+    approvals = held(bodies, scene.person("erin"), said)
     return bodies.calls | headers.calls, approvals
 
 
 def handled(scene: Scene, calls: dict[str, str], approvals: dict[str, str]) -> None:
     """What people do about them, and what the worker makes of them meanwhile."""
     people, said = scene.canaries["people"], reasons(scene.canaries["people"], scene.control)
-    admin, dave = (Person(scene.house, name, scene.told) for name in ("admin", "dave"))
-    typed(admin, dave, people, said, calls["a chat"])
-    files = exported(dave, people, said)
-    scene.told += [(f"an export, {name}", [data]) for name, data in files.items()]
+    cast = Cast(*map(scene.person, ("admin", "frank", "dave", "bob", "erin")))
     shown = [call for what, call in calls.items() if what in SHOWN or what.startswith("model that")]
-    looked_at([admin, dave], shown, list(approvals.values()))
     with closing(Reader(scene.house.database_url)) as reader:
-        assert wait_for(lambda: is_settled(scene, reader), seconds=30), scene.house.last_words()
+        acts.ended(cast, approvals, said)
+        acts.stopped(cast, said)
+        typed(cast.admin, cast.dave, people, said)
+        assert wait_for(lambda: is_derived(reader), seconds=30), scene.house.last_words()
+        acts.flagged(cast, said, reader)
+        acts.reviewed(cast, said)
+        acts.kept(cast, said, shown)
+        scene.revealed = acts.revealed(cast, said, shown)
+        acts.previewed(cast, said[-1])
+        acts.mistaken(cast, said, lambda kind: value_of(people, kind))
+        assert wait_for(lambda: acts.have_ended(approvals, reader), seconds=30), acts.states(reader)
+        files = exported([cast.dave, cast.admin, cast.frank], people, said)
+        looked_at([cast.admin, cast.dave], shown, list(approvals.values()))
+        scene.told += [(f"an export, {name}", [data]) for name, data in files.items()]
+        scene.told += verified(scene.house, cast.dave.asks("integrity").json()["key"], files)
+        told_everything(scene, reader)
 
 
-def is_settled(scene: Scene, reader: Reader) -> bool:
-    """Whether the worker has told and derived what was recorded."""
-    fields = reader.rows("SELECT count(*) FROM gateway_structuredfield")[0][0]
-    flags = reader.rows("SELECT count(*) FROM audit_flag")[0][0]
-    return bool(fields and flags and all(each.got for each in scene.outside.values()) and scene.mails.got)
+def value_of(canaries: Sequence[Canary], kind: str) -> str:
+    return next(each.text for each in canaries if each.name.endswith(f"'s {kind}"))
 
 
 def everything(scene: Scene) -> Iterator[Place]:
@@ -88,7 +100,7 @@ def everything(scene: Scene) -> Iterator[Place]:
         yield "commands to Redis", scene.heard.heard
     for name, each in scene.outside.items():
         yield f"told to the {name}", [part for head, body in each.got for part in (repr(head).encode(), body)]
-    yield "told by syslog", [scene.siem.read_bytes()]
+    yield "told by syslog", said_by_syslog(scene.siem)
     yield "mails", [message.encode() for _, message in scene.mails.got]
     yield "what the model received", scene.model.requests
     yield from scene.told
@@ -96,7 +108,28 @@ def everything(scene: Scene) -> Iterator[Place]:
 
 def test_no_canary_is_anywhere(scene: Scene) -> None:
     hits = Searcher(scene.everyone).search(everything(scene))
-    assert not hits, "\n".join(map(str, hits))
+    left = [hit for hit in hits if not (hit.canary.endswith(" listed word") and holds_the_schema(hit.place))]
+    assert not left, "\n".join(map(str, left))
+
+
+def test_every_act_with_words_is_on_record(scene: Scene) -> None:
+    """Else what it said would have been found nowhere because nobody kept it."""
+    with closing(Reader(scene.house.database_url)) as reader:
+        found = Counter(
+            meta["event"]
+            for (raw,) in reader.rows("SELECT meta FROM audit_entry WHERE kind = 'event'")
+            if scene.control in (meta := json.loads(bytes(raw)))["note"]
+        )
+        purposes = reader.rows("SELECT purpose FROM approvals_approval WHERE purpose <> ''")
+    assert found == scene.acted
+    assert len(purposes) == len(HELD) and all(scene.control in purpose for (purpose,) in purposes)
+
+
+def test_an_original_is_shown_to_whoever_may_look(scene: Scene) -> None:
+    """The one page that holds what was sent. It is looked at, so that whatever it leaves behind is found."""
+    mine = [each for each in scene.canaries["bodies"] if each.name.endswith((" mail", " openai key"))]
+    hits = Searcher(mine).search([("the original", scene.revealed)])
+    assert {hit.canary for hit in hits} == {each.name for each in mine}
 
 
 def test_what_no_schema_knows_is_where_it_belongs(scene: Scene) -> None:
@@ -108,6 +141,12 @@ def test_what_no_schema_knows_is_where_it_belongs(scene: Scene) -> None:
         "page /audit/calls/…/",
         "API calls/…",
         "table audit_entry.meta",
+        "table audit_flagact.text",
+        "table audit_legalhold.reason",
+        "page /proposals/…/",
+        "page /access-review/endpoints/…/",
+        "form /playground/",
+        "form /review/…/decide/",
         "told to the sink",
         "told by syslog",
         "what the model received",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import html
 import io
 import json
 import random
@@ -23,7 +24,9 @@ from audit.keys import KeyDirectory
 from tests.services import redis
 
 from .canaries import Canary, Hit, Searcher, forms, hatch
-from .canary_places import Listener, columns, disk, kept_in_redis, unsealed
+from .canary_forms import ECHOES, echoes_of, without_echo
+from .canary_places import Listener, columns, disk, holds_the_schema, kept_in_redis, unsealed
+from .canary_waits import said_by_syslog, told_of
 from .hammer_house import wait_for
 from .hammer_oracle import Reader
 
@@ -154,3 +157,66 @@ def test_redis_is_read_by_key_by_value_of_every_type_and_by_command() -> None:
         listener.close()
         client.close()
     assert found(("commands to Redis", heard))
+
+
+PAGE = """<form><input name="reason" value="{}"><textarea name="calls" rows="4">
+{}</textarea><input type="hidden" name="selection" value="{}"></form><p>{}</p>"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown", "gone"),
+    [
+        ({"reason": MAIL.text}, (MAIL.text, "", "", ""), True),
+        ({"calls": f" {MAIL.text}\n"}, ("", MAIL.text, "", ""), True),
+        ({"reason": MAIL.text + " more"}, (MAIL.text, "", "", ""), True),  # cut off to what a field holds
+        ({"reason": MAIL.text}, ("", "", html.escape(json.dumps({"model": MAIL.text})), ""), True),
+        ({"reason": "other"}, (MAIL.text, "", "", ""), False),  # somebody else typed it, or at another time
+        ({"reason": MAIL.text}, ("", MAIL.text, "", ""), False),  # another field
+        ({"reason": MAIL.text}, (MAIL.text, "", "", MAIL.text), False),  # beside the fields
+        ({"reason": MAIL.text}, (f"{MAIL.text} {MAIL.text}", "", "", ""), False),
+        ({"reason": "other"}, ("", "", html.escape(json.dumps({"model": MAIL.text})), ""), False),
+        ({}, (MAIL.text, "", "", ""), False),
+    ],
+)
+def test_a_form_gives_back_what_was_sent_in_its_own_fields_and_nothing_else(
+    typed: dict[str, str], shown: tuple[str, ...], gone: bool
+) -> None:
+    names = ("reason", "calls", "selection")
+    page = without_echo(PAGE.format(*shown), names, typed)
+    assert (not found(("page", [page.encode()]))) is gone
+
+
+def test_a_field_that_is_not_named_is_not_emptied() -> None:
+    page = PAGE.format(MAIL.text, "", "", "")
+    assert found(("page", [without_echo(page, ("calls",), {"reason": MAIL.text}).encode()]))
+
+
+def test_each_page_says_its_own_fields() -> None:
+    assert echoes_of(f"/audit/calls/{uuid4()}/original/ask/") == ("reason",)
+    assert echoes_of("/audit/trace/") == () and echoes_of("/audit/search/x/") == ()
+    assert not any({"value", "secret", "password", "url", "token"} & set(each) for each in ECHOES.values())
+
+
+def test_syslog_s_pieces_are_put_together(tmp_path: Path) -> None:
+    message = b"<109>1 2026-11-26T16:00:00.000Z here postern 1 event - \xef\xbb\xbf" + SECRET
+    framed = b"%d %s" % (len(message), message)
+    pieces = [framed[:70], framed[70:]]
+    file = tmp_path / "siem"
+    file.write_bytes(b"".join(b"1 %d\n%s" % (len(each), each) for each in pieces))
+    assert SECRET not in file.read_bytes() and found(("syslog", said_by_syslog(file)))
+    assert told_of(['{"sequence": 1, "stream": "a"}', b'[{"sequence": 2, "stream": "a"}]']) == {
+        (1, "a"),
+        (2, "a"),
+    }
+
+
+def test_a_listed_word_may_be_where_its_schema_is_and_nowhere_else() -> None:
+    allowed = ("table policies_detector.value", "file postern.sqlite3-wal", "file cache/patterns/x")
+    assert all(map(holds_the_schema, allowed))
+    refused = (
+        "table policies_proposal.reason",
+        "file serve.log",
+        "table audit_entry.meta",
+        "page /proposals/",
+    )
+    assert not any(map(holds_the_schema, refused))
