@@ -1,4 +1,5 @@
-"""A field of an admin form into which secrets are pasted."""
+"""Fields of admin forms into which secrets are pasted. They never hold what was typed: a form that is shown
+again would show it."""
 
 from __future__ import annotations
 
@@ -8,7 +9,10 @@ from django import forms
 
 
 class Pasted(forms.Textarea):
-    """Never holds what was typed: a form that is shown again would show the secret."""
+    def format_value(self, value: Any) -> str:
+        return ""
 
+
+class PastedLine(forms.TextInput):
     def format_value(self, value: Any) -> str:
         return ""

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
+from gateway.admin.pasted import PastedLine
 from gateway.admin.person import person
 from gateway.credentials.secret import Secret
 from gateway.models import Delivery, DeliveryState, Webhook, WebhookKind
@@ -46,18 +47,11 @@ class WebhookForm(ModelForm[Webhook]):
         fields = ("area", "name", "kind", "events", "allow_private", "enabled")
 
 
-class SecretText(forms.TextInput):
-    """Is not given back: a form that is not right yet does not repeat what may be a secret."""
-
-    def format_value(self, value: Any) -> str | None:
-        return None
-
-
 class NewWebhookForm(WebhookForm):
     url = forms.CharField(
         max_length=2000,
         label="Address",
-        widget=SecretText(attrs={"class": "vTextField", "autocomplete": "off"}),
+        widget=PastedLine(attrs={"class": "vTextField", "autocomplete": "off"}),
         help_text="Where messages are posted to. It stays as it is: add another webhook for another one.",
     )
 
