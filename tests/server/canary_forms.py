@@ -39,6 +39,9 @@ ECHOES: dict[str, tuple[str, ...]] = {
 }
 """By the page: the fields that come back, and why they may."""
 
+_PASTED = re.compile(r'(?<=aria-labelledby="pasted-head">).*?</section>', re.S)
+"""The playground shows a payload once as it was pasted, its findings marked: that is its purpose."""
+
 UUID = r"[0-9a-f]{8}-[0-9a-f-]{27}"
 _TAG = re.compile(r"<input\b[^>]*>|<textarea\b[^>]*>.*?</textarea>", re.S)
 
@@ -60,7 +63,16 @@ def without_echo(page: str, names: Iterable[str], sent: Mapping[str, Any]) -> st
             return tag
         return tag[: value.start(1)] + tag[value.end(1) :]
 
-    return _TAG.sub(emptied, page)
+    page = _TAG.sub(emptied, page)
+    if "payload" not in said:
+        return page
+    return _PASTED.sub(lambda found: _unmarked(found[0], said["payload"]), page, count=1)
+
+
+def _unmarked(section: str, payload: str) -> str:
+    """Without the texts between its tags that were part of the payload."""
+    parts = re.split(r"(<[^>]*>)", section)
+    return "".join(part for part in parts if part[:1] == "<" or _line(html.unescape(part)) not in payload)
 
 
 def _is_echo(name: str, value: str, said: Mapping[str, str]) -> bool:

@@ -177,8 +177,10 @@ def typed(admin: Person, dave: Person, canaries: Sequence[Canary], said: Sequenc
         dave.asks("calls/search", {"selection": {"caller": each.text}})
         _stranger(admin, each.text.replace(" ", "-"))
     text = "\n".join(said)
-    admin.sends("/playground/", payload=text, form="text", family="openai", direction="request")
     version = _version(admin)
+    played = {"payload": text, "form": "text", "family": "openai", "direction": "request"}
+    admin.sends("/playground/", **played)  # under no policy, so it comes back
+    assert admin.sends("/playground/", version=version, **played).status_code == 200
     for form, payload in (("text", text), ("json", f'{{"messages": [{{"content": "{canaries[0].text}"}}')):
         admin.asks("playground", {"payload": payload, "form": form, "version": version})
     admin.sends("/keys/leaked/", text=text)

@@ -186,6 +186,24 @@ def test_a_form_gives_back_what_was_sent_in_its_own_fields_and_nothing_else(
     assert (not found(("page", [page.encode()]))) is gone
 
 
+PASTED = """<textarea name="payload">x</textarea><section aria-labelledby="pasted-head">
+<h2>As pasted</h2><p>see <mark title="Mail">{}</mark> there</p></section>
+<section aria-labelledby="sent-head"><p>{}</p></section>"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "pasted", "sent", "gone"),
+    [
+        (f"see {MAIL.text} there", MAIL.text, "***", True),
+        (f"see {MAIL.text} there", MAIL.text, MAIL.text, False),
+        ("see nothing there", MAIL.text, "***", False),
+    ],
+)
+def test_a_payload_is_shown_once_as_it_was_pasted(typed: str, pasted: str, sent: str, gone: bool) -> None:
+    page = without_echo(PASTED.format(pasted, sent), ("payload",), {"payload": typed})
+    assert (not found(("page", [page.encode()]))) is gone
+
+
 def test_a_field_that_is_not_named_is_not_emptied() -> None:
     page = PAGE.format(MAIL.text, "", "", "")
     assert found(("page", [without_echo(page, ("calls",), {"reason": MAIL.text}).encode()]))
