@@ -21,7 +21,7 @@ from .world import on_postgresql
 
 pytestmark = pytest.mark.database
 
-PUBLISHES, PAUSE = 4, 2.0
+PUBLISHES, PAUSE = 4, 4.0  # twice what a process may take to follow: each pair has calls
 FOLLOWS_SECONDS = 2.0
 READER = """
 import django, json
