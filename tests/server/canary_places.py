@@ -115,7 +115,7 @@ class Listener:
 
     def __init__(self, url: str) -> None:
         self.heard: list[bytes] = []
-        self._client = redis.Redis.from_url(url)
+        self._client = redis.Redis.from_url(url, socket_timeout=None)  # it may be silent for long
         self._ready, self._done = threading.Event(), threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()
         assert self._ready.wait(10)
