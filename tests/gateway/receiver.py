@@ -126,6 +126,18 @@ class Mailbox:
         writer.close()
 
 
+def settings_for(post: Mailbox) -> dict[str, Any]:
+    """By which mails go there."""
+    return {
+        "PUBLIC_URL": "https://postern.example",
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": "127.0.0.1",
+        "EMAIL_PORT": post.port,
+        "EMAIL_USE_TLS": False,
+        "DEFAULT_FROM_EMAIL": "postern@ward.example",
+    }
+
+
 @contextmanager
 def mailbox() -> Iterator[Mailbox]:
     made = Mailbox()

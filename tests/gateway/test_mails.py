@@ -20,7 +20,7 @@ from gateway.models import Delivery, DeliveryState, MailsOff
 from gateway.notifying import sending
 from gateway.notifying.recipients import ASKED
 from tests.approvals.people import World, decide
-from tests.gateway.receiver import Mailbox, mailbox
+from tests.gateway.receiver import Mailbox, mailbox, settings_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,15 +33,7 @@ def post() -> Iterator[Mailbox]:
 
 @pytest.fixture
 def small(post: Mailbox, monkeypatch: pytest.MonkeyPatch) -> World:
-    made = {
-        "PUBLIC_URL": "https://postern.example",
-        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
-        "EMAIL_HOST": "127.0.0.1",
-        "EMAIL_PORT": post.port,
-        "EMAIL_USE_TLS": False,
-        "DEFAULT_FROM_EMAIL": "postern@ward.example",
-    }
-    for name, value in made.items():
+    for name, value in settings_for(post).items():
         monkeypatch.setattr(settings, name, value)
     return World()
 

@@ -19,7 +19,7 @@ from gateway.notifying.services import webhook_add
 from gateway.rotating import reminding, sweeping
 from gateway.rotating.services import rotate_now
 from gateway.services import lock_set
-from tests.gateway.receiver import Mailbox, Receiver, mailbox, receiver, verified
+from tests.gateway.receiver import Mailbox, Receiver, mailbox, receiver, settings_for, verified
 from tests.gateway.world import admin, area, person
 
 from .provider import Provider, provider
@@ -45,15 +45,7 @@ def hooks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
 @pytest.fixture
 def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
     with mailbox() as found:
-        made = {
-            "PUBLIC_URL": "https://postern.example",
-            "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
-            "EMAIL_HOST": "127.0.0.1",
-            "EMAIL_PORT": found.port,
-            "EMAIL_USE_TLS": False,
-            "DEFAULT_FROM_EMAIL": "postern@ward.example",
-        }
-        for name, value in made.items():
+        for name, value in settings_for(found).items():
             monkeypatch.setattr(settings, name, value)
         yield found
 
