@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from django.db.models import Q
 from django.utils import timezone
 
 from gateway.access_review.reading import active_rules, callers_of, rule_facts
 from gateway.access_review.values import Page, RuleFacts
 from gateway.models import AccessRule, Credential, Endpoint
+from gateway.models.endpoint import endpoints_using
 
 MOST: Final = 200
 """Callers of one endpoint that are listed; its review lists them all."""
@@ -31,8 +31,7 @@ class Use:
 def uses_of(credential: Credential, *, sees: bool) -> Iterator[Use]:
     """By the endpoints' names. `sees`: whether who reaches them may be told."""
     now = timezone.now()
-    used = Endpoint.objects.filter(Q(credential=credential) | Q(client_certificate=credential))
-    for endpoint in used.select_related("area").order_by("slug"):
+    for endpoint in endpoints_using(credential).select_related("area").order_by("slug"):
         if not sees:
             yield Use(endpoint=endpoint)
             continue

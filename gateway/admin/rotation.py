@@ -18,6 +18,7 @@ from gateway.admin.pasted import Pasted
 from gateway.admin.person import person
 from gateway.credentials.secret import Secret
 from gateway.models import Rotation, RotationPlan, RotationStep
+from gateway.models.endpoint import endpoints_using
 from gateway.models.rotation import under_way
 from gateway.rotating.registry import known
 from gateway.rotating.services import (
@@ -219,7 +220,7 @@ class RotationPlanAdmin(ToolsAdmin[RotationPlan]):
             "opts": self.opts,
             "plan": plan,
             "tool": f"admin:gateway_rotationplan_{tool}",
-            "endpoints": plan.credential.endpoints.order_by("slug"),
+            "endpoints": endpoints_using(plan.credential).order_by("slug"),
         }
         return TemplateResponse(request, "admin/gateway/rotationplan/confirm.html", context)
 

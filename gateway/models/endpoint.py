@@ -5,9 +5,11 @@ from __future__ import annotations
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models import Q, QuerySet
 
 from audit import ids
 from gateway.credentials.origins import validate_origin
+from gateway.models.credential import Credential
 from gateway.upstreams.certificates import validate_authorities
 from policies.engine.types import Level
 from policies.models.choices import LEVEL_VALUES, LEVELS
@@ -149,3 +151,8 @@ class Endpoint(models.Model):
     def clean(self) -> None:
         if self.origin.startswith("http://") and not self.allow_private:
             raise ValidationError({"origin": "Use https://; plain http:// is for private addresses only."})
+
+
+def endpoints_using(credential: Credential) -> QuerySet[Endpoint]:
+    """As the key that is sent, or as the certificate that is shown."""
+    return Endpoint.objects.filter(Q(credential=credential) | Q(client_certificate=credential))

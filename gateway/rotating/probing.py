@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from django.db.models import Q
-
 from gateway.credentials.oauth import TokenFailed
 from gateway.credentials.placing import BODY, Placed
 from gateway.credentials.secret import Secret
 from gateway.credentials.sending import tried
 from gateway.credentials.services import NoSecret
 from gateway.models import Credential, Endpoint, EndpointKind, Placement, RotationPlan
+from gateway.models.endpoint import endpoints_using
 from gateway.upstreams.connecting import Aim, Heard, ask, opened, path_of, version_of
 
 SECONDS: Final = 10.0
@@ -53,8 +52,7 @@ def probe(credential: Credential, plan: RotationPlan | None, secret: Secret) -> 
 def _places(credential: Credential, plan: RotationPlan | None) -> Iterator[tuple[Endpoint, str]]:
     """Endpoints, each with the path to ask."""
     said, found = plan.test_path if plan else "", False
-    uses = Q(credential=credential) | Q(client_certificate=credential)
-    rows = Endpoint.objects.filter(uses, enabled=True, origin=credential.origin).order_by("slug")
+    rows = endpoints_using(credential).filter(enabled=True, origin=credential.origin).order_by("slug")
     for endpoint in rows.select_related("credential", "client_certificate"):
         path = said or path_of(endpoint)
         if path:
