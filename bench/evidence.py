@@ -9,6 +9,7 @@ plans are read as well: no table of calls, words or facts may be read from one e
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import time
@@ -46,6 +47,14 @@ SUMMED: Final = (
     "a caller",
     "a model and a time",
 )
+PAGES: Final = (
+    "nothing asked",
+    "a word in every second call",
+    "a caller",
+    "two words",
+    "two words that never meet",
+    "a word and a model that never meet",
+)
 LARGE: Final = (
     "audit_call", "audit_entry", "audit_word", "audit_fact", "audit_brief", "audit_payload", "audit_callkey"
 )  # fmt: skip
@@ -73,9 +82,9 @@ def people() -> None:
 
 
 def pages() -> dict[str, Ask]:
-    """What is asked, by its title; each returns the answer."""
-    from audit.search.facets import summary
-    from audit.search.finding import found
+    """What is asked, by its title; each returns the answer: of what takes longer than a page may the first
+    part, and of sums the last one as well."""
+    from audit.search.finding import BRIEFLY, found
     from audit.search.selection import selection_of
 
     def asked(title: str) -> Any:
@@ -83,13 +92,30 @@ def pages() -> dict[str, Ask]:
         return selection_of({**said, "until": _middle()} if "until" in said else said)
 
     tiny, word = frozenset({"tiny"}), "a word in every second call"
-    made: dict[str, Ask] = {f"search: {title}": partial(found, asked(title), None) for title in SEARCHES}
-    made["search: nothing asked, in a small area"] = partial(found, asked("nothing asked"), tiny)
-    made["search: a word, in a small area"] = partial(found, asked(word), tiny)
+    search = partial(found, patience=BRIEFLY)
+    made: dict[str, Ask] = {f"search: {title}": partial(search, asked(title), None) for title in SEARCHES}
+    made["search: nothing asked, in a small area"] = partial(search, asked("nothing asked"), tiny)
+    made["search: a word, in a small area"] = partial(search, asked(word), tiny)
     for title in SUMMED:
-        made[f"sums: {title}"] = partial(summary, asked(title), None)
-    made["sums: a word, in a small area"] = partial(summary, asked(word), tiny)
+        made |= _sums(title, asked(title), None)
+    made |= _sums("a word, in a small area", asked(word), tiny)
     return made | _pages_of_the_browser()
+
+
+def _sums(title: str, selection: Any, areas: Any) -> dict[str, Ask]:
+    """The first part and, where there is more than one, the last."""
+    from audit.search.facets import PART, SHORT, Sums, summary_of
+
+    def part(state: str) -> Any:
+        sums = Sums.of(json.loads(state)) if state else Sums()
+        sums.add(selection, areas, most=PART, patience=SHORT)
+        return sums if sums.growing else summary_of(sums)
+
+    states = [""]
+    while isinstance(sums := part(states[-1]), Sums):
+        states.append(json.dumps(sums.state()))
+    last = {f"sums: {title}, part {len(states)}": partial(part, states[-1])} if len(states) > 1 else {}
+    return {f"sums: {title}": partial(part, ""), **last}
 
 
 def _pages_of_the_browser() -> dict[str, Ask]:
@@ -109,11 +135,12 @@ def _pages_of_the_browser() -> dict[str, Ask]:
             made["page: one call"] = partial(_get, browser, f"/audit/calls/{call.id}/")
             made["page: one session"] = partial(_get, browser, f"/audit/sessions/{call.session_id}/")
             made["page: blocked calls"] = partial(_get, browser, "/audit/calls/?action=blocked")
-            for title in ("nothing asked", "a word in every second call", "a caller"):
+            for title in PAGES:
                 asked = SEARCHES[title]
                 made[f"page: search, {title}"] = partial(_post, browser, "/audit/search/", asked)
                 asked = {**asked, "part": "sums"}
-                made[f"page: search's sums, {title}"] = partial(_post, browser, "/audit/search/", asked)
+                if "never" not in title:
+                    made[f"page: search's sums, {title}"] = partial(_post, browser, "/audit/search/", asked)
     return made
 
 

@@ -1,23 +1,29 @@
 """What the newest matches of a search add up to: how many per model, class, caller …, and over time.
 
-Over `MOST` matches and no more, a few days at a time; nothing but sums leaves the database.
+Over `MOST` matches and no more, `PART` of them at a time: a part takes as long as a page may, and can be
+shown before the next one is added. Nothing but sums leaves the database.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Final, final
+from typing import Any, Final, final
+from uuid import UUID
 
 from audit import ids
-from audit.search.finding import narrowed, places_of, walk
+from audit.search.finding import BRIEFLY, PATIENCE, narrowed, places_of, walk
 from audit.search.grouping import Groups, calls_add, matches_add, newest_add, width_of
 from audit.search.selection import Selection
 from audit.walls import Areas
 
-MOST: Final = 3_000
+MOST: Final = 10_000
+PART: Final = 2_500
+SHORT: Final = 0.018
+"""Seconds of patience with one part."""
+
 SHOWN: Final = 12
 """Values of one facet."""
 
@@ -61,10 +67,11 @@ class Bar:
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """`whole`: False where there are more matches than these."""
+    """`whole`: False where there are more matches than these. `growing`: they can be added."""
 
     calls: int
     whole: bool
+    growing: bool = False
     since: datetime | None = None
     until: datetime | None = None
     facets: tuple[Facet, ...] = ()
@@ -83,38 +90,67 @@ _HELD: Final = frozenset({"held", "released"})
 _STOPPED: Final = frozenset({"blocked", "denied", "refused"})
 
 
+@final
+@dataclass(slots=True)
+class Sums:
+    """Sums of a search, as far as they have come. `before`: where the next part begins; None: nowhere yet."""
+
+    groups: Groups = field(default_factory=Groups)
+    before: UUID | None = None
+    growing: bool = True
+    whole: bool = True
+
+    def add(self, selection: Selection, areas: Areas, *, most: int, patience: float) -> None:
+        """The next part: so many matches, or as far back as patience goes."""
+        groups, most = self.groups, min(most, MOST - self.groups.matched)
+        if selection.call is not None:
+            calls_add(groups, places_of(selection, areas).calls, areas)
+            self.growing = False
+            return
+        matched, back_to = groups.matched, None
+        if narrowed(selection, areas):
+            read = partial(matches_add, groups, before=self.before, areas=areas)
+            back_to = walk(selection, areas, read, before=self.before, most=most, patience=patience)
+            groups.settle(areas)
+        else:
+            newest_add(groups, selection.since, selection.until, self.before, most)
+        self.before = groups.last if back_to is None else ids.lowest(back_to)
+        full = groups.matched >= MOST
+        self.growing = not full and (back_to is not None or groups.matched - matched >= most)
+        self.whole = not self.growing and not (full and _goes_on(selection, areas, self.before))
+
+    def state(self) -> list[Any]:
+        """What the next part is added to, as JSON has it."""
+        return [self.groups.state(), str(self.before)]
+
+    @classmethod
+    def of(cls, state: list[Any]) -> Sums:
+        groups, before = state
+        return cls(groups=Groups.of(groups), before=UUID(before))
+
+
 def summary(selection: Selection, areas: Areas) -> Summary:
-    """The sums of the newest matches."""
-    groups = Groups()
-    if selection.call is not None:
-        calls_add(groups, places_of(selection, areas).calls, areas)
-        return _summary(groups, whole=True)
-    if not narrowed(selection, areas):
-        newest_add(groups, selection.since, selection.until, MOST)
-        return _summary(groups, whole=groups.calls < MOST or not _goes_on(selection, areas, groups))
-    back_to = walk(selection, areas, partial(matches_add, groups, areas=areas), most=MOST)
-    calls_add(groups, groups.missing, areas)
-    if groups.matched >= MOST:
-        return _summary(groups, whole=not _goes_on(selection, areas, groups))
-    return _summary(groups, whole=back_to is None)
+    """The sums of the newest matches at once."""
+    sums = Sums()
+    sums.add(selection, areas, most=MOST, patience=PATIENCE)
+    return replace(summary_of(sums), growing=False)
 
 
-def _goes_on(selection: Selection, areas: Areas, groups: Groups) -> bool:
-    """Whether anything was before the first of these calls."""
-    if not groups.calls:
-        return True
-    first, _ = groups.ends
-    rest = places_of(replace(selection, until=ids.moment(first)), areas, limit=1)
+def _goes_on(selection: Selection, areas: Areas, before: UUID | None) -> bool:
+    """Whether anything was before that call, or may have been."""
+    rest = places_of(selection, areas, before=before, limit=1, patience=BRIEFLY)
     return bool(rest.calls) or rest.older is not None
 
 
-def _summary(groups: Groups, *, whole: bool) -> Summary:
+def summary_of(sums: Sums) -> Summary:
+    groups = sums.groups
     if not groups.calls:
-        return Summary(calls=0, whole=whole)
+        return Summary(calls=0, whole=sums.whole, growing=sums.growing)
     first, last = groups.ends
     return Summary(
         calls=groups.calls,
-        whole=whole,
+        whole=sums.whole,
+        growing=sums.growing,
         since=ids.moment(first),
         until=ids.moment(last),
         facets=tuple(_facets(groups.counts)),

@@ -32,6 +32,9 @@ AT_ONCE: Final = 5_000
 PATIENCE: Final = 1.0
 """Seconds after which a search says how far it came."""
 
+BRIEFLY: Final = 0.01
+"""The same of a page that goes on by itself: it is there at once, whatever is asked."""
+
 QUICK: Final = 0.05
 """Seconds. As long as a statement takes less, the next one covers twice as many days."""
 
@@ -65,9 +68,16 @@ class Places:
     back_to: datetime | None = None
 
 
-def found(selection: Selection, areas: Areas, *, before: UUID | None = None, limit: int = PAGE) -> Found:
+def found(
+    selection: Selection,
+    areas: Areas,
+    *,
+    before: UUID | None = None,
+    limit: int = PAGE,
+    patience: float = PATIENCE,
+) -> Found:
     """One page of a search within the areas."""
-    places = places_of(selection, areas, before=before, limit=limit)
+    places = places_of(selection, areas, before=before, limit=limit, patience=patience)
     return Found(calls_of(places.calls, areas), places.older, places.back_to)
 
 
@@ -191,7 +201,7 @@ def walk(
         spent = time.monotonic()
         if spent - began > patience and spans[-1].first > since:
             return spans[-1].first
-        group = _next(group, got, most - count, quick=spent - started < QUICK)
+        group = _next(group, got, most - count, took=spent - started, left=patience - (spent - began))
     return None
 
 
@@ -200,9 +210,12 @@ def _as_one(days: Sequence[Span]) -> list[Span]:
     return [replace(days[0], first=days[-1].first)]
 
 
-def _next(group: int, got: int, missing: int, *, quick: bool) -> int:
-    """How many days to look at now: as many as will do by what the last ones had, but no great leaps."""
-    wider = min(group * 2, MOST_DAYS) if quick else group
+def _next(group: int, got: int, missing: int, *, took: float, left: float) -> int:
+    """How many days to look at now: as many as will do by what the last ones had, and as patience has seconds
+    left for by what they took, but no great leaps."""
+    wider = min(group * 2, MOST_DAYS) if took < QUICK else group
+    if took > 0:
+        wider = min(wider, max(1, int(group * left / took)))
     return min(wider, missing * group // got + 1) if got else wider
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import accumulate, chain, pairwise
 from typing import Any, Final, final
 from uuid import UUID
 
@@ -26,17 +27,20 @@ AT_ONCE: Final = 400
 """Ids in one statement."""
 
 Row = tuple[str, str | None, int, int | None, int | None, str | None]
-"""Kind, value, calls; of an action the tokens, and when its calls began, in hexadecimal milliseconds."""
+"""Kind, value, calls; of an action the tokens, and when its calls began, in hexadecimal milliseconds.
+`matched` says how many, which was the last of them, and which have no brief row."""
 
 
 @final
 @dataclass(slots=True)
 class Groups:
-    """Sums that grow. `times` by action, in milliseconds since 1970; `missing` have no brief row."""
+    """Sums that grow, newest calls first. `times` by action, in milliseconds since 1970; `missing` have no
+    brief row; `last` is the call to go on before."""
 
     calls: int = 0
     matched: int = 0  # by the index: more than `calls` where a call has no brief row, or the wall hides it
     missing: list[UUID] = field(default_factory=list)
+    last: UUID | None = None
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     times: dict[str, list[int]] = field(default_factory=dict)
     input_tokens: int = 0
@@ -47,6 +51,7 @@ class Groups:
             if kind == "matched":
                 self.matched += calls
                 self.missing += map(UUID, (text or "").split())
+                self.last = UUID(value) if value else self.last
             elif kind == "rest":
                 self._rest(json.loads(value or "[]"), calls)
             else:
@@ -68,6 +73,29 @@ class Groups:
         if value not in (None, ""):
             self.counts.setdefault(kind, Counter())[str(value)] += calls
 
+    def state(self) -> list[Any]:
+        """All of it as JSON has it, but for what is still missing; of times how far each is after the last,
+        which packs well."""
+        times = {action: _steps(sorted(times)) for action, times in self.times.items()}
+        return [self.calls, self.matched, self.counts, times, self.input_tokens, self.output_tokens]
+
+    @classmethod
+    def of(cls, state: Sequence[Any]) -> Groups:
+        calls, matched, counts, times, input_tokens, output_tokens = state
+        return cls(
+            calls=calls,
+            matched=matched,
+            counts={kind: Counter(by) for kind, by in counts.items()},
+            times={action: list(accumulate(steps)) for action, steps in times.items()},
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+        )
+
+    def settle(self, areas: Areas) -> None:
+        """Add the calls that matched and have no brief row, by their own."""
+        calls_add(self, self.missing, areas)
+        self.missing = []
+
     @property
     def ends(self) -> tuple[int, int]:
         """When the first and the last of the calls began. There is one at least."""
@@ -84,23 +112,29 @@ class Groups:
         return found
 
 
+def _steps(times: Sequence[int]) -> list[int]:
+    return [at - before for before, at in pairwise(chain((0,), times))]
+
+
 def width_of(first: int, last: int) -> int:
     """Milliseconds of one bar of a chart from the first call to the last one."""
     return max(1, -(-(last + 1 - first) // BARS))
 
 
-def matches_add(groups: Groups, spans: Sequence[Span], most: int, *, areas: Areas) -> int:
+def matches_add(
+    groups: Groups, spans: Sequence[Span], most: int, *, before: UUID | None = None, areas: Areas
+) -> int:
     """Add the newest calls of some spans; returns how many matched. The wall stands here once more,
     whatever the index says."""
-    asked = statement.newest(spans, most)
+    asked = statement.newest(spans, before, most)
     if asked is None:
         return 0
     sql, values = asked
     inside, slugs = _inside("b", areas)
-    before = groups.matched
+    matched = groups.matched
     bounds = [statement.time_of(spans[-1].first), statement.time_of(spans[0].end)]
     groups.add(_asked(_MATCHES.format(matches=sql, inside=inside), [*values, *bounds, *slugs]))
-    return groups.matched - before
+    return groups.matched - matched
 
 
 def calls_add(groups: Groups, calls: Sequence[UUID], areas: Areas) -> None:
@@ -112,17 +146,22 @@ def calls_add(groups: Groups, calls: Sequence[UUID], areas: Areas) -> None:
         when = f"c.started_at IN ({marks}) AND c.id IN ({marks}) AND {inside}"
         times = [statement.time_of(ids.time_of(call)) for call in some]
         numbers = [statement.id_of(call) for call in some]
-        groups.add(_asked(_CALLS.format(when=when), [*times, *numbers, *slugs, len(some)]))
+        groups.add(_asked(_CALLS.format(when=when, matched=""), [*times, *numbers, *slugs, len(some)]))
 
 
-def newest_add(groups: Groups, since: datetime | None, until: datetime | None, most: int) -> None:
+def newest_add(
+    groups: Groups, since: datetime | None, until: datetime | None, before: UUID | None, most: int
+) -> None:
     """Add the newest calls of a time, open ones as well."""
     when, values = ["true"], []
     for sign, moment in ((">=", since), ("<", until)):
         if moment is not None:
             when.append(f"c.started_at {sign} %s AND c.id {sign} %s")
             values += [statement.time_of(moment), statement.id_of(ids.lowest(moment))]
-    groups.add(_asked(_CALLS.format(when=" AND ".join(when)), [*values, most]))
+    if before is not None:
+        when.append("c.started_at <= %s AND c.id < %s")
+        values += [statement.time_of(ids.time_of(before)), statement.id_of(before)]
+    groups.add(_asked(_CALLS.format(when=" AND ".join(when), matched=_MATCHED), [*values, most]))
 
 
 def _inside(row: str, areas: Areas) -> tuple[str, list[str]]:
@@ -147,6 +186,7 @@ _AT: Final = (
     else "group_concat(substr(call_id, 1, 12), ' ')"
 )
 _IDS: Final = "string_agg(call_id::text, ' ')" if _POSTGRESQL else "group_concat(call_id, ' ')"
+_LAST: Final = "(SELECT CAST(call_id AS text) FROM {rows} ORDER BY started_at, call_id LIMIT 1)"
 _NONE: Final = "NULL, NULL, NULL"
 _ORDER: Final = "c.started_at DESC, c.id DESC" if _POSTGRESQL else "c.id DESC"
 _READ: Final = (*briefs.REST, "counts", "response_counts")
@@ -171,13 +211,15 @@ _MATCHES: Final = (
     f"b.rest, b.input_tokens, b.output_tokens FROM d LEFT JOIN {_ITS_BRIEF}), "
     "m AS (SELECT * FROM a AS b WHERE brief IS NOT NULL AND {inside}) "
     f"{_SUMS} UNION ALL SELECT 'rest', rest, count(*), {_NONE} FROM m GROUP BY rest "
-    "UNION ALL SELECT 'matched', NULL, (SELECT count(*) FROM d), NULL, NULL, "
+    f"UNION ALL SELECT 'matched', {_LAST.format(rows='d')}, (SELECT count(*) FROM d), NULL, NULL, "
     f"(SELECT {_IDS} FROM a WHERE brief IS NULL)"
 )
+_MATCHED: Final = f" UNION ALL SELECT 'matched', {_LAST.format(rows='m')}, (SELECT count(*) FROM m), {_NONE}"  # noqa: S608
 _CALLS: Final = (
     f"WITH m AS MATERIALIZED (SELECT c.started_at, c.id AS call_id, c.name, c.action, c.input_tokens, "  # noqa: S608 (constants)
     f"c.output_tokens, {', '.join(f'c.{name}' for name in _READ)} FROM {Call._meta.db_table} c "
     f"WHERE {{when}} ORDER BY {_ORDER} LIMIT %s) {_SUMS} "
     f"UNION ALL SELECT 'rest', {briefs.POSTGRESQL if _POSTGRESQL else briefs.SQLITE}, calls, {_NONE} "
     f"FROM (SELECT {', '.join(_READ)}, count(*) AS calls FROM m GROUP BY {', '.join(_READ)}) AS alike"
+    "{matched}"
 )

@@ -73,11 +73,12 @@ def matches(spans: Sequence[Span], before: UUID | None, limit: int) -> list[UUID
     return sorted(found, key=attrgetter("int"), reverse=True)[:limit]  # the order of their times
 
 
-def newest(spans: Sequence[Span], most: int) -> tuple[str, list[Any]] | None:
-    """The statement for time and id of the `most` newest over all of some days; None: nothing can match."""
+def newest(spans: Sequence[Span], before: UUID | None, most: int) -> tuple[str, list[Any]] | None:
+    """The statement for time and id of the `most` newest over all of some days, before a call; None: nothing
+    can match."""
     living = [span for span in spans if all(part.digests for part in span.parts)]
     several = any(len(span.parts[0].digests) > 1 for span in living)
-    asked = [_one(span, digests, None, most) for span in living for digests in _driving(span, len(living))]
+    asked = [_one(span, digests, before, most) for span in living for digests in _driving(span, len(living))]
     if not asked:
         return None
     sql = (

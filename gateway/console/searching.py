@@ -3,8 +3,9 @@
 What was asked is an event before anything is shown (P16). Words pass the engine first: what it finds in them
 is masked in the record too, so no word would find it, and the event must not hold it.
 
-What the matches add up to takes longer than a page of them, so a browser asks for it by itself, and shows the
-matches meanwhile. Without scripts the form asks for both at once.
+A page is there at once, whatever is asked: it shows what it found so far, and goes on by itself. What the
+matches add up to takes longer than a page of them, so that is fetched likewise, in parts. Without scripts the
+form asks for all of it at once.
 """
 
 from __future__ import annotations
@@ -16,12 +17,10 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 from django.contrib.auth.decorators import permission_required
-from django.core import signing
 from django.core.exceptions import BadRequest
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.crypto import salted_hmac
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -32,10 +31,11 @@ from audit.judgement import GATES, LEVELS
 from audit.listing import call_rows
 from audit.pages import ACTIONS
 from audit.records import Recordable, Who
-from audit.search.facets import Bar, Summary, summary
-from audit.search.finding import found
+from audit.search.facets import PART, SHORT, Bar, Summary, Sums, summary, summary_of
+from audit.search.finding import BRIEFLY, PAGE, PATIENCE, Found, found
 from audit.search.selection import Selection, SelectionError, selection_of
 from audit.walls import PERMISSION, Areas, audited_by
+from gateway.console import search_parts
 from gateway.models import User
 from policies.journal import who
 from policies.services import scrub
@@ -53,9 +53,6 @@ CHOICES: Final[Mapping[str, Sequence[str]]] = {"action": ACTIONS, "level": LEVEL
 CATCH_UP: Final = 0.3
 """Seconds that a search spends on indexing what has just been recorded."""
 
-ADDED_UP_WITHIN: Final = 600
-"""Seconds after a search in which its sums may be asked for without another event."""
-
 TOLD: Final = frozenset({"confidential", "restricted"})
 may_view = permission_required(PERMISSION, raise_exception=True)
 
@@ -69,6 +66,15 @@ class Field:
     kind: str  # text | date | choice
     value: str
     choices: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lacks:
+    """What a page does not have yet. `sums`: not begun; `paged`: it is not the one of the newest matches."""
+
+    calls: int = PAGE
+    sums: bool = True
+    paged: bool = False
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -89,52 +95,77 @@ def search(request: HttpRequest) -> HttpResponse:
 def _answer(
     request: HttpRequest, asked: Mapping[str, str], selection: Selection, words: Recordable | None
 ) -> HttpResponse:
-    before = _before(request)
     areas = audited_by(request.user)
-    if request.POST.get("part") == "sums":
-        if not _is_noted(request, selection):
-            _note(request, areas, selection, words)
-        return render(request, "audit/search_sums.html", _added_up(selection, areas))
+    match request.POST.get("part", ""):
+        case "sums":
+            return _part_of_sums(request, areas, selection, words)
+        case "matches":
+            return _part_of_matches(request, areas, selection)
+    before, at_once = _before(request), "sums" in request.POST
     deriving.derive(seconds=CATCH_UP)
     _note(request, areas, selection, words, before)
-    page = found(selection, areas, before=before)
-    at_once = before is None and "sums" in request.POST
-    context = _added_up(selection, areas) if at_once else {}
-    context |= {
+    page = found(selection, areas, before=before, patience=PATIENCE if at_once else BRIEFLY)
+    lacks = Lacks(sums=before is None, paged=before is not None)
+    context = _with_matches(selection, page, lacks) | {
         "fields": _fields(asked),
         "rare_in_use": any(asked.get(name) for name in RARE),
         "asked": asked,
-        "said": json.dumps(selection.said()),
-        "page": page,
-        "rows": call_rows(page.calls),
-        "older_than": before,
-        "noted": "" if at_once or before or not page.calls else _noted(request, selection),
     }
+    if not at_once:
+        context |= _going_on(request, selection, page, lacks)
+    elif lacks.sums:
+        context |= _with_sums(summary(selection, areas))
     return render(request, "audit/search.html", context)
 
 
-def _added_up(selection: Selection, areas: Areas) -> dict[str, Any]:
-    sums = summary(selection, areas)
+def _part_of_matches(request: HttpRequest, areas: Areas, selection: Selection) -> HttpResponse:
+    """What a page still lacks, from where it had looked back to."""
+    place = search_parts.place_of(request, selection, "matches")
+    if place is None:
+        raise BadRequest("this search cannot be gone on with")
+    before, *rest = place
+    lacks = Lacks(*rest)
+    page = found(selection, areas, before=UUID(before), limit=lacks.calls, patience=BRIEFLY)
+    context = _with_matches(selection, page, lacks) | _going_on(request, selection, page, lacks)
+    return render(request, "audit/search_found.html", context)
+
+
+def _part_of_sums(
+    request: HttpRequest, areas: Areas, selection: Selection, words: Recordable | None
+) -> HttpResponse:
+    """The sums so far and those of some more matches."""
+    state = search_parts.place_of(request, selection, "sums")
+    if state is None:
+        _note(request, areas, selection, words)
+    sums = Sums.of(state) if state else Sums()
+    sums.add(selection, areas, most=PART, patience=SHORT)
+    noted = search_parts.note(request, selection, "sums", sums.state()) if sums.growing else ""
+    return render(request, "audit/search_sums.html", _with_sums(summary_of(sums)) | {"noted": noted})
+
+
+def _going_on(request: HttpRequest, selection: Selection, page: Found, lacks: Lacks) -> dict[str, str]:
+    """Notes for what a page fetches next: the matches that it still lacks, and what all add up to."""
+    notes, missing, sums = {}, lacks.calls - len(page.calls), lacks.sums and bool(page.calls)
+    if page.back_to is not None and missing:
+        place = [str(page.older), missing, lacks.sums and not sums, lacks.paged]
+        notes["further"] = search_parts.note(request, selection, "matches", place)
+    if sums:
+        notes["noted"] = search_parts.note(request, selection, "sums", [])
+    return notes
+
+
+def _with_matches(selection: Selection, page: Found, lacks: Lacks) -> dict[str, Any]:
+    return {
+        "page": page,
+        "rows": call_rows(page.calls),
+        "found_any": bool(page.calls) or lacks.calls < PAGE,
+        "paged": lacks.paged,
+        "said": json.dumps(selection.said()),
+    }
+
+
+def _with_sums(sums: Summary) -> dict[str, Any]:
     return {"sums": sums, "chart": columns(sums)}
-
-
-def _noted(request: HttpRequest, selection: Selection) -> str:
-    """What shows that this person's search is on record. It holds nothing of what was asked."""
-    return signing.dumps([str(request.user.pk), _digest(selection)], salt=__name__)
-
-
-def _is_noted(request: HttpRequest, selection: Selection) -> bool:
-    try:
-        noted = signing.loads(request.POST.get("noted", ""), salt=__name__, max_age=ADDED_UP_WITHIN)
-    except signing.BadSignature:
-        return False
-    return bool(noted == [str(request.user.pk), _digest(selection)])
-
-
-def _digest(selection: Selection) -> str:
-    """Keyed, as a search for one word could be guessed."""
-    said = json.dumps(selection.said(), sort_keys=True)
-    return salted_hmac(__name__, said, algorithm="sha256").hexdigest()
 
 
 def _note(

@@ -22,7 +22,7 @@ from audit.models import Brief, Call, Fact
 from audit.recorder import Recorder
 from audit.records import Close, Recordable
 from audit.search import facets, finding
-from audit.search.facets import summary
+from audit.search.facets import Sums, summary, summary_of
 from audit.search.finding import found
 from audit.search.selection import Selection, SelectionError, selection_of
 from audit.search.terms import fact_digest
@@ -291,6 +291,53 @@ def test_there_are_no_sums_of_nothing(world: World) -> None:
 
 def sums_of(asked: dict[str, str], areas: Areas = EVERYWHERE) -> facets.Summary:
     return summary(selection_of(asked), areas)
+
+
+def by_parts(asked: dict[str, str], areas: Areas, most: int, patience: float) -> tuple[facets.Summary, int]:
+    """Sums that travel as JSON from part to part, and in how many parts."""
+    selection, sums, parts = selection_of(asked), Sums(), 0
+    while sums.growing:
+        sums = Sums.of(json.loads(json.dumps(sums.state()))) if parts else sums
+        sums.add(selection, areas, most=most, patience=patience)
+        parts += 1
+    return summary_of(sums), parts
+
+
+@pytest.mark.parametrize(("most", "patience"), [(1, 1.0), (7, 1.0), (1000, 0.0), (7, 0.0)])
+def test_sums_by_parts_are_the_sums(world: World, most: int, patience: float) -> None:
+    in_all = 0
+    for areas in (EVERYWHERE, frozenset({"clinic"})):
+        for asked in ({}, {"words": "aspirin"}, {"words": "aspirin", "model": "small"}, {"caller": "bob"}):
+            got, parts = by_parts(asked, areas, most, patience)
+            assert got == sums_of(asked, areas)
+            in_all += parts
+    assert in_all > 40
+
+
+def test_sums_by_parts_end_with_the_most_that_are_added_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facets, "MOST", 20)
+    for asked in ({}, {"words": "aspirin"}):
+        got, parts = by_parts(asked, EVERYWHERE, 8, 1.0)
+        assert (got, got.calls, got.whole, parts) == (sums_of(asked), 20, False, 3)
+
+
+def test_calls_of_one_moment_are_each_in_one_part(recorder: Recorder) -> None:
+    moment = int(ids.now().timestamp() * 1000)
+
+    async def work() -> None:
+        for n in range(9):
+            asked = asks(call_id=ids.uuid7(moment, n))
+            await recorder.admit(asked)
+            recorder.close(asked.call_id, DONE)
+
+    run(work())
+    recorder.stop(5)
+    deriving.derive()
+    for asked in ({}, {"model": "demo"}):
+        got, parts = by_parts(asked, EVERYWHERE, 2, 1.0)
+        assert (got.calls, parts) == (9, 5)
 
 
 def test_calls_without_a_brief_row_are_counted_by_their_own(world: World) -> None:

@@ -19,7 +19,7 @@ from audit.acts import acts
 from audit.keys import KeyDirectory
 from audit.models import Call, Entry
 from audit.recorder import Recorder
-from gateway.console import searching, tracing
+from gateway.console import search_parts, searching, tracing
 from gateway.identity.authz import role_grant
 from gateway.models import Area, User
 from gateway.proxy.digests import keyed
@@ -188,8 +188,8 @@ def test_what_shows_that_a_search_is_on_record_holds_nothing_of_it(
     record("clinic", CARD)
     page = signed_in("dave").post("/audit/search/", {"words": "write"}).content.decode()
     (noted,) = re.findall(r'data-sums="([^"]+)"', page)
-    person, digest = signing.loads(noted, salt=searching.__name__)
-    assert UUID(person) and re.fullmatch("[0-9a-f]{64}", digest)
+    person, digest, place = signing.loads(noted, salt=f"{search_parts.__name__}.sums")
+    assert UUID(person) and re.fullmatch("[0-9a-f]{64}", digest) and place == []
 
 
 @pytest.mark.parametrize("how", ["nothing", "invented", "another search", "another person", "too late"])
@@ -202,7 +202,7 @@ def test_sums_that_no_search_asked_for_are_a_search_of_their_own(
     before = {} if how == "another search" else asked
     noted = re.findall(r'data-sums="([^"]+)"', dave.post("/audit/search/", before).content.decode())[0]
     if how == "too late":
-        monkeypatch.setattr(searching, "ADDED_UP_WITHIN", -1)
+        monkeypatch.setattr(search_parts, "GOES_ON", -1)
     token = {"nothing": "", "invented": f"x{noted}"}.get(how, noted)
     assert b"model=demo" in asker.post("/audit/search/", {**asked, "part": "sums", "noted": token}).content
     assert len(acts(None, name="calls.searched").rows) == 2
