@@ -33,12 +33,12 @@ from audit.exporting.asking import (
     export_start,
     exports_of,
 )
-from audit.exporting.chosen import in_words, public
+from audit.exporting.chosen import in_words, public, selection_asked
 from audit.exporting.files import Place
 from audit.exporting.shown import shown
 from audit.keys import KeysUnavailable
 from audit.models import Job
-from audit.search.selection import Selection, selection_of
+from audit.search.selection import Selection
 
 LISTED: Final = 50
 SECONDS: Final = 3  # between two looks at one that is moving
@@ -132,7 +132,7 @@ def _selection(request: HttpRequest) -> Selection:
         said = json.loads(request.POST.get("selection") or "{}")
         if not isinstance(said, dict):
             raise ValueError
-        return selection_of(said)
+        return selection_asked(said, exported_by(request.user))
     except (ValueError, TypeError, KeyError, RecursionError):
         raise BadRequest("no selection of calls") from None
 

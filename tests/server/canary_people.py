@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections import Counter
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+
+from audit.search.selection import FACTS
 
 from .canaries import Canary, Place, sentence, spoken
 from .canary_calls import Caller
@@ -223,7 +226,13 @@ def some(canaries: Sequence[Canary]) -> Sequence[Canary]:
 def exported(by: Sequence[Person], canaries: Sequence[Canary], said: Sequence[str]) -> dict[str, bytes]:
     """Everything in each format, and what was asked for with canaries: the files. Each has two under way."""
     asked = [(form, {"format": form, "payloads": form == "jsonl"}) for form in ("jsonl", "csv", "ocsf")]
-    asked += [(each.name, {"selection": {"model": each.text}}) for each in some(canaries)]
+    asked += [("by words", {"selection": {"words": said[0].split(",")[0]}})]
+    for each in some(canaries):
+        for name in ("words", *FACTS):
+            answer = by[0].asks("exports", {"selection": {name: each.text}, "reason": said[-1]})
+            assert answer.status_code == 400, (name, answer.text)
+        chosen = json.dumps({"caller": each.text})
+        assert by[0].sends("/audit/exports/new/", "/audit/search/", selection=chosen).status_code == 400
     begun = [
         (by[at // 2], name, _begun(by[at // 2], body, said[-1])) for at, (name, body) in enumerate(asked)
     ]
