@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from .canary_calls import Caller
 from .canary_people import Person
 from .hammer_house import wait_for
 from .hammer_oracle import Reader, uuid_of
@@ -79,6 +81,25 @@ def stopped(cast: Cast, said: Sequence[str]) -> None:
         for lock in cast.admin.asks("locks").json()["results"]:
             cast.admin.asks(f"locks/{lock['id']}/lift", {})
     cast.admin.sends("/live/lock/", "/live/", target=said[0], reason=said[0])
+
+
+def cut(cast: Cast, who: Caller, said: Sequence[str]) -> None:
+    """Live calls that are ended from the outside, on their page and by the API."""
+    for number, words in enumerate(said):
+        with ThreadPoolExecutor(1) as elsewhere:
+            asked = elsewhere.submit(who.chat, f"cut {number}", who.control, model="slow", stream=True)
+            assert wait_for(lambda: _live(cast.admin), seconds=20), cast.admin.house.last_words()
+            (call,) = _live(cast.admin)
+            if number % 2:
+                cast.admin.asks(f"live-calls/{call}/cut", {"reason": words}, "call.cut")
+            else:
+                cast.admin.does("call.cut", f"/live/{call}/cut/", "/live/", reason=words)
+            assert asked.result(20)
+        assert wait_for(lambda: not _live(cast.admin), seconds=20)
+
+
+def _live(person: Person) -> list[str]:
+    return re.findall(r"/live/([0-9a-f-]{36})/cut/", person.sees("/live/").text)
 
 
 def carol(cast: Cast) -> str:

@@ -33,6 +33,8 @@ class CanaryModel(ScriptedModel):
             return self._anthropic(b'"stream":true' in body.replace(b" ", b""))
         if b"/v1/" not in head.split(b"\r\n")[0]:
             return _json({"note": self.text, "mrn": self.field, "deep": [{"mrn": [self.field, 7]}]})
+        if plan == "slow":  # by itself: it has to be ended
+            return self._slow()
         makes: Callable[[CanaryModel], Script] = PLANS.get(plan, CanaryModel._plain)
         return makes(self)
 
@@ -103,6 +105,10 @@ class CanaryModel(ScriptedModel):
     def _cut(self) -> Script:
         events = b"".join(self._deltas(self.text, size=5))
         return stream(*(events[at : at + 97] for at in range(0, len(events) - 60, 97)), end=False)
+
+    def _slow(self) -> Script:
+        """Goes on until somebody ends it."""
+        return [*stream(*self._deltas(self.text), end=False), 60.0]
 
     def _odd(self) -> Script:
         """A comment, an event that nobody knows, a name for it, and half an event at the end."""

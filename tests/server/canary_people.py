@@ -228,11 +228,11 @@ def exported(by: Sequence[Person], canaries: Sequence[Canary], said: Sequence[st
     asked = [(form, {"format": form, "payloads": form == "jsonl"}) for form in ("jsonl", "csv", "ocsf")]
     asked += [("by words", {"selection": {"words": said[0].split(",")[0]}})]
     for each in some(canaries):
-        for name in ("words", *FACTS):
-            answer = by[0].asks("exports", {"selection": {name: each.text}, "reason": said[-1]})
-            assert answer.status_code == 400, (name, answer.text)
-        chosen = json.dumps({"caller": each.text})
-        assert by[0].sends("/audit/exports/new/", "/audit/search/", selection=chosen).status_code == 400
+        for chosen in ({"words": each.text}, dict.fromkeys(FACTS, each.text)):
+            answer = by[2].asks("exports", {"selection": chosen, "reason": said[-1]})
+            assert answer.status_code == 422, answer.text
+        form = {"start": "1", "format": "csv", "reason": said[-1], "selection": json.dumps(chosen)}
+        assert by[0].sends("/audit/exports/new/", "/audit/search/", **form).status_code == 400
     begun = [
         (by[at // 2], name, _begun(by[at // 2], body, said[-1])) for at, (name, body) in enumerate(asked)
     ]

@@ -28,6 +28,7 @@ def store(house: House) -> Iterator[Place]:
             yield f"table {table}.{column}", values
         for table, kind in (("payload", "payload"), ("original", "original, without its outer seal")):
             yield f"an unsealed {kind}", list(unsealed(reader, house.keys, table))
+        yield "what an export is of, unsealed", list(chosen(house))
 
 
 def columns(reader: Reader) -> Iterator[tuple[str, str, list[bytes]]]:
@@ -78,6 +79,24 @@ def unsealed(reader: Reader, keys: Path, table: str) -> Iterator[bytes]:
         key = AESGCM(crypto.unseal(key, bytes(wrapped), crypto.key_place(call.bytes, around)))
         plain = crypto.unseal(key, bytes(sealed), crypto.payload_place(call.bytes, sequence, kind))
         yield from crypto.unpack(plain) if table == "payload" else [plain]
+
+
+CHOSEN = """
+import django
+django.setup()
+from audit.exporting.asked import KIND, Asked
+from audit.exporting.asking import chosen
+from audit.models import Job
+jobs = Job.objects.filter(kind=KIND)
+assert jobs
+for job in jobs:
+    print(chosen(job, Asked.of(job)).said())
+"""
+
+
+def chosen(house: House) -> Iterator[bytes]:
+    """What was selected for each export, as its job keeps it."""
+    yield house.python("-c", CHOSEN).encode()
 
 
 SCHEMA = re.compile(

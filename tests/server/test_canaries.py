@@ -69,6 +69,7 @@ def handled(scene: Scene, calls: dict[str, str], approvals: dict[str, str]) -> N
     with closing(Reader(scene.house.database_url)) as reader:
         acts.ended(cast, approvals, said)
         acts.stopped(cast, said)
+        acts.cut(cast, scene.caller("bodies"), said)
         typed(cast.admin, cast.dave, people, said)
         assert wait_for(lambda: is_derived(reader), seconds=30), scene.house.last_words()
         acts.flagged(cast, said, reader)
@@ -135,8 +136,11 @@ def test_an_original_is_shown_to_whoever_may_look(scene: Scene) -> None:
 def test_what_no_schema_knows_is_where_it_belongs(scene: Scene) -> None:
     """A word stood beside every canary. Where it is not found, nothing would have been."""
     hits = Searcher([Canary("the word", scene.control, whole=True)]).search(everything(scene))
+    if scene.heard:
+        assert len(scene.heard.heard) > 100
     assert {hit.place for hit in hits} >= {
         "an unsealed payload",
+        "what an export is of, unsealed",
         "an export, jsonl",
         "page /audit/calls/…/",
         "API calls/…",
