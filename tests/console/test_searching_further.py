@@ -145,7 +145,7 @@ def test_sums_begin_with_the_first_match_and_grow(record: Record) -> None:
         parts.append(asks_for(dave, "sums", noted))
         noted = note_of(parts[-1], "sums")
     assert len(parts) > 5
-    assert any("The newest 2 calls, adding up…" in words(part) for part in parts)
+    assert any("2 calls so far, adding up…" in words(part) for part in parts)
     assert "4 calls" in words(parts[-1]) and "adding up" not in parts[-1]
     assert searches() == 1
 
