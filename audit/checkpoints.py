@@ -11,17 +11,18 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from audit import chain, checkpoint, ids
-from audit.checkpoint import NONE_BEFORE, Run, Signed
+from audit.checkpoint import NONE_BEFORE, CheckpointError, Run, Signed
 from audit.keys import KeyDirectory
 from audit.merkle import Tree
 from audit.models import Checkpoint, Entry, Instance, Store, Stream
 
 KEY: Final = "checkpoints"
-LOOK_BACK: Final = timedelta(minutes=10)
-"""An instance that was silent for so long before the last checkpoint had all its entries in it."""
+LOOK_BACK: Final = timedelta(hours=1)
+"""An instance that was silent for so long before the last checkpoint had all its entries in it. Clocks
+of hosts differ by less."""
 
 AT_ONCE: Final = 5_000
 """Digests that are read at a time."""
@@ -68,6 +69,17 @@ def signed_of(row: Checkpoint) -> Signed:
     return Signed(bytes(row.text), row.key, bytes(row.signature))
 
 
+def row_fits(row: Checkpoint) -> bool:
+    """Whether what pages show of a checkpoint, and the next one goes on from, is what was signed."""
+    signed = signed_of(row)
+    try:
+        said = signed.read()
+    except CheckpointError:
+        return False
+    shown = (row.number, row.epoch, row.size, ids.microseconds(row.at), bytes(row.digest))
+    return shown == (said.number, said.epoch, said.size, said.at, signed.digest)
+
+
 def _row(made: checkpoint.Checkpoint, signed: Signed, now: datetime) -> Checkpoint:
     return Checkpoint(
         number=made.number,
@@ -86,7 +98,8 @@ def _moving(since: datetime | None) -> list[Stream]:
     streams = Stream.objects.order_by("number")
     if since is not None:
         alive = Instance.objects.filter(heartbeat_at__gte=since - LOOK_BACK).values("id")
-        streams = streams.filter(Q(kind="events") | Q(instance_id__in=alive))
+        known = Q(sequence__gt=F("stated"))  # whatever its instance's row and clock say
+        streams = streams.filter(Q(kind="events") | Q(instance_id__in=alive) | known)
     return list(streams)
 
 

@@ -144,6 +144,7 @@ class Exchange:
     response_missing: str
     ending: Ending
     chain_ok: bool
+    unlike: tuple[str, ...]
 
 
 def exchanges(records: Sequence[CallRecord]) -> list[Exchange]:
@@ -166,6 +167,7 @@ def exchanges(records: Sequence[CallRecord]) -> list[Exchange]:
                 response_missing=response_missing(record),
                 ending=ending(record),
                 chain_ok=record.chain_ok,
+                unlike=record.unlike,
             )
         )
         before = call

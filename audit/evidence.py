@@ -95,6 +95,7 @@ def evidence(record: CallRecord) -> dict[str, Any]:
         "looked": coverages(record),
         "entries": [_entry(part) for part in record.parts],
         "chain_ok": record.chain_ok,
+        "unlike": record.unlike,
         "problems": record.problems,
     }
 

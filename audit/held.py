@@ -54,7 +54,7 @@ def _call(call_id: UUID, area: str) -> Call | None:
 
 
 def _held(record: CallRecord) -> Held:
-    if not record.chain_ok:
+    if not record.chain_ok or record.unlike:
         return Held(missing="The record of this call was changed. Tell whoever audits.", tampered=True)
     found: Recordable | None = record.view or record.request
     if found is None:

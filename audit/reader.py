@@ -20,6 +20,7 @@ from audit import chain, crypto, ids, tombstones
 from audit.events import event, link
 from audit.keys import KeyDirectory, KeyMissing
 from audit.models import Call, CallKey, Entry, Payload, Removal
+from audit.projection import row_differs
 from audit.records import Recordable, Who
 from audit.walls import Areas, within
 
@@ -53,6 +54,7 @@ class CallRecord:
     parts: tuple[Part, ...]
     chain_ok: bool
     links: tuple[chain.Link, ...] = ()  # the entries as they are chained
+    unlike: tuple[str, ...] = ()  # columns of the call's row that are not what its entries say
 
     @property
     def request(self) -> Recordable | None:
@@ -72,7 +74,11 @@ class CallRecord:
     @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong with this record, in words; empty when it is whole."""
-        return tuple(f"{part.kind} {part.sequence}: {part.problem}" for part in self.parts if part.problem)
+        rows = [f"its row is not what its entries say: {', '.join(self.unlike)}"] if self.unlike else []
+        return (
+            *(f"{part.kind} {part.sequence}: {part.problem}" for part in self.parts if part.problem),
+            *rows,
+        )
 
 
 def call_open(*, call_id: UUID, by: Who, areas: Areas, why: Recordable | None = None) -> CallRecord:
@@ -129,9 +135,18 @@ def calls_read(calls: Sequence[Call], *, payloads: bool = True) -> list[CallReco
         if call.removal_id is not None and problem != UNACCOUNTED:
             parts = tuple(replace(part, removed=part.problem == problem) for part in parts)
         whole = _follow(mine, before) and not any(map(_broken, parts))
-        return CallRecord(call, parts, whole, tuple(map(link, mine)))
+        links = tuple(map(link, mine))
+        return CallRecord(call, parts, whole, links, _unlike(call, links))
 
     return [record(call) for call in calls]
+
+
+def _unlike(call: Call, links: Sequence[chain.Link]) -> tuple[str, ...]:
+    """The row was read before its entries: a call that ended between the two is looked at once more."""
+    if not row_differs(call, links):
+        return ()
+    now = Call.objects.filter(id=call.id, started_at=call.started_at).first()
+    return tuple(row_differs(now, links)) if now else ()
 
 
 def _span(calls: Sequence[Call]) -> dict[str, datetime]:
@@ -202,9 +217,11 @@ def directory(path: Path) -> KeyDirectory:
 def removed_by(call: Call) -> str:
     """Why this call's payloads are not there any more, in words."""
     removal = Removal.objects.filter(pk=str(call.removal_id)).first()
-    if removal is None or call.id.bytes not in removal.members() or not tombstones.holds(removal):
+    if removal is None or call.id.bytes not in removal.members():
         return UNACCOUNTED
-    when = removal.at.date().isoformat()
+    if (entry := tombstones.told(removal)) is None:
+        return UNACCOUNTED
+    when = entry.at.date().isoformat()
     if removal.kind == "erased":
         return f"erased on request ({removal.why}) on {when}"
     return f"removed by retention rule “{removal.why}” on {when}"

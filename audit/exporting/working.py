@@ -194,6 +194,8 @@ class Work:
             return
         if not record.chain_ok:
             progress.problem(f"call {call}: its entries were changed")
+        if record.unlike:
+            progress.problem(f"call {call}: its line in the lists is not what its entries say")
         payloads = payloads_of(record) if self._asked.payloads else None
         entries = "".join(f"{line(link)}\n" for link in record.links)
         writing.add(self._form.row(record.links, payloads), entries)

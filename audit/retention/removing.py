@@ -40,6 +40,7 @@ from audit.records import Who
 from audit.retention import days
 from audit.retention.holds import held, holds_in_force, lock
 from audit.retention.rules import digest_of, rules_in_force
+from audit.tombstones import EVENTS
 
 AT_ONCE: Final = 200
 """Calls in one transaction: so long wait events, and on SQLite every writer."""
@@ -47,7 +48,6 @@ AT_ONCE: Final = 200
 CONTENT: Final = (Fingerprint, Word, Original)
 """What else is kept of a call's text, by `started_at` and `call_id`."""
 
-EVENTS: Final = {"expired": "evidence.expired", "rows": "evidence.expired", "erased": "evidence.erased"}
 SYSTEM: Final = Who(kind="system", name="postern")
 
 Kind = Literal["expired", "rows", "erased"]
