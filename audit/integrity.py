@@ -101,7 +101,7 @@ def _told(anchor: Anchor, last: Checkpoint | None, now: datetime) -> Told:
         at=anchor.told_at,
         behind=max(behind, 0),
         error=anchor.error,
-        trouble=bool(anchor.error) or late,
+        trouble=bool(anchor.error) or late or behind < 0,  # nobody can have been told more than there is
     )
 
 

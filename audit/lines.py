@@ -31,11 +31,18 @@ def as_json(link: Link) -> dict[str, Any]:
 
 
 def parse(text: str) -> Link:
-    """The opposite of `line`; raises ValueError for anything else."""
+    """The opposite of `line`; raises ValueError for anything else.
+
+    In the one form that is written: a member that is there twice, or one more, would show a reader something
+    that was not verified.
+    """
     try:
-        return _link(json.loads(text))
+        link = _link(json.loads(text))
     except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"not an entry: {error}") from None
+    if line(link) != text.removesuffix("\n"):
+        raise ValueError("not in the one form that entries are written in")
+    return link
 
 
 def _link(row: dict[str, Any]) -> Link:

@@ -41,6 +41,10 @@ Digests = dict[UUID, bytearray]
 """By stream, the digests of its entries from the first on, 32 bytes each."""
 
 WIDTH = 32
+LATE: Final = 3600 * 1_000_000
+"""Microseconds. Clocks of hosts differ by less, and checkpoints are made twice a minute: by then an entry is
+in one."""
+
 GAP = 1_000_000
 """Missing entries beyond which the rest is not put in its place: each takes 32 bytes."""
 
@@ -50,6 +54,9 @@ LONGEST_LINE: Final = 1 << 25
 MOST_SAID: Final = 1_000
 """Problems that are named; their number is said in any case."""
 
+NONE_SIGNED: Final = (
+    "none of the checkpoints given is signed by this key: there are none, or they are of another deployment"
+)
 LONGEST_SAID: Final = 500
 """Characters of a problem: what is wrong may be as long as somebody likes."""
 
@@ -165,6 +172,30 @@ def _not_so(
         yield f"its entries are not those of then: {_runs(checkpoint.runs)}"
 
 
+class Unstated:
+    """Entries that no checkpoint of the line states, though one was made long after they say they were."""
+
+    def __init__(self, line: Line) -> None:
+        self._told = {run.stream: run.last for _, checkpoint in line for run in checkpoint.runs}
+        self._last = line[-1][1] if line else None
+        self._first: dict[UUID, int] = {}
+        self.newer = 0
+
+    def look(self, link: Link) -> None:
+        if self._last is None or link.sequence <= self._told.get(link.stream, 0):
+            return
+        if link.at < self._last.at - LATE:
+            self._first.setdefault(link.stream, link.sequence)
+        else:
+            self.newer += 1
+
+    def problems(self) -> Iterator[str]:
+        for stream, sequence in self._first.items():
+            number = self._last.number if self._last else 0
+            said = f"is in no checkpoint and older than number {number}"
+            yield f"stream {stream}: {sequence} {said}: it was put in, or kept from being stated"
+
+
 def _digest(known: bytearray, sequence: int) -> bytes:
     return bytes(known[(sequence - 1) * WIDTH : sequence * WIDTH])
 
@@ -230,23 +261,31 @@ def _whole(asked: argparse.Namespace) -> int:
     count = 0
     found: list[str] = []
     digests: Digests = {}
+    signed = checkpoints_in(asked.checkpoints or ())
+    line = line_of(signed, public_key(asked.key))[0] if signed else []
+    unstated = Unstated(line)
 
     def links() -> Iterator[Link]:
         nonlocal count
         for number, text in _lines(asked.export):
             count += 1
             try:
-                yield parse(text.decode())
+                link = parse(text.decode())
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
+            unstated.look(link)
+            yield link
 
     wrong = problems(links(), digests)
     found += islice(wrong, MOST_SAID)
     more = sum(1 for _ in wrong)
     if asked.checkpoints:
-        signed = checkpoints_in(asked.checkpoints)
+        found += [] if line else [NONE_SIGNED]
         found += contradictions(digests, signed, public_key(asked.key))
+        found += unstated.problems()
         _tell(signed, public_key(asked.key))
+        if unstated.newer:
+            _say(f"{unstated.newer} entries are newer than the last checkpoint: the chain alone covers them")
     for problem in found:
         _say(problem)
     if not asked.checkpoints:
@@ -268,7 +307,7 @@ def _selected(asked: argparse.Namespace) -> int:
         signed = checkpoints_in(asked.checkpoints)
         line, found = line_of(signed, key)
         if not line:
-            found = ["none of the checkpoints given is signed by this key: they are of another deployment"]
+            found = [NONE_SIGNED]
         anchored = {(said.epoch, said.number): each.text for each, said in line}
         _tell(signed, key)
     export = Export(asked.export, key, anchored)

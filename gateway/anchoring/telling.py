@@ -47,7 +47,7 @@ def tell(place: Place) -> int:
     if anchor.error and anchor.tried_at is not None and now - anchor.tried_at < AGAIN:
         return 0
     try:
-        _check(place)
+        _check(place, anchor)
         for row in Checkpoint.objects.filter(number__gt=anchor.number).order_by("number")[:BATCH]:
             place.tell((row.epoch, row.number), signed_of(row).line())
             told += 1
@@ -61,12 +61,19 @@ def tell(place: Place) -> int:
     return told
 
 
-def _check(place: Place) -> None:
-    """An anchor that knows more than the store: an older one was brought back, and nobody has said so."""
+def _check(place: Place, anchor: Anchor) -> None:
+    """An anchor that knows more than the store: an older one was brought back, and nobody has said so.
+
+    Or its row only says so, which kept it from being told anything: that is on record, and next time it gets
+    what it lacks.
+    """
     last = Checkpoint.objects.order_by("-number").first()
     highest = place.highest()
     if last is not None and highest > (last.epoch, last.number):
         raise Contradicted(f"has checkpoint {highest[1]}, the store ends with {last.number}")
+    if last is not None and anchor.number > last.number:
+        Anchor.objects.filter(pk=anchor.pk).update(number=highest[1])
+        raise Contradicted(f"was said to have checkpoint {anchor.number}, the store ends with {last.number}")
 
 
 def _failed(anchor: Anchor, failed: AnchorFailed) -> None:

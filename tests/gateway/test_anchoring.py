@@ -16,6 +16,7 @@ from django.core.management import CommandError, call_command
 from audit import verifier
 from audit.checkpoints import checkpoint_make, signing_key
 from audit.events import event
+from audit.integrity import integrity
 from audit.keys import KeyDirectory
 from audit.models import Anchor, Checkpoint, Entry, Store
 from gateway.anchoring import telling
@@ -129,6 +130,20 @@ def test_an_older_store_is_noticed_and_said_once(store: KeyDirectory, directory:
         Anchor.objects.update(tried_at=None)
     assert Anchor.objects.get().error == "has checkpoint 3, the store ends with 1"
     assert problems_on_record() == 1
+
+
+def test_an_anchor_that_the_store_takes_for_told_is_noticed_and_told(
+    store: KeyDirectory, directory: Directory
+) -> None:
+    """Somebody wrote into its row that it has everything, also what will come."""
+    stated(store, 2)
+    telling.tell(directory)
+    Anchor.objects.update(number=1_000_000)
+    stated(store)
+    assert [told.trouble for told in integrity().anchors] == [True]
+    assert telling.tell(directory) == 0 and problems_on_record() == 1
+    Anchor.objects.update(tried_at=None)
+    assert telling.tell(directory) == 1 and len(files(directory)) == 3
 
 
 def test_a_restored_store_goes_on_once_somebody_has_said_so(
