@@ -1,7 +1,8 @@
 """Which calls an export holds: a search's selection, kept sealed, and what may be said of it.
 
-What somebody typed into a search is not stored as it was typed: the job holds it sealed under a key outside
-the database, and what the manifest, the events and the pages say of it is masked like every typed word.
+What the engine masks is refused when it is asked for (`audit.search.typed`), unless the record has it in
+clear anyway. The job holds the selection sealed under a key outside the database, and what the manifest, the
+events and the pages say of it is masked like every typed word.
 """
 
 from __future__ import annotations

@@ -38,11 +38,10 @@ from audit.models import Job
 from audit.walls import EVERYWHERE, Areas
 from gateway.api.base import ApiView
 from gateway.api.callers import Program, asker, who_of
-from gateway.api.calls import selection_asked
+from gateway.api.calls import typed_by
 from gateway.api.changes import REFUSED
 from gateway.api.evidence import PageAsked, asked_of
 from gateway.api.problems import Conflict
-from policies.store import scrubbers
 
 
 class ExportAsked(serializers.Serializer[Any]):
@@ -116,14 +115,13 @@ class ExportList(_Exports):
         """Ask for one. A worker makes it; look at it until its `state` is `ready`."""
         person = asker(request)
         asked = asked_of(ExportAsked, request.data)
-        scrubbers()  # compiled before the transaction
         try:
             job = export_start(
                 person=person,
                 by=who_of(request),
                 form=asked["format"],
                 payloads=asked["payloads"],
-                selection=selection_asked(asked["selection"]),
+                question=typed_by(asked["selection"], exported_by(person)),
                 reason=asked["reason"],
             )
         except ExportRefused as refusal:

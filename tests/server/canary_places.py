@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -28,6 +29,22 @@ def store(house: House) -> Iterator[Place]:
             yield f"table {table}.{column}", values
         for table, kind in (("payload", "payload"), ("original", "original, without its outer seal")):
             yield f"an unsealed {kind}", list(unsealed(reader, house.keys, table))
+
+
+UNSEALED = """
+import json, django
+django.setup()
+from audit.exporting.asking import Asked, chosen
+from audit.exporting.asked import KIND
+from audit.models import Job
+print(json.dumps([chosen(job, Asked.of(job)).said() for job in Job.objects.filter(kind=KIND)]))
+"""
+
+
+def selections(house: House) -> Iterator[Place]:
+    """Which calls each export was to hold, opened with the keys of this house."""
+    found = json.loads(house.python("-c", UNSEALED))
+    yield "an unsealed selection", [json.dumps(each, ensure_ascii=False).encode() for each in found]
 
 
 def columns(reader: Reader) -> Iterator[tuple[str, str, list[bytes]]]:
