@@ -347,6 +347,11 @@ def test_an_original_reaches_the_record_sealed_or_not_at_all() -> None:
     assert makers == {("gateway.proxy.originals", "_sealed"), ("gateway.proxy.originals", "sealed")}
 
 
+def test_what_is_asked_of_the_record_is_held_against_the_engine_first() -> None:
+    makers = {(name, scope) for name in modules() for scope in calls(name, "Typed")}
+    assert makers == {("audit.search.typed", "typed")}
+
+
 def test_only_a_confirmed_proposal_becomes_a_grant() -> None:
     makers = {(name, scope) for name in modules() for scope in calls(name, "Grant")}
     assert makers == {("policies.proposals", "_confirm")}

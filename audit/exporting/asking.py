@@ -21,6 +21,7 @@ from audit.keys import KeysUnavailable
 from audit.models import Job
 from audit.records import Who
 from audit.search.selection import Selection
+from audit.search.typed import Typed
 from audit.words import scrubbed
 
 AT_ONCE: Final = 2
@@ -34,10 +35,8 @@ class ExportRefused(ValueError):
     """The export cannot be made."""
 
 
-def export_start(
-    *, person: Any, by: Who, form: str, payloads: bool, selection: Selection, reason: str
-) -> Job:
-    """Begin an export of the calls that a selection finds where this person, or this program's key, may
+def export_start(*, person: Any, by: Who, form: str, payloads: bool, question: Typed, reason: str) -> Job:
+    """Begin an export of the calls that a question finds where this person, or this program's key, may
     export.
 
     Raises `ExportRefused`.
@@ -51,7 +50,7 @@ def export_start(
     if len(reason.strip()) > LONGEST:  # half of a value would be found by no detector
         raise ExportRefused(f"Say it in {LONGEST:,} characters.")
     words, areas, job_id = scrubbed(reason.strip()), exported_by(person), ids.new()
-    said = public(selection)
+    said = public(question.selection)
     asked = Asked(
         person=person.pk,
         subject=by.subject,
@@ -68,7 +67,7 @@ def export_start(
         key=str(by.key_id or ""),
         key_prefix=by.key_prefix,
     )
-    asked = replace(asked, sealed=_sealed(selection, job_id, asked))
+    asked = replace(asked, sealed=_sealed(question.selection, job_id, asked))
     facts = {"format": form, "payloads": payloads, "areas": asked.areas, "selection": said}
     with transaction.atomic(durable=True):
         about = f"export {job_id}"

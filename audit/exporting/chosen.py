@@ -1,7 +1,8 @@
 """Which calls an export holds: a search's selection, kept sealed, and what may be said of it.
 
-A job keeps what somebody typed only where it is on record in clear anyway, and sealed under a key outside the
-database; what the manifest, the events and the pages say of it is masked like every typed word.
+What the engine masks is refused when it is asked for (`audit.search.typed`), unless the record has it in
+clear anyway. The job holds the selection sealed under a key outside the database, and what the manifest, the
+events and the pages say of it is masked like every typed word.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from audit import crypto, deriving
 from audit.exporting.proving import key_directory
 from audit.models import Call
 from audit.search import finding
-from audit.search.selection import FACTS, Selection, SelectionError, selection_of
+from audit.search.selection import FACTS, Selection, selection_of
 from audit.walls import EVERYWHERE, Areas
-from audit.words import plain, scrubbed
+from audit.words import scrubbed
 
 KEY: Final = "exports"
 TYPED: Final = frozenset(("words", *FACTS))
@@ -29,24 +30,6 @@ TYPED: Final = frozenset(("words", *FACTS))
 _ROUNDS: Final = 20
 _FEW: Final = 1_000
 """Entries; the index is as new as it gets where a round finds no more than that."""
-
-
-def selection_asked(said: Mapping[str, Any], areas: Areas) -> Selection:
-    """For whoever exports these areas. Raises SelectionError, also for what the record masks: no word of the
-    record has it, and of its facts only one that a call was recorded with."""
-    selection = selection_of(said)
-    if not plain(str(said.get("words") or "")):
-        raise SelectionError("The words hold what the record masks, so no call is found by them.")
-    for kind, value in selection.facts:
-        if not plain(str(said[kind])) and not _is_on_record(kind, value, areas):
-            raise SelectionError(
-                f"The {kind} holds what the record masks, and no call that you may export has it."
-            )
-    return selection
-
-
-def _is_on_record(kind: str, value: str, areas: Areas) -> bool:
-    return bool(finding.places_of(Selection(facts=((kind, value),)), areas, limit=1).calls)
 
 
 def public(selection: Selection) -> dict[str, Any]:

@@ -33,12 +33,13 @@ from audit.exporting.asking import (
     export_start,
     exports_of,
 )
-from audit.exporting.chosen import in_words, public, selection_asked
+from audit.exporting.chosen import in_words, public
 from audit.exporting.files import Place
 from audit.exporting.shown import shown
 from audit.keys import KeysUnavailable
 from audit.models import Job
-from audit.search.selection import Selection
+from audit.search.selection import SelectionError
+from audit.search.typed import Typed, typed
 
 LISTED: Final = 50
 SECONDS: Final = 3  # between two looks at one that is moving
@@ -95,46 +96,49 @@ def exports(request: HttpRequest) -> HttpResponse:
 @may_export
 def export_new(request: HttpRequest) -> HttpResponse:
     """With `selection`, JSON text: the form. With `start` as well: begin."""
-    selection = _selection(request)
+    areas = exported_by(request.user)
+    try:
+        question = typed(_criteria(request), areas)
+    except SelectionError as error:
+        return render(request, "audit/export_new.html", {"problem": str(error)}, status=400)
     started = bool(request.POST.get("start"))
     form = ExportForm(request.POST) if started else ExportForm()
     if started and form.is_valid():
         try:
-            _start(request, form, selection)
+            _start(request, form, question)
         except ExportRefused as refusal:
             form.add_error(None, str(refusal))
         else:
             return redirect("audit:exports")
-    areas = exported_by(request.user)
     context = {
         "form": form,
-        "selection": json.dumps(selection.said()),
-        "words": in_words(public(selection)),
+        "selection": json.dumps(question.selection.said()),
+        "words": in_words(public(question.selection)),
         "areas": "all areas" if areas is None else ", ".join(sorted(areas)),
     }
     return render(request, "audit/export_new.html", context, status=422 if form.errors else 200)
 
 
-def _start(request: HttpRequest, form: ExportForm, selection: Selection) -> None:
+def _start(request: HttpRequest, form: ExportForm, question: Typed) -> None:
     said = form.cleaned_data
     export_start(
         person=request.user,
         by=asker(request),
         form=said["format"],
         payloads=said["payloads"],
-        selection=selection,
+        question=question,
         reason=said["reason"],
     )
 
 
-def _selection(request: HttpRequest) -> Selection:
+def _criteria(request: HttpRequest) -> dict[str, Any]:
     try:
         said = json.loads(request.POST.get("selection") or "{}")
-        if not isinstance(said, dict):
-            raise ValueError
-        return selection_asked(said, exported_by(request.user))
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, RecursionError):
         raise BadRequest("no selection of calls") from None
+    if not isinstance(said, dict):
+        raise BadRequest("no selection of calls")
+    return said
 
 
 @require_POST

@@ -64,11 +64,7 @@ class Selection:
 
 def selection_of(asked: Mapping[str, Any]) -> Selection:
     """From what a form or a program says; what it does not know is refused. Raises SelectionError."""
-    if not set(asked) <= (
-        known := {"words", "granted_since", "granted_until", "since", "until", "call", *FACTS}
-    ):
-        raise SelectionError(f"Criteria are {', '.join(sorted(known))}; there is one that is none of these.")
-    said = {name: _storable(str(value)).strip() for name, value in asked.items() if value not in (None, "")}
+    said = cleaned(asked)
     since, until = _moment(said, "since"), _moment(said, "until")
     if since and until and since >= until:
         raise SelectionError("The time ends before it begins.")
@@ -80,6 +76,15 @@ def selection_of(asked: Mapping[str, Any]) -> Selection:
         until=until,
         call=_call(said.get("call", "")),
     )
+
+
+def cleaned(asked: Mapping[str, Any]) -> dict[str, str]:
+    """Criteria as they were typed, those that are empty left out. Raises SelectionError."""
+    if not set(asked) <= (
+        known := {"words", "granted_since", "granted_until", "since", "until", "call", *FACTS}
+    ):
+        raise SelectionError(f"Criteria are {', '.join(sorted(known))}; there is one that is none of these.")
+    return {name: _storable(str(value)).strip() for name, value in asked.items() if value not in (None, "")}
 
 
 def _storable(text: str) -> str:

@@ -18,7 +18,8 @@ from audit import deriving, ids, pages
 from audit.models import Call
 from audit.reader import CallRecord, call_open, calls_read
 from audit.search.finding import Found, found
-from audit.search.selection import Selection, SelectionError, selection_of
+from audit.search.selection import Selection, SelectionError
+from audit.search.typed import Typed, typed
 from audit.walls import EVERYWHERE, PERMISSION, Areas, audited_by
 from gateway.api.base import ApiView
 from gateway.api.callers import asker, who_of
@@ -42,7 +43,7 @@ from gateway.api.evidence_shapes import (
     record_as_json,
     session_as_json,
 )
-from gateway.console.searching import CATCH_UP, checked_words, search_note
+from gateway.console.searching import CATCH_UP, search_note
 
 _NO_TIME: Final = (Call.DoesNotExist, ValueError, OverflowError)
 """There is no such call; the latter two: an id that holds no time."""
@@ -94,24 +95,16 @@ class CallSearch(ApiView):
     )
     def post(self, request: Request) -> Response:
         asked = asked_of(SearchAsked, request.data)
-        selection = selection_asked(asked["selection"])
-        words = _words(asked["selection"].get("words", ""))
         areas = audited_by(asker(request))
+        question = typed_by(asked["selection"], areas)
         deriving.derive(seconds=CATCH_UP)
-        search_note(by=who_of(request), areas=areas, selection=selection, words=words, before=asked["before"])
-        return Response(_page(_found(selection, areas, asked["before"], asked["limit"])))
+        search_note(by=who_of(request), areas=areas, question=question, before=asked["before"])
+        return Response(_page(_found(question.selection, areas, asked["before"], asked["limit"])))
 
 
-def selection_asked(said: dict[str, str]) -> Selection:
+def typed_by(said: dict[str, str], areas: Areas) -> Typed:
     try:
-        return selection_of(said)
-    except SelectionError as error:
-        raise ValidationError({"selection": [str(error)]}) from None
-
-
-def _words(text: str) -> Any:
-    try:
-        return checked_words(text)
+        return typed(said, areas)
     except SelectionError as error:
         raise ValidationError({"selection": [str(error)]}) from None
 

@@ -29,21 +29,19 @@ from audit.exporting.asking import (
     export_start,
     exports_of,
 )
-from audit.exporting.chosen import selection_asked
 from audit.exporting.files import Place
 from audit.exporting.formats import FORMS
 from audit.exporting.shown import Shown, shown
 from audit.exporting.views import file_answer
 from audit.keys import KeysUnavailable
 from audit.models import Job
-from audit.search.selection import Selection, SelectionError
 from audit.walls import EVERYWHERE, Areas
 from gateway.api.base import ApiView
 from gateway.api.callers import Program, asker, who_of
+from gateway.api.calls import typed_by
 from gateway.api.changes import REFUSED
 from gateway.api.evidence import PageAsked, asked_of
 from gateway.api.problems import Conflict
-from policies.store import scrubbers
 
 
 class ExportAsked(serializers.Serializer[Any]):
@@ -117,26 +115,18 @@ class ExportList(_Exports):
         """Ask for one. A worker makes it; look at it until its `state` is `ready`."""
         person = asker(request)
         asked = asked_of(ExportAsked, request.data)
-        scrubbers()  # compiled before the transaction
         try:
             job = export_start(
                 person=person,
                 by=who_of(request),
                 form=asked["format"],
                 payloads=asked["payloads"],
-                selection=_selection(asked["selection"], exported_by(person)),
+                question=typed_by(asked["selection"], exported_by(person)),
                 reason=asked["reason"],
             )
         except ExportRefused as refusal:
             raise ValidationError([str(refusal)]) from None
         return Response(_export(shown(job, exported_by(person))), status=202)
-
-
-def _selection(said: dict[str, str], areas: Areas) -> Selection:
-    try:
-        return selection_asked(said, areas)
-    except SelectionError as error:
-        raise ValidationError({"selection": [str(error)]}) from None
 
 
 class ExportOne(_Exports):

@@ -1,7 +1,7 @@
 """The search of the audit console. What is asked travels in the body of a POST, never in an address.
 
 What was asked is an event before anything is shown (P16). Words pass the engine first: what it finds in them
-is masked in the record too, so no word would find it, and the event must not hold it.
+is masked in the record too, so no word would find it, and the event must not hold it (`audit.search.typed`).
 
 A page is there at once, whatever is asked: it shows what it found so far, and goes on by itself. What the
 matches add up to takes longer than a page of them, so that is fetched likewise, in parts. Without scripts the
@@ -30,16 +30,15 @@ from audit.exporting.chosen import public
 from audit.judgement import GATES, LEVELS
 from audit.listing import call_rows
 from audit.pages import ACTIONS
-from audit.records import Recordable, Who
+from audit.records import Who
 from audit.search.facets import PART, SHORT, Bar, Summary, Sums, summary, summary_of
 from audit.search.finding import BRIEFLY, PAGE, PATIENCE, Found, found
-from audit.search.selection import Selection, SelectionError, selection_of
+from audit.search.selection import Selection, SelectionError
+from audit.search.typed import Typed, typed
 from audit.walls import PERMISSION, Areas, audited_by
 from gateway.console import search_parts
 from gateway.models import User
 from policies.journal import who
-from policies.services import scrub
-from policies.store import scrubbers
 
 CRITERIA: Final = (
     "words", "since", "until", "caller", "endpoint", "model", "class", "level", "action",
@@ -53,7 +52,6 @@ CHOICES: Final[Mapping[str, Sequence[str]]] = {"action": ACTIONS, "level": LEVEL
 CATCH_UP: Final = 0.3
 """Seconds that a search spends on indexing what has just been recorded."""
 
-TOLD: Final = frozenset({"confidential", "restricted"})
 may_view = permission_required(PERMISSION, raise_exception=True)
 
 
@@ -85,25 +83,23 @@ def search(request: HttpRequest) -> HttpResponse:
         return render(request, "audit/search.html", {"fields": _fields({}), "asked": None})
     asked = _asked(request)
     try:
-        selection, words = _selection(asked)
+        question = typed(asked, audited_by(request.user))
     except SelectionError as error:
         context = {"fields": _fields(asked), "asked": None, "problem": str(error)}
         return render(request, "audit/search.html", context, status=400)
-    return _answer(request, asked, selection, words)
+    return _answer(request, asked, question)
 
 
-def _answer(
-    request: HttpRequest, asked: Mapping[str, str], selection: Selection, words: Recordable | None
-) -> HttpResponse:
-    areas = audited_by(request.user)
+def _answer(request: HttpRequest, asked: Mapping[str, str], question: Typed) -> HttpResponse:
+    areas, selection = audited_by(request.user), question.selection
     match request.POST.get("part", ""):
         case "sums":
-            return _part_of_sums(request, areas, selection, words)
+            return _part_of_sums(request, areas, question)
         case "matches":
             return _part_of_matches(request, areas, selection)
     before, at_once = _before(request), "sums" in request.POST
     deriving.derive(seconds=CATCH_UP)
-    _note(request, areas, selection, words, before)
+    _note(request, areas, question, before)
     page = found(selection, areas, before=before, patience=PATIENCE if at_once else BRIEFLY)
     lacks = Lacks(sums=before is None, paged=before is not None)
     context = _with_matches(selection, page, lacks) | {
@@ -130,13 +126,12 @@ def _part_of_matches(request: HttpRequest, areas: Areas, selection: Selection) -
     return render(request, "audit/search_found.html", context)
 
 
-def _part_of_sums(
-    request: HttpRequest, areas: Areas, selection: Selection, words: Recordable | None
-) -> HttpResponse:
+def _part_of_sums(request: HttpRequest, areas: Areas, question: Typed) -> HttpResponse:
     """The sums so far and those of some more matches."""
+    selection = question.selection
     state = search_parts.place_of(request, selection, "sums")
     if state is None:
-        _note(request, areas, selection, words)
+        _note(request, areas, question)
     sums = Sums.of(state) if state else Sums()
     sums.add(selection, areas, most=PART, patience=SHORT)
     noted = search_parts.note(request, selection, "sums", sums.state()) if sums.growing else ""
@@ -168,45 +163,17 @@ def _with_sums(sums: Summary) -> dict[str, Any]:
     return {"sums": sums, "chart": columns(sums)}
 
 
-def _note(
-    request: HttpRequest,
-    areas: Areas,
-    selection: Selection,
-    words: Recordable | None,
-    before: UUID | None = None,
-) -> None:
-    by = who(cast(User, request.user))
-    search_note(by=by, areas=areas, selection=selection, words=words, before=before)
+def _note(request: HttpRequest, areas: Areas, question: Typed, before: UUID | None = None) -> None:
+    search_note(by=who(cast(User, request.user)), areas=areas, question=question, before=before)
 
 
-def search_note(
-    *, by: Who, areas: Areas, selection: Selection, words: Recordable | None, before: UUID | None = None
-) -> None:
+def search_note(*, by: Who, areas: Areas, question: Typed, before: UUID | None = None) -> None:
     """That somebody searched is durable when this returns."""
-    facts = {name: value for name, value in public(selection).items() if name != "words"}
+    facts = {name: value for name, value in public(question.selection).items() if name != "words"}
     detail = {**facts, "areas": "all" if areas is None else sorted(areas), "before": before or ""}
     area = next(iter(areas)) if areas is not None and len(areas) == 1 else ""
     with transaction.atomic(durable=True):
-        event("calls.searched", by=by, area=area, about="calls", detail=detail, note=words)
-
-
-def checked_words(text: str) -> Recordable | None:
-    """The words as they may be stored. Raises SelectionError for what the record masks."""
-    if not text:
-        return None
-    scrubbers()
-    words = scrub(text)
-    hidden = sorted({mark["class"] for mark in json.loads(words.marks) if mark["level"] in TOLD})
-    if hidden:
-        raise SelectionError(
-            f"Your words hold what the record masks ({', '.join(hidden)}), so no call is found by them. "
-            "To find where a value passed, trace it."
-        )
-    return words
-
-
-def _selection(asked: Mapping[str, str]) -> tuple[Selection, Recordable | None]:
-    return selection_of(asked), checked_words(asked.get("words", ""))
+        event("calls.searched", by=by, area=area, about="calls", detail=detail, note=question.words)
 
 
 def _asked(request: HttpRequest) -> dict[str, str]:

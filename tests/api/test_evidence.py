@@ -447,6 +447,16 @@ def test_an_export_is_asked_for_made_fetched_and_deleted(record: Any, alice: Use
     api.problem(dave.get(f"{path}/file", HTTP_ACCEPT="application/zip"), 409, "conflict")
 
 
+@pytest.mark.parametrize("kind", ["model", "words"])
+def test_a_criterion_that_the_record_masks_is_refused_and_nowhere_stored(kind: str, folder: Path) -> None:
+    dave, said = signed_in(auditor()), {kind: "jane.roe@example.com"}
+    search = dave.post(f"{CALLS}/search", {"selection": said}, format="json")
+    for answer in (begun(dave, selection=said), search):
+        api.problem(answer, 422, "refused")
+        assert b"what the record masks (EMAIL)" in answer.content and b"jane" not in answer.content
+    assert not Job.objects.exists() and not told("export.") and not told("calls.searched")
+
+
 def test_exports_page_and_end_early(alice: User, folder: Path) -> None:
     KeyDirectory.make(settings.AUDIT_KEY_DIR)
     dave = signed_in(auditor())

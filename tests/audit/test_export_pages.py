@@ -110,6 +110,16 @@ def test_what_is_no_selection_is_a_bad_request(selection: str) -> None:
     assert not Job.objects.exists()
 
 
+@pytest.mark.parametrize("start", ["", "1"])
+@pytest.mark.parametrize("kind", ["model", "words"])
+def test_a_criterion_that_the_record_masks_is_refused_and_not_given_back(start: str, kind: str) -> None:
+    form = {**START, "start": start, "selection": json.dumps({kind: "jane.roe@example.com"})}
+    answer = browser(auditor("dave")).post("/audit/exports/new/", form)
+    assert answer.status_code == 400 and "what the record masks (EMAIL)" in answer.content.decode()
+    assert "jane" not in answer.content.decode()
+    assert not Job.objects.exists() and "export.asked" not in event_names()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -29,7 +29,7 @@ from audit import ids, jobs
 from audit.checkpoints import checkpoint_make, signed_of, signing_key
 from audit.events import event
 from audit.exporting import asking, keeping, proving, working
-from audit.exporting.asked import KIND
+from audit.exporting.asked import KIND, exported_by
 from audit.exporting.asking import ExportRefused, export_cancel, export_remove, export_start
 from audit.exporting.checking import Export
 from audit.exporting.facts import FIELDS
@@ -38,7 +38,7 @@ from audit.keys import KeyDirectory
 from audit.models import Call, CallKey, Checkpoint, Entry, Job
 from audit.recorder import Recorder
 from audit.records import Recordable, Who
-from audit.search.selection import selection_of
+from audit.search.typed import typed
 from gateway.identity.authz import role_grant
 from gateway.models import Area
 from tests.audit.test_checkpoints import dropped_guards, guards_again
@@ -96,9 +96,9 @@ def left_open(recorder: Recorder, **changes: Any) -> UUID:
 
 def ask(person: Any, form: str = "jsonl", **changes: Any) -> Job:
     given: dict[str, Any] = {"payloads": False, "reason": "yearly review"}
-    chosen = selection_of(changes.pop("selection", {}))
+    question = typed(changes.pop("selection", {}), exported_by(person))
     by = Who(person_id=person.pk, subject=f"local:{person.username}", name=person.username, kind="person")
-    return export_start(person=person, by=by, form=form, selection=chosen, **{**given, **changes})
+    return export_start(person=person, by=by, form=form, question=question, **{**given, **changes})
 
 
 def made(job: Job) -> ZipFile:

@@ -13,9 +13,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from audit.search.selection import FACTS
+
 ECHOES: dict[str, tuple[str, ...]] = {
     # The criteria stay in the form to be changed, and go with the button that exports what was found.
-    "/audit/search/": ("words", "since", "caller", "model", "code", "selection"),
+    "/audit/search/": ("words", "since", "selection", *FACTS),
     # A payload is tried again after a change of policy; it is sent nowhere and kept nowhere.
     "/playground/": ("payload",),
     # Whoever mistypes one field writes the others once. Nothing was kept yet.
@@ -23,7 +25,7 @@ ECHOES: dict[str, tuple[str, ...]] = {
     "/audit/holds/new/": ("call_id", "subject", "endpoint", "reason"),
     "/audit/erasures/new/": ("subject", "since", "calls", "reason"),
     "/audit/retention/rules/new/": ("name", "payload_days", "reason"),
-    "/audit/exports/new/": ("reason", "selection"),
+    "/audit/exports/new/": ("reason",),
     "/preview/policy/…/": ("number",),
     "/preview/policy/…/originals/": ("since", "until", "reason"),
     "/keys/create/": ("name",),

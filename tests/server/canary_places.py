@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from collections.abc import Iterator
@@ -28,7 +29,22 @@ def store(house: House) -> Iterator[Place]:
             yield f"table {table}.{column}", values
         for table, kind in (("payload", "payload"), ("original", "original, without its outer seal")):
             yield f"an unsealed {kind}", list(unsealed(reader, house.keys, table))
-        yield "what an export is of, unsealed", list(chosen(house))
+
+
+UNSEALED = """
+import json, django
+django.setup()
+from audit.exporting.asking import Asked, chosen
+from audit.exporting.asked import KIND
+from audit.models import Job
+print(json.dumps([chosen(job, Asked.of(job)).said() for job in Job.objects.filter(kind=KIND)]))
+"""
+
+
+def selections(house: House) -> Iterator[Place]:
+    """Which calls each export was to hold, opened with the keys of this house."""
+    found = json.loads(house.python("-c", UNSEALED))
+    yield "an unsealed selection", [json.dumps(each, ensure_ascii=False).encode() for each in found]
 
 
 def columns(reader: Reader) -> Iterator[tuple[str, str, list[bytes]]]:
@@ -79,24 +95,6 @@ def unsealed(reader: Reader, keys: Path, table: str) -> Iterator[bytes]:
         key = AESGCM(crypto.unseal(key, bytes(wrapped), crypto.key_place(call.bytes, around)))
         plain = crypto.unseal(key, bytes(sealed), crypto.payload_place(call.bytes, sequence, kind))
         yield from crypto.unpack(plain) if table == "payload" else [plain]
-
-
-CHOSEN = """
-import django
-django.setup()
-from audit.exporting.asked import KIND, Asked
-from audit.exporting.asking import chosen
-from audit.models import Job
-jobs = Job.objects.filter(kind=KIND)
-assert jobs
-for job in jobs:
-    print(chosen(job, Asked.of(job)).said())
-"""
-
-
-def chosen(house: House) -> Iterator[bytes]:
-    """What was selected for each export, as its job keeps it."""
-    yield house.python("-c", CHOSEN).encode()
 
 
 SCHEMA = re.compile(

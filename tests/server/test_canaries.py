@@ -21,7 +21,7 @@ from .canary_acts import Cast
 from .canary_calls import headed, refused, understood
 from .canary_house import Scene, running_scene
 from .canary_people import HELD, exported, held, looked_at, reasons, typed
-from .canary_places import disk, holds_the_schema, kept_in_redis, server_disk, store
+from .canary_places import disk, holds_the_schema, kept_in_redis, selections, server_disk, store
 from .canary_waits import is_derived, said_by_syslog, told_everything, verified
 from .hammer_house import wait_for
 from .hammer_oracle import Reader
@@ -93,6 +93,7 @@ def value_of(canaries: Sequence[Canary], kind: str) -> str:
 def everything(scene: Scene) -> Iterator[Place]:
     """Where the search looks."""
     yield from store(scene.house)
+    yield from selections(scene.house)
     yield from disk(scene.house.root)
     yield from server_disk(scene.house)
     if scene.house.redis_url:
@@ -140,7 +141,7 @@ def test_what_no_schema_knows_is_where_it_belongs(scene: Scene) -> None:
         assert len(scene.heard.heard) > 100
     assert {hit.place for hit in hits} >= {
         "an unsealed payload",
-        "what an export is of, unsealed",
+        "an unsealed selection",
         "an export, jsonl",
         "page /audit/calls/…/",
         "API calls/…",
