@@ -105,7 +105,8 @@ def test_the_verifier_finds_nothing_until_somebody_tampers(
     recorder: Recorder, keys: KeyDirectory, life: list[tuple[Any, ...]], chance: random.Random
 ) -> None:
     RetentionRule.objects.all().delete()
-    LegalHold.objects.filter(lifted_at=None).update(lifted_at="2026-01-01T00:00Z", lifted_by="before")
+    for before in LegalHold.objects.filter(lifted_at=None):
+        holds.hold_lift(hold=before, by=DAVE, proposed_by="before")
     lived = Life(recorder, keys)
     lived.record([3, 30], ALICE)
     for name, *given_to in life:
