@@ -232,7 +232,7 @@ def response_missing(record: CallRecord) -> str:
     if call.closed_at is None:
         return "Nothing was released yet: the call is open."
     if _stopped_early(call):
-        return "There is none: the call was stopped before it reached the model."
+        return "There is no response: the call was stopped before it reached the model."
     return "Nothing was released to the client."
 
 

@@ -1,12 +1,13 @@
 """What the lists show: sessions and calls, newest first, by keyset: ids are UUIDv7, in order of time.
 
-Every read is bounded: a page of sessions looks at no more than `MAX_SUMMED` of their calls.
+Every read is bounded: a page of sessions looks at no more than `MAX_SUMMED` of their calls, and where
+they have more, at an equal share of that for each.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
@@ -65,6 +66,7 @@ class SessionRow:
     area: str
     endpoint: str
     calls: str  # a number; with a plus sign when not all were counted
+    newest: int | None  # so many of its newest calls were summed up; None: all of them
     models: tuple[str, ...]
     found: tuple[Found, ...]
     actions: tuple[Action, ...]
@@ -92,13 +94,11 @@ def sessions_page(
     if before is not None:
         sessions = sessions.filter(id__lt=before)
     found, older = _cut(list(sessions[: at_most + 1]), at_most)
-    sums, whole = _sums([session.id for session in found], areas)
-    return Page([_session_row(session, sums[session.id], whole=whole) for session in found], older)
+    return Page(_session_rows(found, areas), older)
 
 
 def session_row(session: Session, areas: Areas) -> SessionRow:
-    sums, whole = _sums([session.id], areas)
-    return _session_row(session, sums[session.id], whole=whole)
+    return _session_rows([session], areas)[0]
 
 
 def calls_of_session(session: Session, after: UUID | None, areas: Areas) -> Page[CallRow]:
@@ -193,14 +193,25 @@ def _cut(found: list[Model], at_most: int) -> tuple[list[Model], UUID | None]:
     return (found[:at_most], found[at_most - 1].id) if len(found) > at_most else (found, None)
 
 
-def _sums(sessions: Iterable[UUID], areas: Areas) -> tuple[Mapping[UUID, _Sum], bool]:
+def _session_rows(sessions: Sequence[Session], areas: Areas) -> list[SessionRow]:
+    """In one read; session by session where one of them has so many calls that the others would get none."""
     columns = ("session_id", "model", "action", "counts", "response_counts", "started_at")
-    calls = within(Call.objects.filter(session_id__in=list(sessions)), areas).order_by("-id")
-    rows = list(calls.values(*columns)[:MAX_SUMMED])
+    calls = within(Call.objects.filter(session_id__in=[session.id for session in sessions]), areas)
+    rows = list(calls.order_by("-id").values(*columns)[: MAX_SUMMED + 1])
     sums: defaultdict[UUID, _Sum] = defaultdict(_Sum)
-    for row in rows:
-        sums[row["session_id"]].take(row)
-    return sums, len(rows) < MAX_SUMMED
+    if len(rows) <= MAX_SUMMED:
+        for row in rows:
+            sums[row["session_id"]].take(row)
+        return [_session_row(session, sums[session.id], whole=True) for session in sessions]
+    share = max(MAX_SUMMED // len(sessions), 1)
+    found = []
+    for session in sessions:
+        made = _made_in(session, areas).order_by("-started_at", "-id")
+        newest = list(made.values(*columns)[: share + 1])
+        for row in newest[:share]:
+            sums[session.id].take(row)
+        found.append(_session_row(session, sums[session.id], whole=len(newest) <= share))
+    return found
 
 
 def _session_row(session: Session, total: _Sum, *, whole: bool) -> SessionRow:
@@ -214,6 +225,7 @@ def _session_row(session: Session, total: _Sum, *, whole: bool) -> SessionRow:
         area=session.area,
         endpoint=session.endpoint,
         calls=str(total.calls) if whole else f"{total.calls}+",
+        newest=None if whole else total.calls,
         models=tuple(total.models),
         found=found_of(total.found),
         actions=tuple(Action(name, total.actions[name]) for name in ACTIONS if total.actions[name]),

@@ -212,6 +212,12 @@ def test_what_is_missing_is_said_and_breaks_no_comparison(recorder: Recorder, da
     assert "key is missing" in dave.get(f"/audit/sessions/{session.pk}/conversation/").content.decode()
 
 
+def test_a_call_that_did_not_come_to_its_end_says_by_which_code(recorder: Recorder, dave: Client) -> None:
+    session = talk(recorder, (chat("a"), None))
+    page = dave.get(f"/audit/sessions/{session.pk}/conversation/").content.decode()
+    assert "<code>upstream_cut</code>" in page
+
+
 def test_whoever_may_not_audit_opens_nothing(recorder: Recorder, client: Client) -> None:
     session = talk(recorder, (chat("a"), answered("b")))
     client.force_login(get_user_model().objects.create_user("carol", password="pw"))

@@ -62,12 +62,11 @@ def call_in(session: Session | None, action: str = "masked", **fields: Any) -> C
         groups=["support"],
         reasons=[],
         rules=[],
-        counts={"EMAIL": 1},
         streaming=False,
         request_hmac=b"",
         sent_digest=b"\x01" * 32,
         request_size=10,
-        **{"model": "demo", **fields},
+        **{"model": "demo", "counts": {"EMAIL": 1}, **fields},
     )
     call.save(force_insert=True)
     return call
@@ -97,6 +96,32 @@ def test_a_session_adds_up_its_calls(dave: Client) -> None:
     shown = text(dave, "/audit/")
     assert f"/audit/sessions/{session.id}/" in shown
     assert "EMAIL ×2" in shown
+
+
+def test_a_session_of_many_calls_leaves_the_others_their_sums(
+    dave: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = session_at(timezone.now()), session_at(timezone.now())
+    call_in(small)
+    for _ in range(5):
+        call_in(large, counts={})
+    monkeypatch.setattr(pages, "MAX_SUMMED", 4)
+    first, second = pages.sessions_page(None, EVERYWHERE).rows
+    assert (first.id, first.calls, first.newest) == (large.id, "2+", 2)
+    assert (second.id, second.calls, second.newest) == (small.id, "1", None)
+    assert [(item.data_class, item.count) for item in second.found] == [("EMAIL", 1)]
+    assert "nothing in the newest 2" in text(dave, "/audit/")
+    assert "of the newest 4" in text(dave, f"/audit/sessions/{large.id}/")
+    monkeypatch.setattr(pages, "MAX_SUMMED", 6)
+    assert [row.calls for row in pages.sessions_page(None, EVERYWHERE).rows] == ["5", "1"]
+
+
+def test_the_name_of_a_model_is_shown_as_it_was_sent(dave: Client) -> None:
+    session = session_at(timezone.now())
+    call_in(session, model="<b>&")
+    call_in(session, model="other")
+    for path in ("/audit/", f"/audit/sessions/{session.id}/"):
+        assert "other, &lt;b&gt;&amp;<" in text(dave, path)
 
 
 def test_an_empty_list_says_how_to_begin(dave: Client) -> None:

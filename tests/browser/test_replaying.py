@@ -308,6 +308,16 @@ def test_a_session_reads_as_one_conversation(opened: Opened, site: World, compla
     assert complaints == []
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_model_with_a_very_long_name_fits(opened: Opened, site: World, width: int) -> None:
+    page = opened(ask(site, f"a long name, {width} wide", model="m" * 400), width=width)
+    page.locator(".crumbs a").last.click()
+    page.get_by_role("link", name="Read as a conversation").click()
+    page.wait_for_url("**/conversation/")
+    expect(page.locator(".talk-head")).to_contain_text("m" * 200)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 # --- how it looks -----------------------------------------------------------------------------------
 @pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)])
 def test_the_pages_are_readable_and_fit(

@@ -222,7 +222,7 @@ def test_where_nothing_was_found_something_could_have_been(scene: Scene) -> None
     found = {hit.place for hit in hits}
     assert found >= {"table gateway_credential.name", "API events", "policy as code", "the SIEM"}, found
     exports = [data for place, (data, *_) in scene.told if place.startswith("an export")]
-    assert len(exports) == 3
+    assert len(exports) == 4
     for kind in KINDS:
         assert any(place.startswith("page ") and kind in place for place in found), kind
     if scene.heard:
