@@ -34,6 +34,7 @@ from audit.projection import row_differs
 from audit.recorder import Recorder
 from audit.records import Close, Recordable, What, Who
 from audit.retention import holds
+from tests.console.test_searching import signed_in
 
 from .kept import DAVE, calls_on, hold, retain, rule, verified
 from .world import CHAT, asks, run
@@ -98,6 +99,15 @@ def test_a_changed_column_of_a_call_is_named_on_its_page_and_by_the_command(
     record = reader.call_read(Call.objects.get(id=call.id))
     assert record.unlike == (column,) and column in record.problems[-1]
     assert f"call {call.id}: its row is not what its entries say: {column}" in verified()
+
+
+def test_the_page_of_a_changed_call_says_so_at_its_top(recorder: Recorder) -> None:
+    (call,) = calls_on(recorder, 1)
+    dave, at = signed_in("dave"), f"/audit/calls/{call.id}/"
+    assert "was changed in the database" not in dave.get(at).content.decode()
+    change(Call, call.id, model="another")
+    page = dave.get(at).content.decode()
+    assert page.index("was changed in the database") < page.index("entries say: model")
 
 
 def test_a_call_whose_row_was_deleted_moved_or_put_in_is_found(recorder: Recorder) -> None:
