@@ -225,9 +225,8 @@ def some(canaries: Sequence[Canary]) -> Sequence[Canary]:
     return [each for each in canaries if each.name.partition("'s ")[2] in ("card", "mail", "openai key")]
 
 
-def exported(by: Sequence[Person], canaries: Sequence[Canary], said: Sequence[str]) -> dict[str, bytes]:
+def exported(by: Sequence[Person], said: Sequence[str]) -> dict[str, bytes]:
     """Everything in each format, and what one word selects: the files. Each has two under way."""
-    _not_exported(by, canaries)
     asked = [(form, {"format": form, "payloads": form == "jsonl"}) for form in ("jsonl", "csv", "ocsf")]
     word = said[0].partition(",")[0]  # that stands beside the canaries
     asked += [("of a word", {"selection": dict.fromkeys(("words", "model", "caller"), word)})]
@@ -237,7 +236,7 @@ def exported(by: Sequence[Person], canaries: Sequence[Canary], said: Sequence[st
     return {name: _fetched(person, export) for person, name, export in begun}
 
 
-def _not_exported(by: Sequence[Person], canaries: Sequence[Canary]) -> None:
+def not_exported(by: Sequence[Person], canaries: Sequence[Canary]) -> None:
     """What the record masks selects no export, whatever criterion it stands in. They take turns at the API,
     which takes so many requests a minute from each."""
     found, few = [each for each in canaries if not each.name.endswith(" field")], some(canaries)

@@ -20,7 +20,7 @@ from .canaries import Canary, Place, Searcher
 from .canary_acts import Cast
 from .canary_calls import headed, refused, understood
 from .canary_house import Scene, running_scene
-from .canary_people import HELD, exported, held, looked_at, reasons, typed
+from .canary_people import HELD, exported, held, looked_at, not_exported, reasons, typed
 from .canary_places import disk, holds_the_schema, kept_in_redis, selections, server_disk, store
 from .canary_waits import is_derived, said_by_syslog, told_everything, verified
 from .hammer_house import wait_for
@@ -79,7 +79,9 @@ def handled(scene: Scene, calls: dict[str, str], approvals: dict[str, str]) -> N
         acts.previewed(cast, said[-1])
         acts.mistaken(cast, said, lambda kind: value_of(people, kind))
         assert wait_for(lambda: acts.have_ended(approvals, reader), seconds=30), acts.states(reader)
-        files = exported([cast.dave, cast.admin, cast.frank], people, said)
+        auditors = [cast.dave, cast.admin, cast.frank]
+        not_exported(auditors, people)
+        files = exported(auditors, said)
         looked_at([cast.admin, cast.dave], shown, list(approvals.values()))
         scene.told += [(f"an export, {name}", [data]) for name, data in files.items()]
         scene.told += verified(scene.house, cast.dave.asks("integrity").json()["key"], files)

@@ -191,7 +191,7 @@ def looked_at(scene: Scene) -> None:
     for path in plain:
         scene.admin.asks(path.removeprefix("/api/v1/").lstrip("/"))
     dave = Person(scene.house, "dave", scene.told)
-    files = exported([dave, scene.admin], [], ["why"])
+    files = exported([dave, scene.admin], ["why"])
     assert all(len(data) > 1000 for data in files.values())
     scene.told += [(f"an export, {name}", [data]) for name, data in files.items()]
 
