@@ -14,7 +14,7 @@ from typing import Any, Final, final
 from uuid import UUID
 
 from audit import ids
-from audit.search.finding import BRIEFLY, PATIENCE, narrowed, places_of, walk
+from audit.search.finding import PATIENCE, narrowed, places_of, walk
 from audit.search.grouping import Groups, calls_add, matches_add, newest_add, width_of
 from audit.search.selection import Selection
 from audit.walls import Areas
@@ -117,7 +117,7 @@ class Sums:
         self.before = groups.last if back_to is None else ids.lowest(back_to)
         full = groups.matched >= MOST
         self.growing = not full and (back_to is not None or groups.matched - matched >= most)
-        self.whole = not self.growing and not (full and _goes_on(selection, areas, self.before))
+        self.whole = not self.growing and not (full and _goes_on(selection, areas, self.before, patience / 2))
 
     def state(self) -> list[Any]:
         """What the next part is added to, as JSON has it."""
@@ -136,9 +136,9 @@ def summary(selection: Selection, areas: Areas) -> Summary:
     return replace(summary_of(sums), growing=False)
 
 
-def _goes_on(selection: Selection, areas: Areas, before: UUID | None) -> bool:
+def _goes_on(selection: Selection, areas: Areas, before: UUID | None, patience: float) -> bool:
     """Whether anything was before that call, or may have been."""
-    rest = places_of(selection, areas, before=before, limit=1, patience=BRIEFLY)
+    rest = places_of(selection, areas, before=before, limit=1, patience=patience)
     return bool(rest.calls) or rest.older is not None
 
 
