@@ -7,11 +7,10 @@ held against that. What an entry does not say, because its version did not, is n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from audit import ids
+from audit import ids, metas
 from audit.chain import Link
 from audit.models import Call
 from audit.store import text
@@ -63,7 +62,7 @@ def row_differs(call: Call, links: Sequence[Link]) -> list[str]:
     admission = next((link for link in links if link.kind == "admission"), None)
     if admission is None:
         return ["id"]  # a row that no entry made
-    said = _read(admission.meta)
+    said = metas.said(admission.meta)
     found = [*_begun(call, admission, said)]
     ends = [link for link in links if link.kind == "close"]
     if not ends:
@@ -74,7 +73,7 @@ def row_differs(call: Call, links: Sequence[Link]) -> list[str]:
 
 
 def _begun(call: Call, admission: Link, said: Mapping[str, Any]) -> Iterator[str]:
-    who, what, decision = (_part(said, name) for name in ("who", "what", "decision"))
+    who, what, decision = (metas.part(said, name) for name in ("who", "what", "decision"))
     wanted: dict[str, Any] = {name: who[name] for name in _WHO if name in who}
     wanted |= {name: what[name] for name in _WHAT if name in what}
     wanted |= {name: decision[name] for name in _DECISION if name in decision}
@@ -86,14 +85,14 @@ def _begun(call: Call, admission: Link, said: Mapping[str, Any]) -> Iterator[str
 
 
 def _opened(said: Mapping[str, Any]) -> dict[str, Any]:
-    decision = _part(said, "decision")
+    decision = metas.part(said, "decision")
     return {**_OPEN, "closed_at": None} | {
         name: decision[name] for name in ("action", "code") if name in decision
     }
 
 
 def _closed(said: Mapping[str, Any], link: Link) -> dict[str, Any]:
-    close = _part(_read(link.meta), "close")
+    close = metas.part(metas.said(link.meta), "close")
     wanted = {**_opened(said), "closed_at": link.at}
     wanted |= {name: close[name] for name in (*_OPEN, "action") if name in close}
     return wanted | ({"code": close["code"]} if close.get("code") else {})
@@ -115,16 +114,3 @@ def _same(name: str, stored: Any, said: Any) -> bool:
     if name == "finish_reason" and isinstance(said, str):
         return bool(stored == text(said, 64))
     return bool(stored == said)
-
-
-def _read(meta: bytes) -> Mapping[str, Any]:
-    try:
-        found = json.loads(meta)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _part(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = said.get(name)
-    return found if isinstance(found, dict) else {}

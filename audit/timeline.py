@@ -6,13 +6,12 @@ somebody changed may hold anything: what does not read as it should is shown as 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from audit import ids
+from audit import ids, metas
 from audit.events import link
 from audit.inert import Segment, segments
 from audit.models import Call, Entry
@@ -137,7 +136,7 @@ def _ending(meta: Mapping[str, Any]) -> str:
 
 
 def _event(entry: Entry) -> Moment:
-    meta = _read(bytes(entry.meta))
+    meta = metas.said(bytes(entry.meta))
     name, detail = _text(meta, "event"), meta.get("detail")
     facts = detail if isinstance(detail, dict) else {}
     return Moment(
@@ -175,14 +174,6 @@ def _who(by: Any) -> str:
     if not isinstance(by, dict) or by.get("kind") == "system":
         return ""
     return _text(by, "name") or _text(by, "subject")
-
-
-def _read(meta: bytes) -> Mapping[str, Any]:
-    try:
-        found = json.loads(meta)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _text(node: Mapping[str, Any], name: str) -> str:

@@ -114,6 +114,7 @@ PURE = (
     "audit.chain",
     "audit.verifier",
     "audit.lines",
+    "audit.metas",
     "audit.proof",
     "audit.spreadsheet",
     "audit.exporting.archive",

@@ -7,11 +7,11 @@ store: what does not read as it should is left out, and nothing here fails.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from audit import metas
 from audit.chain import Link
 
 Facts = dict[str, Any]
@@ -64,7 +64,7 @@ def facts_of(links: Sequence[Link]) -> Facts:
     facts["call"] = str(next((link.call for link in links if link.call), "")) or None
     facts["state"] = "open"
     for link in links:
-        said = _object(link.meta)
+        said = metas.said(link.meta)
         if link.kind == "admission":
             facts |= {"started_at": moment(link.started_at), "session": said.get("session")}
             facts |= _request(said) | {name: said.get(name) for name in ("request_size", "sent_digest")}
@@ -77,7 +77,7 @@ def facts_of(links: Sequence[Link]) -> Facts:
 
 
 def _request(said: Mapping[str, Any]) -> Facts:
-    who, what, decision = (_part(said, name) for name in ("who", "what", "decision"))
+    who, what, decision = (metas.part(said, name) for name in ("who", "what", "decision"))
     found: Facts = {ours: who.get(theirs) for ours, theirs in _WHO.items()} if who else {}
     found |= {name: what.get(name) for name in _WHAT}
     found |= {name: decision.get(name) for name in _DECISION}
@@ -86,10 +86,10 @@ def _request(said: Mapping[str, Any]) -> Facts:
 
 def _end(said: Mapping[str, Any]) -> Facts:
     """The action and code of the end are the final ones."""
-    close = _part(said, "close")
+    close = metas.part(said, "close")
     found: Facts = {name: close[name] for name in ("action", "code") if name in close}
     found |= {name: close.get(name) for name in _CLOSE}
-    found |= {name: _part(close, "extra").get(name) for name in _RESPONSE}
+    found |= {name: metas.part(close, "extra").get(name) for name in _RESPONSE}
     return found | {"response_found": close.get("response_counts")}
 
 
@@ -120,7 +120,7 @@ def parts_missing(links: Iterable[Link]) -> int:
         if link.kind == "segment":
             segments += 1
         elif link.kind == "close":
-            counted = _object(link.meta).get("parts")
+            counted = metas.said(link.meta).get("parts")
     return counted - segments if isinstance(counted, int) else 0
 
 
@@ -130,16 +130,3 @@ def moment(microseconds: int) -> str | None:
         return None
     when = _EPOCH + timedelta(microseconds=microseconds)
     return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _object(meta: bytes) -> Mapping[str, Any]:
-    try:
-        found = json.loads(meta)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _part(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = said.get(name)
-    return found if isinstance(found, dict) else {}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from django.conf import settings
 
-from audit import ids
+from audit import ids, metas
 from audit.models import Brief, Entry, Fact, Word
 from audit.reader import Part, records_read
 from audit.records import NOT_KEPT
@@ -116,7 +115,7 @@ def _texts(data: bytes) -> Iterator[str]:
 
 def _acts(entry: Entry) -> Iterator[Term]:
     """What an event adds to its call: who decided about it, when it was granted, under which approval."""
-    meta = _meta(entry)
+    meta = metas.said(bytes(entry.meta))
     name, about = str(meta.get("event", "")), str(meta.get("about", ""))
     if not name.startswith("approval."):
         return
@@ -131,11 +130,3 @@ def _acts(entry: Entry) -> Iterator[Term]:
 
 
 _DECIDED: Final = frozenset({"approval.voted", "approval.approved", "approval.denied", "approval.revoked"})
-
-
-def _meta(entry: Entry) -> dict[str, Any]:
-    try:
-        found = json.loads(bytes(entry.meta))
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
