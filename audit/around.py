@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, final
 from uuid import UUID
 
-from audit import chain
+from audit import chain, metas
 from audit.chain import Link
 from audit.models import Call, Entry, LegalHold, Removal, Session, Store, Stream
 from audit.pages import SLACK
@@ -154,10 +154,9 @@ def _now(about: str) -> LegalHold | None:
 
 def _placed_unlike(hold: LegalHold, said: dict[str, Any]) -> list[str]:
     now = facts(hold)
-    told = said["detail"] if isinstance(said.get("detail"), dict) else {}
+    told = metas.part(said, "detail")
     unlike = [name for name in sorted(now.keys() | told.keys()) if now.get(name) != told.get(name)]
-    by = said.get("by")
-    unlike += ["placed_by"] if not isinstance(by, dict) or by.get("name") != hold.placed_by else []
+    unlike += ["placed_by"] if metas.part(said, "by").get("name") != hold.placed_by else []
     return unlike + (["reason"] if str(said.get("note"))[:300] != hold.reason else [])
 
 
@@ -166,13 +165,9 @@ def _lifted_unlike(hold: LegalHold, said: dict[str, Any] | None) -> list[str]:
         return ["lifted_at"]
     if said is None:
         return []
-    by, detail = said.get("by"), said.get("detail")
-    names = f"{_of(detail, 'proposed_by')} and {_of(by, 'name')}"[:255]
+    by, detail = metas.part(said, "by"), metas.part(said, "detail")
+    names = f"{detail.get('proposed_by')} and {by.get('name')}"[:255]
     return [] if names == hold.lifted_by else ["lifted_by"]
-
-
-def _of(said: Any, name: str) -> Any:
-    return said.get(name) if isinstance(said, dict) else None
 
 
 def _removed_under(hold: LegalHold, placed: int, lifted: int | None) -> Iterator[str]:

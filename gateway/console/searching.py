@@ -81,17 +81,17 @@ class Lacks:
 def search(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return render(request, "audit/search.html", {"fields": _fields({}), "asked": None})
-    asked = _asked(request)
+    asked, areas = _asked(request), audited_by(request.user)
     try:
-        question = typed(asked, audited_by(request.user))
+        question = typed(asked, areas)
     except SelectionError as error:
         context = {"fields": _fields(asked), "asked": None, "problem": str(error)}
         return render(request, "audit/search.html", context, status=400)
-    return _answer(request, asked, question)
+    return _answer(request, areas, asked, question)
 
 
-def _answer(request: HttpRequest, asked: Mapping[str, str], question: Typed) -> HttpResponse:
-    areas, selection = audited_by(request.user), question.selection
+def _answer(request: HttpRequest, areas: Areas, asked: Mapping[str, str], question: Typed) -> HttpResponse:
+    selection = question.selection
     match request.POST.get("part", ""):
         case "sums":
             return _part_of_sums(request, areas, question)
